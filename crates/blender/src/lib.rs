@@ -1,0 +1,1 @@
+//! Finds Blenders on this machine and drives a living one.

@@ -1,0 +1,1 @@
+//! Files as blocks named by digest: cutting, manifests, packs, delta.

@@ -1,0 +1,1 @@
+//! Typed client of a manager: pairing, packing, transfer, discovery.

@@ -1,0 +1,1 @@
+//! The manager: engine loop around the scheduler, API, worker links, identities.

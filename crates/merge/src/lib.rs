@@ -1,0 +1,1 @@
+//! Frames as channels: reads multilayer EXR of any Blender version.

@@ -1,0 +1,1 @@
+//! Decides who renders what: a pure function of state, time and input.

@@ -1,0 +1,1 @@
+//! The durable record: one write call, one read call.

@@ -1,0 +1,1 @@
+//! What crosses the network: requests, events, worker link, pairing codes.
