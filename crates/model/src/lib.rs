@@ -1,1 +1,34 @@
-//! The nouns of Tessera: ids, jobs, frames, units, workers, and the changes that are recorded of them.
+//! The nouns of Tessera.
+//!
+//! Plain data shared by the scheduler, the durable record and the network types: ids, frame sets,
+//! jobs, units and leases, workers and users, and [`Change`], the one description of everything
+//! that is recorded. Nothing here reads a file, a clock or a socket. The serde derives are a
+//! convenience; what is promised to stay readable is promised by `wire` (network) and `state` (disk).
+
+mod bits;
+mod build;
+mod change;
+mod frames;
+mod identity;
+mod ids;
+mod job;
+mod result;
+mod unit;
+mod user;
+mod worker;
+
+pub use bits::FrameBits;
+pub use build::{BlenderVersion, Build, BuildKind, ParseVersionError, choose_build};
+pub use change::{Change, WorkerRecord};
+pub use frames::{FrameRun, FrameSet, FrameSetError, MAX_FRAMES};
+pub use identity::{CertificateRecord, PairingGrant, PairingRecord, SecretHash, TokenRecord};
+pub use ids::{Attempt, IdError, JobId, StepIndex, Term, Timestamp, UnitId, WorkerId};
+pub use job::{
+    DEFAULT_CATEGORY, Device, Job, JobEdit, JobSettings, JobState, Overrides, Step, StepKind,
+};
+pub use result::{
+    Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, ResultTimings,
+};
+pub use unit::{Lease, LeaseKey};
+pub use user::{Role, User, UserName};
+pub use worker::{Gpu, WorkerFacts, WorkerMode};

@@ -1,0 +1,76 @@
+//! Everything that is recorded, one variant per fact.
+//!
+//! The scheduler returns changes; the durable record applies them in one transaction; a restored
+//! scheduler is fed what the record holds. So a fact that is no `Change` does not survive a restart.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Build, CertificateRecord, FrameError, FrameResult, Job, JobId, JobSettings, JobState, Lease,
+    LeaseKey, PairingRecord, SecretHash, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId,
+    WorkerMode,
+};
+
+/// A worker as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Its number.
+    pub id: WorkerId,
+    /// Its name, unique in the farm.
+    pub name: String,
+    /// What it said of itself last.
+    pub facts: Option<WorkerFacts>,
+    /// What may be given to it.
+    pub mode: WorkerMode,
+    /// When it was paired.
+    pub paired_at: Timestamp,
+}
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// A job was taken in.
+    JobAdded(Job),
+    /// A job got its build.
+    JobPinned(JobId, Build),
+    /// Its settings are now these.
+    JobEdited(JobId, JobSettings),
+    /// It stands so now.
+    JobState(JobId, JobState),
+    /// It is gone, with all that hangs on it.
+    JobRemoved(JobId),
+    /// A unit was handed out. Its attempt number is the highest the unit ever had.
+    Leased(Lease),
+    /// A lease ended without its remaining frames; the unit may be handed out again.
+    LeaseEnded(LeaseKey),
+    /// A frame was accepted: exactly one of these per delivered frame is in the journal. Boxed: by far the largest.
+    FrameDone(Box<FrameResult>),
+    /// A frame failed once.
+    FrameFailed(Box<FrameError>),
+    /// A frame (position) has used up its attempts: it is failed.
+    FrameGivenUp(LeaseKey, u32),
+    /// The failed frames of a job are to be tried again, with their counts at zero.
+    FramesRetried(JobId),
+    /// A worker was paired or said something new of itself.
+    WorkerSet(WorkerRecord),
+    /// A worker is gone for good.
+    WorkerRemoved(WorkerId),
+    /// This worker gets no more frames of this job.
+    JobBlocked(JobId, WorkerId),
+    /// It may again.
+    JobUnblocked(JobId, WorkerId),
+    /// Every frame of a unit is there: its attempts need not be remembered any more.
+    UnitClosed(UnitId),
+    /// A client's token was made.
+    TokenAdded(TokenRecord),
+    /// A token (by its id) is void.
+    TokenRevoked(String),
+    /// A pairing code was made.
+    PairingAdded(PairingRecord),
+    /// A pairing code was used up or has ended.
+    PairingRemoved(SecretHash),
+    /// A certificate was issued.
+    CertificateIssued(CertificateRecord),
+    /// A certificate (by its serial) is void.
+    CertificateRevoked(String),
+}

@@ -1,0 +1,145 @@
+//! Jobs: what a user asks for, and how it stands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlenderVersion, Blob, Build, FrameSet, JobId, Timestamp, UserName};
+
+/// The category of jobs that name none.
+pub const DEFAULT_CATEGORY: &str = "default";
+
+/// What to render on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// As the file says, as Blender's command line would.
+    #[default]
+    File,
+    /// The processor.
+    Cpu,
+    /// Any GPU, the best interface there is.
+    Gpu,
+    /// One of Cycles' interfaces, in lower case: "cuda", "optix", "hip", "oneapi", "metal".
+    Interface(String),
+}
+
+/// What differs from the file's own settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Overrides {
+    /// The scene; the file's active one if none.
+    pub scene: Option<String>,
+    /// The engine's identifier, "CYCLES".
+    pub engine: Option<String>,
+    /// Samples a pixel.
+    pub samples: Option<u32>,
+    /// Device.
+    pub device: Device,
+    /// Multilayer EXR with every pass in place of the file's format.
+    pub exr: bool,
+    /// Scripts and drivers of the file may run.
+    pub autoexec: bool,
+}
+
+/// All that a user sets of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSettings {
+    /// What people call it.
+    pub name: String,
+    /// Shares are balanced between categories first.
+    pub category: String,
+    /// Share against other jobs, at least 1; twice the number, twice the share.
+    pub priority: u32,
+    /// A job runs only where all its tags are.
+    pub tags: Vec<String>,
+    /// Free text.
+    pub comment: String,
+    /// Frames handed out together, at least 1.
+    pub chunk: u32,
+    /// How often a frame may fail, on whichever workers, before it counts as failed.
+    pub max_attempts: u32,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Renders frames.
+    Render(Overrides),
+}
+
+/// One step of a job: the same work on a set of frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done.
+    pub kind: StepKind,
+    /// To which frames.
+    pub frames: FrameSet,
+    /// Frames depend on their order: one worker renders the whole set from its first frame, and begins again if it is cut off.
+    pub in_order: bool,
+}
+
+/// How a job stands. Whether an active job is rendering or waiting follows from its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Gets workers.
+    Active,
+    /// Held by a user.
+    Paused,
+    /// Ended by a user; what is done stays.
+    Cancelled,
+    /// Every frame is there.
+    Done,
+    /// Nothing is left to try and some frames are missing.
+    Failed,
+}
+
+impl JobState {
+    /// Whether nothing more will happen unless a user acts.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Done | Self::Failed)
+    }
+}
+
+/// A job as submitted, with what the manager fixed at that moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Whose it is.
+    pub owner: UserName,
+    /// What the owner set.
+    pub settings: JobSettings,
+    /// The file tree.
+    pub manifest: Blob,
+    /// The .blend's path in the tree.
+    pub main_file: String,
+    /// The Blender that saved the file.
+    pub file_version: BlenderVersion,
+    /// The build it is pinned to; none until some worker has a fitting one.
+    pub build: Option<Build>,
+    /// What it does.
+    pub steps: Vec<Step>,
+    /// Opaque to the farm: what the client wants to find again when it fetches (output paths, node folders).
+    pub client_note: String,
+    /// When.
+    pub submitted_at: Timestamp,
+}
+
+/// A change of settings; what is none stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct JobEdit {
+    /// See [`JobSettings::name`].
+    pub name: Option<String>,
+    /// See [`JobSettings::category`].
+    pub category: Option<String>,
+    /// See [`JobSettings::priority`].
+    pub priority: Option<u32>,
+    /// See [`JobSettings::tags`].
+    pub tags: Option<Vec<String>>,
+    /// See [`JobSettings::comment`].
+    pub comment: Option<String>,
+    /// See [`JobSettings::max_attempts`].
+    pub max_attempts: Option<u32>,
+}

@@ -1,0 +1,23 @@
+//! Units handed out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Attempt, UnitId, WorkerId};
+
+/// Names one handing-out of one unit. Every message and every effect about it carries this key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LeaseKey {
+    /// The unit.
+    pub unit: UnitId,
+    /// Which handing-out of it.
+    pub attempt: Attempt,
+}
+
+/// A unit in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Which.
+    pub key: LeaseKey,
+    /// Whose.
+    pub worker: WorkerId,
+}

@@ -1,0 +1,56 @@
+//! What a worker is and what its owner wants of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Build;
+
+/// A GPU that Cycles on the worker can use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Cycles' name of the interface in lower case: "cuda", "optix", "hip", "oneapi", "metal".
+    pub interface: String,
+    /// The device's own name.
+    pub name: String,
+}
+
+/// What a worker says of itself when it joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerFacts {
+    /// Living Blenders it keeps at once, at least 1.
+    pub slots: u32,
+    /// Processor threads of each slot's Blender.
+    pub threads: u32,
+    /// Logical processors of the host.
+    pub cores: u32,
+    /// Physical memory of the host in bytes.
+    pub memory_bytes: u64,
+    /// "linux", "macos", "windows".
+    pub os: String,
+    /// "x86_64", "aarch64".
+    pub arch: String,
+    /// The host's name.
+    pub host: String,
+    /// Labels its owner gave it.
+    pub tags: Vec<String>,
+    /// Blenders it can run.
+    pub builds: Vec<Build>,
+    /// GPUs its Blenders can render on.
+    pub gpus: Vec<Gpu>,
+    /// Version of the worker's program.
+    pub version: String,
+}
+
+/// What may be given to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerMode {
+    /// Work as it comes.
+    #[default]
+    Active,
+    /// Nothing new; what it renders is finished.
+    Paused,
+    /// As paused, and the worker ends once it is idle.
+    Draining,
+    /// Nothing at all: what it renders is taken from it.
+    Blocked,
+}
