@@ -1,0 +1,57 @@
+//! What a restart needs: everything the scheduler and the authentication hold in memory.
+
+use std::collections::BTreeMap;
+
+use tessera_model::{
+    Attempt, CertificateRecord, FrameBits, Job, JobId, JobState, Lease, PairingRecord, Term,
+    TokenRecord, UnitId, WorkerId, WorkerRecord,
+};
+
+/// The whole record but for results and errors, as of one moment. Every list is in the order of its ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The current leadership, 0 before the first.
+    pub term: Term,
+    /// The number of the next new job: higher than any ever used, removed ones included.
+    pub next_job: JobId,
+    /// The number of the next new worker: higher than any ever used, removed ones included.
+    pub next_worker: WorkerId,
+    /// Jobs.
+    pub jobs: Vec<JobSnapshot>,
+    /// Leases that have not ended.
+    pub leases: Vec<Lease>,
+    /// The highest attempt ever handed out, of each unit that is not closed.
+    pub attempts: Vec<(UnitId, Attempt)>,
+    /// Workers.
+    pub workers: Vec<WorkerRecord>,
+    /// Tokens that are not void (expired ones included).
+    pub tokens: Vec<TokenRecord>,
+    /// Pairing codes that were not removed (expired ones included).
+    pub pairings: Vec<PairingRecord>,
+    /// Certificates, the revoked ones too.
+    pub certificates: Vec<CertificateRecord>,
+}
+
+/// A job as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSnapshot {
+    /// With the settings and the build it has now.
+    pub job: Job,
+    /// How it stands.
+    pub state: JobState,
+    /// One for each of the job's steps, in order.
+    pub steps: Vec<StepSnapshot>,
+    /// Workers that get no more frames of it.
+    pub blocked: Vec<WorkerId>,
+}
+
+/// A step's frames, by position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSnapshot {
+    /// Accepted.
+    pub done: FrameBits,
+    /// Out of attempts since the last retry.
+    pub given_up: FrameBits,
+    /// Failures since the last retry, of each frame that has any.
+    pub failures: BTreeMap<u32, u32>,
+}
