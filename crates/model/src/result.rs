@@ -24,15 +24,15 @@ impl fmt::Display for Blob {
         for byte in self.digest {
             write!(f, "{byte:02x}")?;
         }
-        write!(f, "-{}-{}", self.size, self.depth)
+        write!(f, ":{}:{}", self.size, self.depth)
     }
 }
 
 impl std::str::FromStr for Blob {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("'{text}' is not a blob name (digest-size-depth)");
-        let mut parts = text.split('-');
+        let bad = || format!("'{text}' is not a blob name (digest:size:depth)");
+        let mut parts = text.split(':');
         let (Some(hex), Some(size), Some(depth), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
@@ -195,7 +195,7 @@ mod tests {
             "00-1-0",
             "zz-1-0",
             &"é".repeat(32),
-            &format!("{blob}-1"),
+            &format!("{blob}:1"),
         ] {
             assert!(bad.parse::<Blob>().is_err(), "{bad}");
         }

@@ -1,1 +1,35 @@
-//! Decides who renders what: a pure function of state, time and input.
+//! Decides who renders what.
+//!
+//! [`Scheduler::apply`] is a pure function of its state, the time and an [`Input`]: it returns
+//! [`Effects`], the changes to record and the orders to send once they are recorded. It reads no
+//! clock, no socket, no random source, and its maps are ordered, so a run can be replayed from its inputs.
+//!
+//! - `input`, `effects`: what goes in and what comes out.
+//! - `job`, `worker`: what it knows of each.
+//! - `apply`: one function per input.
+//! - `assign`: which unit goes to which worker next.
+//! - `lapse`: what time alone does: silence, closed links, back-off.
+//! - `restore`: the same state out of the record.
+//! - `view`: what others may see of it.
+
+mod apply;
+mod assign;
+mod effects;
+mod input;
+mod job;
+mod lapse;
+mod restore;
+mod scheduler;
+mod settings;
+mod view;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use effects::{Effects, FrameOrder, Order, Outcome, Refusal};
+pub use input::{Input, JobCommand, NewJob, Now, WorkerCommand};
+pub use restore::{Restored, RestoredJob, RestoredStep};
+pub use scheduler::Scheduler;
+pub use settings::Settings;
+pub use view::{FrameView, HeldView, JobView, WorkerView};

@@ -1,1 +1,33 @@
-//! What crosses the network: requests, events, worker link, pairing codes.
+//! What crosses the network, and nothing that moves it.
+//!
+//! Requests and answers of the HTTP API ([`api`]), the literal list of its routes and who may use
+//! them ([`routes`]), the messages of a worker's link ([`link`]), what the farm tells those who
+//! watch ([`event`]), the lines a program reads from the command line ([`line`]), pairing codes
+//! ([`pairing`]) and the problem document every error travels as ([`problem`]).
+//!
+//! Everything here is versioned by [`PROTOCOL`]: a manager accepts workers of its own number and
+//! of the one before. Fields may be added where serde defaults them; anything else is a new number.
+
+pub mod api;
+pub mod blob;
+pub mod event;
+pub mod line;
+pub mod link;
+pub mod pairing;
+pub mod problem;
+pub mod routes;
+
+/// Version of the protocol between the parts of a farm.
+pub const PROTOCOL: u32 = 1;
+
+/// The oldest version a manager of this build still works with.
+pub const PROTOCOL_OLDEST: u32 = 1;
+
+/// DNS name every manager's own certificate carries, so that it can be checked whatever address it was reached by.
+pub const MANAGER_NAME: &str = "manager.tessera.internal";
+
+/// mDNS service type a manager announces.
+pub const MDNS_SERVICE: &str = "_tessera._tcp.local.";
+
+/// TCP port a manager listens on unless told otherwise.
+pub const DEFAULT_PORT: u16 = 7373;

@@ -1,0 +1,431 @@
+//! Requests and answers of the HTTP API, all JSON, times in milliseconds since 1970 UTC.
+
+use serde::{Deserialize, Serialize};
+use tessera_model::{
+    Attempt, BlenderVersion, Blob, Build, JobId, JobSettings, JobState, PairingGrant, Role, Step,
+    Timestamp, UserName, WorkerFacts, WorkerId, WorkerMode,
+};
+
+/// Most entries of one page, whatever is asked for: bounds an answer's size.
+pub const PAGE_MAX: u32 = 1000;
+
+/// Most digests of one request: 64 kB of them bounded by what a manager reads at once.
+pub const DIGESTS_MAX: usize = 4096;
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page begins, for the query that gave this one; none on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// What anyone may know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// "ok".
+    pub status: String,
+    /// Version of the program.
+    pub version: String,
+    /// Newest protocol it speaks.
+    pub protocol: u32,
+    /// Oldest protocol it speaks.
+    pub protocol_oldest: u32,
+}
+
+/// A farm at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Farm {
+    /// Its name.
+    pub name: String,
+    /// Addresses (`https://host:port`) of all its managers.
+    pub managers: Vec<String>,
+    /// Workers whose link is open.
+    pub workers: u32,
+    /// Of these, busy ones.
+    pub busy: u32,
+    /// Jobs not over.
+    pub jobs: u32,
+    /// Who asks, as what.
+    pub user: UserName,
+    /// The role of the asking token.
+    pub role: Role,
+    /// The manager's version.
+    pub version: String,
+}
+
+/// Asks to become part of the farm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairRequest {
+    /// Secret part of the pairing code, in hexadecimal.
+    pub secret: String,
+    /// Protocol of the asking side.
+    pub protocol: u32,
+    /// For a worker: its wished name and a certificate signing request; for a client none.
+    pub worker: Option<PairWorker>,
+    /// For a client: where the token will be used (host name).
+    #[serde(default)]
+    pub note: String,
+}
+
+/// The worker's part of a [`PairRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairWorker {
+    /// Wished name; made unique if taken.
+    pub name: String,
+    /// Certificate signing request, PEM.
+    pub csr: String,
+}
+
+/// What a pairing gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PairReply {
+    /// An identity for a worker.
+    Worker(WorkerIdentity),
+    /// A token for a client.
+    Client {
+        /// The farm's name.
+        farm: String,
+        /// The bearer token. Said this once.
+        token: String,
+        /// Its user.
+        user: UserName,
+        /// Its role.
+        role: Role,
+    },
+}
+
+/// A worker's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerIdentity {
+    /// The farm's name.
+    pub farm: String,
+    /// The worker's number.
+    pub worker: WorkerId,
+    /// The worker's name in the farm.
+    pub name: String,
+    /// Its certificate followed by the farm's CA, PEM.
+    pub certificate: String,
+    /// When it ends. Renewed from two thirds of its life on.
+    pub expires_at: Timestamp,
+}
+
+/// Asks for a new certificate under the present one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// Certificate signing request, PEM.
+    pub csr: String,
+}
+
+/// Asks for a pairing code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPairing {
+    /// What the code grants.
+    pub grant: PairingGrant,
+    /// Seconds it lives; at most 30 days.
+    pub lifetime_s: u64,
+    /// Whether its first use ends it.
+    pub once: bool,
+}
+
+/// A pairing code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pairing {
+    /// The code ([`PairingCode`](crate::pairing::PairingCode)) as text.
+    pub code: String,
+    /// The same with the manager's address, for where discovery does not reach.
+    pub links: Vec<String>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A new job. Every blob of the manifest must be in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// See [`JobSettings`].
+    pub settings: JobSettings,
+    /// The file tree.
+    pub manifest: Blob,
+    /// The .blend's path in it.
+    pub main_file: String,
+    /// The Blender that saved it.
+    pub file_version: BlenderVersion,
+    /// What to do.
+    pub steps: Vec<Step>,
+    /// At most 64 KiB, given back as it is to whoever fetches.
+    #[serde(default)]
+    pub client_note: String,
+}
+
+/// Answer to [`Submit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The job's number.
+    pub job: JobId,
+    /// What it was pinned to; none while no worker has a fitting Blender.
+    pub build: Option<Build>,
+}
+
+/// How a job stands, in a word for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Active, nothing is being rendered.
+    Waiting,
+    /// Active, frames are being rendered.
+    Rendering,
+    /// See [`JobState::Paused`].
+    Paused,
+    /// See [`JobState::Cancelled`].
+    Cancelled,
+    /// See [`JobState::Done`].
+    Done,
+    /// See [`JobState::Failed`].
+    Failed,
+}
+
+/// A job in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Number.
+    pub id: JobId,
+    /// Whose.
+    pub owner: UserName,
+    /// What its owner set.
+    pub settings: JobSettings,
+    /// Recorded state.
+    pub state: JobState,
+    /// State for people.
+    pub phase: Phase,
+    /// Frames of all steps.
+    pub frames: u32,
+    /// Of these, delivered.
+    pub done: u32,
+    /// Given up.
+    pub failed: u32,
+    /// In workers' hands.
+    pub leased: u32,
+    /// The Blender it is pinned to.
+    pub build: Option<Build>,
+    /// When.
+    pub submitted_at: Timestamp,
+}
+
+/// All about a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub summary: JobSummary,
+    /// The file tree.
+    pub manifest: Blob,
+    /// The .blend's path in it.
+    pub main_file: String,
+    /// The Blender that saved it.
+    pub file_version: BlenderVersion,
+    /// What it does.
+    pub steps: Vec<Step>,
+    /// As submitted.
+    pub client_note: String,
+    /// Workers that get no frames of it.
+    pub blocked_workers: Vec<WorkerId>,
+    /// Why nothing is being rendered, if nothing is though it could; for people.
+    #[serde(default)]
+    pub waiting_because: String,
+}
+
+/// What can be done to a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum JobAction {
+    /// No new frames; running ones are finished.
+    Pause,
+    /// On again.
+    Resume,
+    /// Ends it; what renders is killed, what is done stays.
+    Cancel,
+    /// Failed frames are tried again; delivered ones stay.
+    Retry,
+}
+
+/// A frame's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FramePhase {
+    /// Not handed out.
+    Waiting,
+    /// In a worker's hands, not begun.
+    Queued,
+    /// Being rendered.
+    Rendering,
+    /// Delivered.
+    Done,
+    /// Given up.
+    Failed,
+}
+
+/// A frame in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameStatus {
+    /// Step.
+    pub step: u16,
+    /// Position in the step's set.
+    pub position: u32,
+    /// Number in Blender.
+    pub frame: i32,
+    /// State.
+    pub phase: FramePhase,
+    /// Who has it, if someone has.
+    pub worker: Option<WorkerId>,
+    /// How often it failed since the last retry.
+    pub failures: u32,
+}
+
+/// What the record says of deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// Frames of the job.
+    pub frames: u32,
+    /// Accepts in the journal.
+    pub accepts: u64,
+    /// Frames with more than one accept: always empty, or the promise is broken.
+    pub repeated: Vec<i32>,
+    /// Units handed out, all attempts counted.
+    pub leases: u64,
+    /// Failures recorded.
+    pub failures: u64,
+}
+
+/// What became of a reported result or failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Recorded.
+    Accepted,
+    /// Already there, or no longer wanted: nothing was recorded and nothing is to be done.
+    NotNeeded,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Number.
+    pub id: WorkerId,
+    /// Name.
+    pub name: String,
+    /// What it said of itself last.
+    pub facts: Option<WorkerFacts>,
+    /// What may be given to it.
+    pub mode: WorkerMode,
+    /// Whether its link is open; suspect counts as open.
+    pub linked: bool,
+    /// Milliseconds since it was last heard; none if not since the manager started.
+    pub silent_ms: Option<u64>,
+    /// What it has in hand.
+    pub holds: Vec<Held>,
+    /// Address of its link.
+    pub address: Option<String>,
+}
+
+/// Something in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Job.
+    pub job: JobId,
+    /// Frame being rendered or waiting first.
+    pub frame: i32,
+    /// Whether it is being rendered.
+    pub rendering: bool,
+    /// Attempt.
+    pub attempt: Attempt,
+}
+
+/// What can be done to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum WorkerAction {
+    /// No new work; running frames are finished.
+    Pause,
+    /// Work again; also ends a drain.
+    Resume,
+    /// No new work, and the worker's program ends once it is idle.
+    Drain,
+    /// No work at all, running frames are taken back; for one job if named.
+    Block {
+        /// The job; every job if none.
+        job: Option<JobId>,
+    },
+    /// Undoes a block.
+    Unblock {
+        /// The job; the general block if none.
+        job: Option<JobId>,
+    },
+    /// Forgets it and voids its certificates.
+    Remove,
+}
+
+/// Asks for a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    /// Its user.
+    pub user: UserName,
+    /// Its role.
+    pub role: Role,
+    /// Where it is used.
+    #[serde(default)]
+    pub note: String,
+    /// Seconds it lives; for ever if none.
+    pub lifetime_s: Option<u64>,
+}
+
+/// A new token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedToken {
+    /// All but the secret.
+    #[serde(flatten)]
+    pub info: TokenInfo,
+    /// The secret. Said this once.
+    pub token: String,
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// Name for revoking.
+    pub id: String,
+    /// Its user.
+    pub user: UserName,
+    /// Its role.
+    pub role: Role,
+    /// Where it is used.
+    pub note: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A worker's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateInfo {
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// Whose.
+    pub worker: WorkerId,
+    /// Whose, by name.
+    pub worker_name: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Whether it is void.
+    pub revoked: bool,
+}
+
+/// Digests in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// At most [`DIGESTS_MAX`].
+    pub digests: Vec<tessera_blobs::Digest>,
+}

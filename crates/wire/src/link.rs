@@ -1,0 +1,195 @@
+//! The worker's link: one outbound WebSocket of JSON text messages. Control only; bytes go by HTTP.
+//!
+//! A worker greets with what it still holds, so that a link cut and mended, or a manager restarted,
+//! costs no frame. Every message about work carries the lease's key: repeating one is harmless.
+
+use serde::{Deserialize, Serialize};
+use tessera_model::{Blob, Build, LeaseKey, Overrides, Term, WorkerFacts, WorkerId, WorkerMode};
+
+/// Largest message either side reads, in bytes: a lease of the largest chunk fits many times.
+pub const MESSAGE_MAX: usize = 4 << 20;
+
+/// How often a worker says it is alive.
+pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// From the manager to a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// First message: the worker is in.
+    Welcome {
+        /// Its number.
+        worker: WorkerId,
+        /// Of the manager's leadership.
+        term: Term,
+        /// Addresses of all managers of the farm, for the day this one is gone.
+        managers: Vec<String>,
+        /// Whether it gets work.
+        mode: WorkerMode,
+        /// Of the leases it said it holds, those to drop: nobody waits for them any more.
+        drop: Vec<LeaseKey>,
+    },
+    /// Instead of a welcome: it is not let in, and why.
+    Refused {
+        /// What happened and what to do.
+        reason: String,
+        /// Whether trying again later can help.
+        retry: bool,
+    },
+    /// Work.
+    Lease(Box<LeaseOffer>),
+    /// Give this back if it has not begun: answered by [`FromWorker::Returned`], or ignored if it has.
+    Recall {
+        /// Which.
+        key: LeaseKey,
+    },
+    /// Stop this now: the render is killed. Nothing is reported of it.
+    Cancel {
+        /// Which.
+        key: LeaseKey,
+    },
+    /// What may be given to it has changed. Draining: end once idle.
+    Mode {
+        /// The mode.
+        mode: WorkerMode,
+    },
+    /// Send a part of a log that is being written: answered by [`FromWorker::Log`].
+    Log {
+        /// Given back in the answer.
+        request: u64,
+        /// Whose log.
+        key: LeaseKey,
+        /// Position of the frame.
+        position: u32,
+        /// Which stream.
+        stream: LogStream,
+        /// From which byte on.
+        from: u64,
+    },
+}
+
+/// One of a frame's two logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStream {
+    /// Blender's standard output.
+    Stdout,
+    /// Blender's standard error.
+    Stderr,
+}
+
+/// A unit of work with all that is needed to do it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseOffer {
+    /// Unit and attempt.
+    pub key: LeaseKey,
+    /// The job's name, for the log.
+    pub job_name: String,
+    /// The file tree.
+    pub manifest: Blob,
+    /// The .blend's path in it.
+    pub main_file: String,
+    /// The build to render with.
+    pub build: Build,
+    /// What differs from the file's settings.
+    pub overrides: Overrides,
+    /// Which frames, in this order.
+    pub frames: Vec<FrameToRender>,
+    /// The frames depend on those before them: the scene is opened afresh for the first one, and none may be left out.
+    pub in_order: bool,
+    /// Where the bytes can be had, best first; a worker never assumes the manager.
+    pub sources: Vec<Source>,
+}
+
+/// One frame of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameToRender {
+    /// Position in the step's frame set.
+    pub position: u32,
+    /// Number in Blender.
+    pub frame: i32,
+    /// Whether its result is still wanted. A frame that is not is rendered all the same when order matters, and not reported.
+    pub wanted: bool,
+}
+
+/// Someone who has bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// `https://host:port`; the manager of this link if empty.
+    pub address: String,
+    /// Whom the certificate there must name.
+    pub identity: String,
+}
+
+/// From a worker to the manager.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromWorker {
+    /// First message.
+    Hello {
+        /// Protocol it speaks.
+        protocol: u32,
+        /// What it is.
+        facts: WorkerFacts,
+        /// Leases in its hands, begun or not, and those whose results are still on their way.
+        holds: Vec<LeaseKey>,
+    },
+    /// Every [`HEARTBEAT`], whatever else is said.
+    Heartbeat {
+        /// What it has in hand.
+        holds: Vec<Holding>,
+        /// Its machine.
+        machine: Machine,
+    },
+    /// A frame is being rendered now.
+    Started {
+        /// Of which lease.
+        key: LeaseKey,
+        /// Which.
+        position: u32,
+    },
+    /// A lease is given back without having been finished: recalled, paused or the worker ends.
+    Returned {
+        /// Which.
+        key: LeaseKey,
+    },
+    /// Every frame of a lease has been reported.
+    Finished {
+        /// Which.
+        key: LeaseKey,
+    },
+    /// Answer to [`ToWorker::Log`].
+    Log {
+        /// Of the question.
+        request: u64,
+        /// Bytes from the asked offset on, base64, at most 256 KiB before coding.
+        bytes: String,
+        /// Whether the frame is over, so that its log is or soon will be in the store.
+        ended: bool,
+    },
+    /// Its Blenders, tags or the like have changed.
+    Facts {
+        /// The new ones.
+        facts: WorkerFacts,
+    },
+}
+
+/// A lease in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Which.
+    pub key: LeaseKey,
+    /// Position of the frame being rendered; none if the lease waits or loads.
+    pub rendering: Option<u32>,
+}
+
+/// How the worker's machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Share of all processors in use, 0 to 1.
+    pub cpu: f32,
+    /// Memory in use in bytes.
+    pub memory_bytes: u64,
+    /// Free bytes where the worker keeps its data.
+    pub disk_free_bytes: u64,
+}
