@@ -1,1 +1,40 @@
 //! Finds Blenders on this machine and drives a living one.
+//!
+//! Two callers share this crate: the client, which asks Blender what a file depends on, and the worker, which keeps one
+//! Blender per slot alive and renders with it. Neither frames' owners, networks nor digests are known here: paths go in,
+//! paths and facts come out.
+//!
+//! - [`find`](fn@find) looks for Blenders (executables, or Python interpreters that can `import bpy`), asks each once what it is
+//!   and keeps the answer; [`choose`] picks the one for a file; [`saved_by`] reads out of a .blend which version wrote it.
+//! - [`Blender`] is one living Blender. [`Blender::open`], [`Blender::scan`] and [`Blender::render`] are one request each
+//!   to `driver.py`, the only code that differs between Blender versions, over a private socket: stdout and stderr are
+//!   log and nothing else, and every byte of them lands in the [`LogFiles`] of the request during which it was written.
+//! - Blender is expendable: crash, hang, memory exhaustion and refusal are the ordinary values of [`Error`].
+//!
+//! Nothing here is shared between two living Blenders, and nothing is read from the user's Blender preferences.
+
+mod build;
+mod choose;
+mod driver;
+mod find;
+mod header;
+mod message;
+mod probe;
+mod process;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod version;
+
+pub use build::{Build, Kind};
+pub use choose::choose;
+pub use find::{Broken, Found, Search, find};
+pub use header::{HeaderError, saved_by};
+pub use message::{
+    AddonNeed, Device, DeviceKind, DeviceRequest, DeviceUsed, ExternalFile, FileKind, FileOutput,
+    FrameRange, Hello, NamePattern, Note, Open, Opened, Output, OutputName, Overrides,
+    PersistentUse, Pong, Refusal, RefusalCode, Remap, Render, Rendered, RenderedFile, Role,
+    Running, Sampling, Scan, ScanRequest, SceneInfo, Script, Timings, View,
+};
+pub use probe::{ProbeError, probe};
+pub use process::{Blender, Error, Handle, Launch, LogFiles, Usage};
+pub use version::{ParseVersionError, Series, Version};

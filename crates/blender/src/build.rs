@@ -1,0 +1,69 @@
+//! What a Blender on this machine is.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Device, Hello};
+use crate::version::Version;
+
+/// A Blender that was found, run once, and answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// The program to run: Blender itself, or a Python interpreter that can `import bpy`.
+    pub path: PathBuf,
+    pub kind: Kind,
+    pub version: Version,
+    /// Commit that it was built from, as Blender reports it; "Unknown" where the packager left it out.
+    pub hash: String,
+    /// Build date and time as Blender reports them, "2025-12-16 01:44:55"; tells packagers' builds of one commit apart.
+    pub date: String,
+    /// Operating system as Blender reports it: "Linux", "Darwin", "Windows".
+    pub platform: String,
+    /// Identifiers of the render engines it has with factory settings, e.g. `CYCLES`.
+    pub engines: Vec<String>,
+    /// Devices that Cycles can render on here, the CPU included.
+    pub devices: Vec<Device>,
+}
+
+/// The two forms Blender comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The `blender` program.
+    Executable,
+    /// A Python interpreter with Blender as the module `bpy`.
+    Module,
+}
+
+impl Build {
+    pub(crate) fn new(path: PathBuf, hello: Hello) -> Self {
+        Self {
+            path,
+            kind: hello.kind,
+            version: hello.version,
+            hash: hello.hash,
+            date: hello.date,
+            platform: hello.platform,
+            engines: hello.engines,
+            devices: hello.devices,
+        }
+    }
+
+    /// Names the build itself, the same on every machine that has it: jobs are pinned to this.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{} {} {}", self.version, self.hash, self.date)
+    }
+}
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Executable => "Blender",
+            Kind::Module => "bpy",
+        };
+        write!(f, "{kind} {} ({})", self.version, self.path.display())
+    }
+}

@@ -1,0 +1,66 @@
+//! The driver script that runs inside Blender, and how a Blender is started with it.
+
+use std::ffi::OsString;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::build::Kind;
+
+/// The script; it travels in the program, so that driver and crate are always of one version.
+pub(crate) const DRIVER: &str = include_str!("driver.py");
+
+/// Names the file descriptor of the socket.
+pub(crate) const FD_VARIABLE: &str = "TESSERA_DRIVER_FD";
+/// Names how many threads Blender may use; absent: all.
+pub(crate) const THREADS_VARIABLE: &str = "TESSERA_DRIVER_THREADS";
+
+/// The script on disk, in a folder that only this user can write, gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct DriverFile {
+    dir: TempDir,
+}
+
+impl DriverFile {
+    pub(crate) fn write() -> io::Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("tessera-driver-")
+            .tempdir()?;
+        std::fs::write(dir.path().join("driver.py"), DRIVER)?;
+        Ok(Self { dir })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("driver.py")
+    }
+
+    /// Blender's temporary folder too: what it leaves there goes with the process.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn arguments(&self, kind: Kind, threads: Option<NonZeroU32>) -> Vec<OsString> {
+        match kind {
+            // No user site-packages, no .pyc beside what may be a read-only installation.
+            Kind::Module => vec!["-s".into(), "-B".into(), self.path().into()],
+            Kind::Executable => {
+                let mut arguments: Vec<OsString> =
+                    ["--background", "--factory-startup", "--disable-autoexec"]
+                        .map(OsString::from)
+                        .into();
+                if let Some(threads) = threads {
+                    arguments.extend(["--threads".into(), threads.to_string().into()]);
+                }
+                arguments.extend([
+                    "--python-exit-code".into(),
+                    "1".into(),
+                    "--python".into(),
+                    self.path().into(),
+                ]);
+                arguments
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One living Blender.
+//!
+//! Three parties: a *keeper* thread owns the child process and its stdout and stderr; a *link* task reads events off the socket;
+//! a *watch* task samples what the process tree uses. Whatever ends the process, the end shows in one place: the socket
+//! closes. The request in flight then asks why (killed by us, hung, too large, or its own doing), and the keeper buries the
+//! process: kills the whole tree, reaps, and empties the pipes into the log.
+
+mod error;
+mod keeper;
+mod link;
+mod log;
+mod spawn;
+mod tree;
+mod watch;
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::build::Build;
+use crate::message::{
+    Event, Hello, Open, Opened, Pong, Render, Rendered, Request, Scan, ScanRequest,
+};
+
+pub use error::Error;
+use keeper::Keeper;
+use link::Link;
+pub use log::LogFiles;
+pub use tree::Usage;
+use watch::Fate;
+
+/// How a Blender is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// How many threads it may use; `None`: as many as there are cores.
+    pub threads: Option<NonZeroU32>,
+    /// Added to its nice level.
+    pub nice: u8,
+    /// Resident memory of the process tree above which it is killed.
+    pub memory_max_bytes: Option<u64>,
+    /// A request during which the process tree uses no CPU and no disk for this long has hung.
+    pub hang_after: Duration,
+    /// Added to the environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            nice: 0,
+            memory_max_bytes: None,
+            // Longer than any pause for a slow network disk that is worth waiting for.
+            hang_after: Duration::from_secs(120),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// A living Blender. Dropped, it is killed with all its children.
+#[derive(Debug)]
+pub struct Blender {
+    build: Build,
+    hello: Hello,
+    keeper: Keeper,
+    link: Link,
+    fate: Arc<Fate>,
+    /// A request was sent and its end not yet seen.
+    in_flight: bool,
+}
+
+/// Reaches a living Blender while it works. Cheap to clone; outlives it harmlessly.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pid: u32,
+    link: Link,
+    fate: Arc<Fate>,
+}
+
+impl Blender {
+    /// Starts one and waits until it answers.
+    pub async fn launch(build: &Build, launch: &Launch, log: &LogFiles) -> Result<Self, Error> {
+        let fate = Fate::new();
+        let (keeper, socket) = Keeper::start(build, launch, log, Arc::clone(&fate)).await?;
+        fate.watch(keeper.pid(), launch);
+        let link = Link::over(socket).map_err(|source| Error::Launch {
+            path: build.path.clone(),
+            source,
+        })?;
+        let nobody = Hello {
+            version: build.version,
+            hash: String::new(),
+            date: String::new(),
+            platform: String::new(),
+            kind: build.kind,
+            engines: Vec::new(),
+            devices: Vec::new(),
+        };
+        let mut blender = Self {
+            build: build.clone(),
+            hello: nobody,
+            keeper,
+            link,
+            fate,
+            in_flight: false,
+        };
+        match blender.exchange("start", None, &Request::Hello).await? {
+            Event::Hello(hello) => blender.hello = hello,
+            other => return Err(Error::unexpected("start", &other)),
+        }
+        Ok(blender)
+    }
+
+    /// What it said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    #[must_use]
+    pub fn build(&self) -> &Build {
+        &self.build
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.keeper.pid()
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            pid: self.keeper.pid(),
+            link: self.link.clone(),
+            fate: Arc::clone(&self.fate),
+        }
+    }
+
+    /// Loads a file in place of the one that was open. A refusal leaves nothing open.
+    pub async fn open(&mut self, open: &Open, log: &LogFiles) -> Result<Opened, Error> {
+        match self
+            .exchange("open the file", Some(log), &Request::Open(open))
+            .await?
+        {
+            Event::Opened(opened) => Ok(opened),
+            other => Err(Error::unexpected("open the file", &other)),
+        }
+    }
+
+    /// Lists what the open file needs and makes.
+    pub async fn scan(&mut self, scan: &ScanRequest, log: &LogFiles) -> Result<Scan, Error> {
+        match self
+            .exchange("scan the file", Some(log), &Request::Scan(scan))
+            .await?
+        {
+            Event::Scanned(scan) => Ok(*scan),
+            other => Err(Error::unexpected("scan the file", &other)),
+        }
+    }
+
+    /// Renders one frame of the open file.
+    pub async fn render(&mut self, render: &Render, log: &LogFiles) -> Result<Rendered, Error> {
+        let doing = format!("render frame {}", render.frame);
+        match self
+            .exchange(&doing, Some(log), &Request::Render(render))
+            .await?
+        {
+            Event::Rendered(rendered) => Ok(*rendered),
+            other => Err(Error::unexpected(&doing, &other)),
+        }
+    }
+
+    /// Asks it to end, and sees to it.
+    pub async fn quit(mut self) -> Result<(), Error> {
+        let asked = match self.exchange("quit", None, &Request::Quit).await {
+            Ok(_) | Err(Error::Crashed { .. }) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.keeper.bury(keeper::Mercy::Exit).await;
+        asked
+    }
+
+    /// Ends it and all its children now, and waits until they are gone.
+    pub async fn kill(self) {
+        self.keeper.bury(keeper::Mercy::None).await;
+    }
+
+    /// One request and its final event. Without `log`, output goes where it went before.
+    async fn exchange(
+        &mut self,
+        doing: &str,
+        log: Option<&LogFiles>,
+        request: &Request<'_>,
+    ) -> Result<Event, Error> {
+        if self.in_flight {
+            return Err(Error::Abandoned {
+                doing: doing.to_owned(),
+            });
+        }
+        if let Some(log) = log {
+            self.keeper.begin_log(log)?;
+        }
+        // Stays set if this future is dropped half-way, or if Blender ends: either way it cannot be used again.
+        self.in_flight = true;
+        let running = self.fate.running();
+        let event = self.link.request(request).await;
+        drop(running);
+        match event {
+            Ok(Event::Refused(refusal)) => {
+                self.keeper.drain_log().await?;
+                self.in_flight = false;
+                Err(Error::Refused {
+                    doing: doing.to_owned(),
+                    refusal,
+                })
+            }
+            Ok(event) => {
+                self.keeper.drain_log().await?;
+                self.in_flight = false;
+                Ok(event)
+            }
+            Err(broken) => Err(self.post_mortem(doing, broken).await),
+        }
+    }
+
+    async fn post_mortem(&mut self, doing: &str, broken: link::Broken) -> Error {
+        // A socket that closed may precede the exit by a moment; one that carries nonsense must be ended.
+        let mercy = if matches!(broken, link::Broken::Closed) {
+            keeper::Mercy::Exit
+        } else {
+            keeper::Mercy::None
+        };
+        let end = self.keeper.bury(mercy).await;
+        Error::of_end(doing, broken, self.fate.sealed(), end)
+    }
+}
+
+impl Handle {
+    /// Ends it and all its children; the request in flight returns [`Error::Killed`].
+    pub fn kill(&self) {
+        self.fate.kill(self.pid);
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What it is doing; answered in the middle of a render, too.
+    pub async fn ping(&self) -> Result<Pong, Error> {
+        self.link.ping().await.map_err(Error::of_ping)
+    }
+
+    /// What its process tree uses, sampled about once a second.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.fate.usage()
+    }
+}
