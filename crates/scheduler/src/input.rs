@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, BlenderVersion, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Step,
+    BlenderVersion, Blob, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Step,
     Timestamp, UserName, WorkerFacts, WorkerId,
 };
 

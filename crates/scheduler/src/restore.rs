@@ -1,5 +1,11 @@
 //! The scheduler out of the record: what it would be had it never stopped, but for links.
 
+use crate::apply::hold;
+use crate::input::Now;
+use crate::job::{Failures, JobEntry, StepEntry};
+use crate::scheduler::Scheduler;
+use crate::settings::Settings;
+use crate::worker::{Link, WorkerEntry};
 use tessera_model::{
     Attempt, FrameBits, Job, JobId, JobState, Lease, UnitId, WorkerId, WorkerRecord,
 };
@@ -43,4 +49,69 @@ pub struct RestoredStep {
     pub given_up: FrameBits,
     /// Failures of positions since the last retry.
     pub failures: Vec<(u32, u32)>,
+}
+
+pub(crate) fn restore(settings: Settings, now: Now, restored: Restored) -> Scheduler {
+    let mut scheduler = Scheduler::new(settings);
+    scheduler.next_job = restored.next_job.max(1);
+    scheduler.next_worker = restored.next_worker.max(1);
+    for record in restored.workers {
+        scheduler
+            .workers
+            .insert(record.id, WorkerEntry::new(record));
+    }
+    for job in restored.jobs {
+        scheduler.jobs.insert(job.job.id, restore_job(job, now));
+    }
+    for (job, worker) in restored.blocked {
+        if let Some(entry) = scheduler.jobs.get_mut(&job) {
+            entry.blocked.insert(worker);
+        }
+    }
+    for (unit, attempt) in restored.attempts {
+        if let Some(step) = scheduler
+            .jobs
+            .get_mut(&unit.job)
+            .and_then(|job| job.step_mut(unit.step))
+        {
+            step.attempts.insert(unit.index, attempt);
+        }
+    }
+    let until = now.elapsed + scheduler.settings.restart_grace;
+    for lease in restored.leases {
+        if hold(&mut scheduler, now.elapsed, lease.key, lease.worker)
+            && let Some(worker) = scheduler.workers.get_mut(&lease.worker)
+        {
+            worker.link = Link::Awaited(until);
+        }
+    }
+    scheduler
+}
+
+fn restore_job(restored: RestoredJob, now: Now) -> JobEntry {
+    let RestoredJob { job, state, steps } = restored;
+    let mut entry = JobEntry::new(job);
+    entry.state = state;
+    for (index, step) in steps.into_iter().enumerate() {
+        let Some(model) = entry.job.steps.get(index) else {
+            continue;
+        };
+        let mut given_up = step.given_up;
+        for at in step.done.iter() {
+            given_up.clear(at);
+        }
+        let mut state = StepEntry::restored(model, entry.job.settings.chunk, step.done, given_up);
+        for (position, count) in step.failures {
+            state.failures.insert(
+                position,
+                Failures {
+                    count,
+                    not_before: now.elapsed,
+                    ..Failures::default()
+                },
+            );
+        }
+        entry.steps[index] = state;
+    }
+    entry
 }

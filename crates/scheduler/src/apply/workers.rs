@@ -1,0 +1,320 @@
+//! Workers that come, speak, go, and what people do to them.
+
+use tessera_model::{
+    Change, JobId, JobState, LeaseKey, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
+};
+
+use super::jobs::{pin_waiting, recall_waiting};
+use super::{Applied, end_lease, hold};
+use crate::effects::{Effects, Order, Outcome, Refusal};
+use crate::input::{Now, WorkerCommand};
+use crate::lapse::lose;
+use crate::scheduler::Scheduler;
+use crate::worker::{Link, WorkerEntry};
+
+/// Longest name of a worker, in characters.
+const NAME_MAX: usize = 100;
+
+pub(super) fn paired(
+    scheduler: &mut Scheduler,
+    now: Now,
+    wished: &str,
+    effects: &mut Effects,
+) -> Applied {
+    let wished: String = wished
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(NAME_MAX)
+        .collect();
+    let wished = if wished.is_empty() {
+        "worker".to_owned()
+    } else {
+        wished
+    };
+    let taken = |name: &str| {
+        scheduler
+            .workers
+            .values()
+            .any(|worker| worker.record.name == name)
+    };
+    let name = std::iter::once(wished.clone())
+        .chain((2..).map(|n| format!("{wished}-{n}")))
+        .find(|name| !taken(name))
+        .unwrap_or(wished);
+    let id = WorkerId(scheduler.next_worker);
+    scheduler.next_worker += 1;
+    let record = WorkerRecord {
+        id,
+        name: name.clone(),
+        facts: None,
+        mode: WorkerMode::Active,
+        paired_at: now.wall,
+    };
+    effects.changes.push(Change::WorkerSet(record.clone()));
+    effects.workers.insert(id);
+    scheduler.workers.insert(id, WorkerEntry::new(record));
+    Ok(Outcome::Paired(id, name))
+}
+
+pub(super) fn linked(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: WorkerId,
+    facts: WorkerFacts,
+    holds: &[LeaseKey],
+    effects: &mut Effects,
+) -> Applied {
+    let worker = scheduler
+        .workers
+        .get_mut(&id)
+        .ok_or(Refusal::NoWorker(id))?;
+    worker.link = Link::Open(now.elapsed);
+    effects.workers.insert(id);
+    if worker.record.mode == WorkerMode::Draining {
+        // Its program was started anew after it had drained: that is its owner's word to work again.
+        worker.record.mode = WorkerMode::Active;
+        effects
+            .changes
+            .push(Change::WorkerSet(worker.record.clone()));
+    }
+    let gone: Vec<LeaseKey> = worker
+        .leases
+        .iter()
+        .filter(|key| !holds.contains(key))
+        .copied()
+        .collect();
+    let mode = worker.record.mode;
+    set_facts(scheduler, id, facts, effects);
+    for key in gone {
+        lose(scheduler, now, key, effects);
+    }
+    let drop = holds
+        .iter()
+        .filter(|&&key| !keep(scheduler, now, id, key, true, effects))
+        .copied()
+        .collect();
+    Ok(Outcome::Linked { mode, drop })
+}
+
+/// Whether a worker may go on with what it says it holds: its own lease, or one that had lapsed and that nobody else has taken.
+fn keep(
+    scheduler: &mut Scheduler,
+    now: Now,
+    worker: WorkerId,
+    key: LeaseKey,
+    adopt: bool,
+    effects: &mut Effects,
+) -> bool {
+    if let Some(held) = scheduler.leases.get_mut(&key) {
+        held.seen = now.elapsed;
+        return held.worker == worker;
+    }
+    let wanted = scheduler.jobs.get(&key.unit.job).is_some_and(|entry| {
+        let latest = entry
+            .step(key.unit.step)
+            .and_then(|step| step.attempts.get(&key.unit.index));
+        !entry.state.is_over() && latest == Some(&key.attempt) && !entry.blocked.contains(&worker)
+    });
+    let active = scheduler
+        .workers
+        .get(&worker)
+        .is_some_and(|entry| entry.record.mode != WorkerMode::Blocked);
+    if !adopt || !wanted || !active || !hold(scheduler, now.elapsed, key, worker) {
+        return false;
+    }
+    effects
+        .changes
+        .push(Change::Leased(tessera_model::Lease { key, worker }));
+    effects.jobs.insert(key.unit.job);
+    true
+}
+
+fn set_facts(scheduler: &mut Scheduler, id: WorkerId, facts: WorkerFacts, effects: &mut Effects) {
+    let Some(worker) = scheduler.workers.get_mut(&id) else {
+        return;
+    };
+    if worker.record.facts.as_ref() != Some(&facts) {
+        worker.record.facts = Some(facts);
+        effects
+            .changes
+            .push(Change::WorkerSet(worker.record.clone()));
+        effects.workers.insert(id);
+    }
+    pin_waiting(scheduler, effects);
+}
+
+pub(super) fn facts(
+    scheduler: &mut Scheduler,
+    id: WorkerId,
+    facts: WorkerFacts,
+    effects: &mut Effects,
+) -> Applied {
+    if !scheduler.workers.contains_key(&id) {
+        return Err(Refusal::NoWorker(id));
+    }
+    set_facts(scheduler, id, facts, effects);
+    Ok(Outcome::Applied)
+}
+
+pub(super) fn unlinked(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: WorkerId,
+    effects: &mut Effects,
+) -> Applied {
+    let worker = scheduler
+        .workers
+        .get_mut(&id)
+        .ok_or(Refusal::NoWorker(id))?;
+    if worker.is_linked() {
+        worker.link = Link::Closed(now.elapsed);
+        effects.workers.insert(id);
+    }
+    Ok(Outcome::Applied)
+}
+
+pub(super) fn heartbeat(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: WorkerId,
+    holds: &[(LeaseKey, Option<u32>)],
+    effects: &mut Effects,
+) -> Applied {
+    let worker = scheduler
+        .workers
+        .get_mut(&id)
+        .ok_or(Refusal::NoWorker(id))?;
+    worker.link = Link::Open(now.elapsed);
+    for &(key, rendering) in holds {
+        // One that waits or is being delivered may have been settled while the heartbeat was on its way.
+        if keep(scheduler, now, id, key, rendering.is_some(), effects) {
+            if let Some(held) = scheduler.leases.get_mut(&key)
+                && held.rendering != rendering
+            {
+                held.rendering = rendering;
+                effects.jobs.insert(key.unit.job);
+            }
+        } else if scheduler
+            .jobs
+            .get(&key.unit.job)
+            .is_none_or(|job| job.state.is_over())
+        {
+            // A cancellation got lost on the way.
+            effects.orders.push((id, Order::Cancel(key)));
+        } else if rendering.is_none() {
+            // It lapsed. What has begun may still deliver; what has not is somebody else's now.
+            effects.orders.push((id, Order::Recall(key)));
+        }
+    }
+    // What was handed out and is not there after a while got lost on the way.
+    let unheld_after = scheduler.settings.unheld_after;
+    let lost: Vec<LeaseKey> = scheduler.workers[&id]
+        .leases
+        .iter()
+        .filter(|key| now.elapsed.saturating_sub(scheduler.leases[key].seen) > unheld_after)
+        .copied()
+        .collect();
+    for key in lost {
+        end_lease(scheduler, key, effects);
+        effects.changes.push(Change::LeaseEnded(key));
+    }
+    Ok(Outcome::Applied)
+}
+
+pub(super) fn command(
+    scheduler: &mut Scheduler,
+    id: WorkerId,
+    command: WorkerCommand,
+    effects: &mut Effects,
+) -> Applied {
+    if !scheduler.workers.contains_key(&id) {
+        return Err(Refusal::NoWorker(id));
+    }
+    effects.workers.insert(id);
+    match command {
+        WorkerCommand::Pause => set_mode(scheduler, id, WorkerMode::Paused, effects),
+        WorkerCommand::Resume | WorkerCommand::Unblock(None) => {
+            set_mode(scheduler, id, WorkerMode::Active, effects);
+        }
+        WorkerCommand::Drain => set_mode(scheduler, id, WorkerMode::Draining, effects),
+        WorkerCommand::Block(None) => {
+            set_mode(scheduler, id, WorkerMode::Blocked, effects);
+            cancel_held(scheduler, id, |_| true, effects);
+        }
+        WorkerCommand::Block(Some(job)) => return block(scheduler, id, job, effects),
+        WorkerCommand::Unblock(Some(job)) => return unblock(scheduler, id, job, effects),
+        WorkerCommand::Remove => {
+            cancel_held(scheduler, id, |_| true, effects);
+            scheduler.workers.remove(&id);
+            for entry in scheduler.jobs.values_mut() {
+                entry.blocked.remove(&id);
+                entry.trouble.remove(&id);
+            }
+            effects.changes.push(Change::WorkerRemoved(id));
+            effects.orders.push((id, Order::Dismiss));
+        }
+    }
+    Ok(Outcome::Applied)
+}
+
+fn set_mode(scheduler: &mut Scheduler, id: WorkerId, mode: WorkerMode, effects: &mut Effects) {
+    let Some(worker) = scheduler.workers.get_mut(&id) else {
+        return;
+    };
+    if worker.record.mode == mode {
+        return;
+    }
+    worker.record.mode = mode;
+    effects
+        .changes
+        .push(Change::WorkerSet(worker.record.clone()));
+    effects.orders.push((id, Order::Mode(mode)));
+    if matches!(mode, WorkerMode::Paused | WorkerMode::Draining) {
+        let mine = worker.leases.clone();
+        recall_waiting(scheduler, |key| mine.contains(key), effects);
+    }
+}
+
+fn cancel_held(
+    scheduler: &mut Scheduler,
+    id: WorkerId,
+    which: impl Fn(&LeaseKey) -> bool,
+    effects: &mut Effects,
+) {
+    let Some(worker) = scheduler.workers.get(&id) else {
+        return;
+    };
+    let keys: Vec<LeaseKey> = worker
+        .leases
+        .iter()
+        .filter(|key| which(key))
+        .copied()
+        .collect();
+    for key in keys {
+        effects.orders.push((id, Order::Cancel(key)));
+        end_lease(scheduler, key, effects);
+        effects.changes.push(Change::LeaseEnded(key));
+    }
+}
+
+fn block(scheduler: &mut Scheduler, id: WorkerId, job: JobId, effects: &mut Effects) -> Applied {
+    let entry = scheduler.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))?;
+    if entry.blocked.insert(id) {
+        effects.changes.push(Change::JobBlocked(job, id));
+        effects.jobs.insert(job);
+    }
+    cancel_held(scheduler, id, |key| key.unit.job == job, effects);
+    Ok(Outcome::Applied)
+}
+
+fn unblock(scheduler: &mut Scheduler, id: WorkerId, job: JobId, effects: &mut Effects) -> Applied {
+    let entry = scheduler.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))?;
+    entry.trouble.remove(&id);
+    if entry.blocked.remove(&id) {
+        effects.changes.push(Change::JobUnblocked(job, id));
+        effects.jobs.insert(job);
+    }
+    debug_assert!(entry.state != JobState::Done || entry.leases.is_empty());
+    Ok(Outcome::Applied)
+}
