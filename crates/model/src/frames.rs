@@ -124,6 +124,30 @@ impl FrameSet {
         Self::range(frame, frame, 1)
     }
 
+    /// These frames in this order; one named twice counts once, at its first place.
+    ///
+    /// # Errors
+    /// If there are none or too many, or one is outside of Blender's range.
+    pub fn of(frames: impl IntoIterator<Item = i32>) -> Result<Self, FrameSetError> {
+        let mut bad = None;
+        let inside = frames.into_iter().take_while(|&frame| {
+            let fits = (FRAME_MIN..=FRAME_MAX).contains(&frame);
+            if !fits {
+                bad = Some(FrameSetError::OutOfRange {
+                    frame: frame.into(),
+                });
+            }
+            fits
+        });
+        let set = Self::from_frames(inside.take(MAX_FRAMES as usize + 1))?;
+        match bad {
+            Some(error) => Err(error),
+            None if set.len == 0 => Err(FrameSetError::Empty),
+            None if set.len > MAX_FRAMES => Err(FrameSetError::TooMany),
+            None => Ok(set),
+        }
+    }
+
     /// Number of frames, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a frame set is never empty")]
@@ -336,6 +360,19 @@ mod tests {
         check("9,1..3", &[9, 1, 2, 3], "9,1..3");
         check("1..3,2..4", &[1, 2, 3, 4], "1..4");
         check(" 1 .. 3 , 8 ", &[1, 2, 3, 8], "1..3,8");
+    }
+
+    #[test]
+    fn is_made_of_single_frames() {
+        let set = FrameSet::of([9, 1, 2, 3, 9]).unwrap();
+        assert_eq!(set.to_string(), "9,1..3");
+        assert_eq!(FrameSet::of([]), Err(FrameSetError::Empty));
+        for frame in [i32::MIN, i32::MAX] {
+            let outside = FrameSetError::OutOfRange {
+                frame: frame.into(),
+            };
+            assert_eq!(FrameSet::of([-1, frame]), Err(outside));
+        }
     }
 
     #[test]

@@ -3,7 +3,14 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tessera_model::{Build, JobId, JobState, WorkerId};
+use tessera_model::{Build, FrameError, JobId, JobState, Role, UserName, WorkerId};
+
+use crate::api::{
+    CertificateInfo, CreatedToken, FrameStatus, JobDetail, JobSummary, Pairing, TokenInfo,
+    WorkerStatus,
+};
+use crate::event::Event;
+use crate::link::LogStream;
 
 /// Version of these lines.
 pub const LINE_VERSION: u32 = 1;
@@ -129,6 +136,148 @@ pub enum LineKind {
         failed: u32,
         /// Wall-clock seconds of the command.
         seconds: f64,
+    },
+    /// The manager cannot be reached; the command waits for it.
+    Outage {
+        /// What happened.
+        message: String,
+    },
+    /// It is back.
+    Back {
+        /// Seconds it was away.
+        seconds: f64,
+    },
+    /// A job, in a list or after it was changed.
+    Job {
+        /// How it is.
+        job: Box<JobSummary>,
+    },
+    /// All about a job.
+    JobDetail {
+        /// How it is.
+        job: Box<JobDetail>,
+        /// Frames that failed, newest first.
+        errors: Vec<FrameError>,
+        /// Frames that are being rendered or were given up.
+        frames: Vec<FrameStatus>,
+    },
+    /// A job is gone.
+    JobRemoved {
+        /// Which.
+        job: JobId,
+    },
+    /// A worker, in a list or after it was changed.
+    Worker {
+        /// How it is.
+        worker: Box<WorkerStatus>,
+    },
+    /// A worker is gone for good.
+    WorkerRemoved {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// An access token in a list.
+    Token {
+        /// All but its secret.
+        token: TokenInfo,
+    },
+    /// A new access token.
+    NewToken {
+        /// With its secret.
+        token: CreatedToken,
+    },
+    /// A worker's certificate in a list.
+    Certificate {
+        /// What is known of it.
+        certificate: CertificateInfo,
+    },
+    /// A token (by id) or certificate (by serial) was voided.
+    Revoked {
+        /// Which.
+        id: String,
+    },
+    /// A new pairing code.
+    Pairing {
+        /// The code and the links that hold it.
+        pairing: Pairing,
+    },
+    /// This user is now a client of a farm.
+    Connected {
+        /// The farm.
+        farm: String,
+        /// As whom.
+        user: UserName,
+        /// With which role.
+        role: Role,
+    },
+    /// A manager is up.
+    Manager {
+        /// The farm.
+        farm: String,
+        /// Its addresses, best first.
+        urls: Vec<String>,
+        /// A code for workers, with its links.
+        pairing: Pairing,
+    },
+    /// How the worker of this command stands.
+    WorkerState {
+        /// Its name.
+        name: String,
+        /// The farm's name.
+        farm: String,
+        /// Its number, once it is known.
+        worker: Option<WorkerId>,
+        /// Whether its link is open.
+        linked: bool,
+        /// Frames being rendered.
+        rendering: Vec<i32>,
+        /// Frames done since it was started.
+        done: u64,
+        /// Frames failed since it was started.
+        failed: u64,
+        /// The same for people.
+        message: String,
+    },
+    /// The web page can be opened.
+    Web {
+        /// Where, once, in this user's browser.
+        url: String,
+    },
+    /// Something that happened on the farm.
+    Event {
+        /// What.
+        event: Box<Event>,
+    },
+    /// A part of what Blender wrote. Bytes that are not UTF-8 are replaced: without `--json` they come as they are.
+    Log {
+        /// The frame.
+        frame: i32,
+        /// Where Blender wrote it.
+        stream: LogStream,
+        /// What it wrote.
+        text: String,
+    },
+    /// One thing that was checked.
+    Check {
+        /// What.
+        name: String,
+        /// Whether it is as it should be; none if it is neither good nor bad.
+        good: Option<bool>,
+        /// What was found.
+        found: String,
+        /// What to do about it; empty if nothing.
+        advice: String,
+    },
+    /// A setting.
+    Setting {
+        /// Its key in the settings file.
+        key: String,
+        /// Its environment variable.
+        variable: String,
+        /// Its value; none if it is not set and the program decides.
+        value: Option<String>,
+        /// Where it came from.
+        origin: String,
     },
     /// What stopped the command; the exit status says the sort.
     Error {
