@@ -18,12 +18,14 @@ pub enum OpenError {
     },
     /// Another manager has it.
     #[error(
-        "another manager uses the folder '{}': stop it, or give this one its own folder with --data",
-        folder.display()
+        "another manager{} uses the folder '{}': stop it, or give this one its own folder with --data",
+        process.map(|id| format!(" (process {id})")).unwrap_or_default(), folder.display()
     )]
     InUse {
         /// The folder.
         folder: PathBuf,
+        /// The other one's process, where it can be told.
+        process: Option<u32>,
     },
     /// A newer program wrote it.
     #[error(
@@ -178,6 +180,12 @@ pub enum ReadError {
         file: PathBuf,
         /// What is wrong.
         what: String,
+    },
+    /// No room for what even a read needs.
+    #[error("the disk of '{}' is full: free some space there", folder.display())]
+    DiskFull {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Anything else.
     #[error("cannot read the record '{}'", file.display())]

@@ -1,76 +1,34 @@
 //! The record in an SQLite file.
+//!
+//! One connection writes, behind a lock; a few others read beside it, each from one moment of the write-ahead log. The
+//! log is synced at every commit (`synchronous = FULL`), so that a commit that returned is on disk.
 
-use std::ops::Range;
-use std::path::Path;
+mod accept;
+mod commit;
+mod errors;
+mod fault;
+mod jobs;
+mod leases;
+mod load;
+mod lock;
+mod members;
+mod open;
+mod pack;
+mod results;
+mod roots;
+mod schema;
 
-use tessera_model::{Change, FrameResult, JobId, StepIndex, Term};
+use tessera_model::JobId;
 
-use crate::view::{Accepts, BlobRoot, ErrorEntry, ErrorSeq};
-use crate::{OpenError, ReadError, Snapshot, WriteError};
+pub use open::Sqlite;
+pub(crate) use roots::RootCursor;
 
-/// In work.
-#[derive(Debug)]
-pub struct Sqlite {}
+/// A job's number as SQLite keeps it. Numbers count up from 1 and never reach the sign.
+fn job_key(job: JobId) -> i64 {
+    job.0.cast_signed()
+}
 
-#[derive(Debug, Default)]
-pub(crate) struct RootCursor {}
-
-#[expect(unused, clippy::todo, clippy::unused_async)]
-impl Sqlite {
-    pub(crate) async fn open(folder: &Path) -> Result<Self, OpenError> {
-        todo!()
-    }
-    pub(crate) async fn begin_term(&self) -> Result<Term, WriteError> {
-        todo!()
-    }
-    pub(crate) async fn commit(&self, term: Term, changes: &[Change]) -> Result<(), WriteError> {
-        todo!()
-    }
-    pub(crate) async fn load(&self) -> Result<Snapshot, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn results(
-        &self,
-        job: JobId,
-        step: StepIndex,
-        positions: Range<u32>,
-    ) -> Result<Vec<FrameResult>, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn result(
-        &self,
-        job: JobId,
-        step: StepIndex,
-        position: u32,
-    ) -> Result<Option<FrameResult>, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn errors(
-        &self,
-        job: JobId,
-        before: Option<ErrorSeq>,
-        limit: u32,
-    ) -> Result<Vec<ErrorEntry>, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn frame_errors(
-        &self,
-        job: JobId,
-        step: StepIndex,
-        position: u32,
-    ) -> Result<Vec<ErrorEntry>, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn accepts(&self, job: JobId) -> Result<Option<Accepts>, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn next_roots(
-        &self,
-        cursor: &mut RootCursor,
-    ) -> Result<Option<Vec<BlobRoot>>, ReadError> {
-        todo!()
-    }
-    pub(crate) async fn close(&self) {
-        todo!()
-    }
+/// A job's number from its column.
+fn job_id(key: i64) -> JobId {
+    JobId(key.cast_unsigned())
 }

@@ -1,0 +1,378 @@
+//! Results, packed: one row holds those of up to [`FRAMES_PER_PAGE`](crate::FRAMES_PER_PAGE) frames.
+//!
+//! The bytes are one version byte, then the page in `postcard`, a compact format with a fixed specification. A frame is
+//! about 150 bytes of which 96 are digests, against 700 as JSON, so that a million frames are 150 MB. What is the same
+//! for many frames (build, device, the blob of an empty stderr) is written once a page. General compression would
+//! gain little more, since digests do not compress. A result not packed yet is a page of one, in the same bytes.
+//!
+//! The types here mirror the model's on purpose: the model may change its shape, what is on disk may not.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use serde::{Deserialize, Serialize};
+use tessera_model::{
+    Attempt, BlenderVersion, Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, JobId,
+    LeaseKey, ResultTimings, StepIndex, Timestamp, UnitId, WorkerId,
+};
+
+use super::Unreadable;
+
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct PageV1 {
+    builds: Vec<BuildV1>,
+    devices: Vec<String>,
+    blobs: Vec<BlobV1>,
+    frames: Vec<FrameV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BuildV1 {
+    version: (u16, u16, u16),
+    hash: String,
+    module: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlobV1 {
+    digest: [u8; 32],
+    size: u64,
+    depth: u8,
+}
+
+/// `build`, `device` and the blobs are places in the page's lists.
+#[derive(Serialize, Deserialize)]
+struct FrameV1 {
+    position: u32,
+    frame: i32,
+    unit: u32,
+    attempt: u32,
+    worker: u32,
+    build: u32,
+    device: u32,
+    persistent: bool,
+    files: Vec<FileV1>,
+    stdout: u32,
+    stderr: u32,
+    timings_us: [u64; 6],
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FileV1 {
+    role: RoleV1,
+    name: String,
+    blob: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+enum RoleV1 {
+    Main,
+    View(String),
+    Node(u32),
+}
+
+/// A list in which each value stands once.
+struct Distinct<T> {
+    values: Vec<T>,
+    places: HashMap<T, u32>,
+}
+
+impl<T: Clone + Eq + Hash> Distinct<T> {
+    fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    fn place(&mut self, value: &T) -> u32 {
+        if let Some(&place) = self.places.get(value) {
+            return place;
+        }
+        let place = self.values.len() as u32;
+        self.values.push(value.clone());
+        self.places.insert(value.clone(), place);
+        place
+    }
+}
+
+/// The bytes of `results`, all of one step.
+pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResult>) -> Vec<u8> {
+    let mut builds: Distinct<Build> = Distinct::new();
+    let mut devices = Distinct::new();
+    let mut blobs = Distinct::new();
+    let frames = results
+        .into_iter()
+        .map(|result| FrameV1 {
+            position: result.position,
+            frame: result.frame,
+            unit: result.lease.unit.index,
+            attempt: result.lease.attempt.0,
+            worker: result.worker.0,
+            build: builds.place(&result.build),
+            device: devices.place(&result.device),
+            persistent: result.persistent,
+            files: result
+                .files
+                .iter()
+                .map(|file| FileV1 {
+                    role: match &file.role {
+                        FileRole::Main => RoleV1::Main,
+                        FileRole::View(name) => RoleV1::View(name.clone()),
+                        FileRole::Node(node) => RoleV1::Node(*node),
+                    },
+                    name: file.name.clone(),
+                    blob: blobs.place(&file.blob),
+                })
+                .collect(),
+            stdout: blobs.place(&result.stdout),
+            stderr: blobs.place(&result.stderr),
+            timings_us: [
+                result.timings.transfer_us,
+                result.timings.load_us,
+                result.timings.sync_us,
+                result.timings.render_us,
+                result.timings.write_us,
+                result.timings.idle_us,
+            ],
+            at_ms: result.at.0,
+        })
+        .collect();
+    let page = PageV1 {
+        builds: builds
+            .values
+            .into_iter()
+            .map(|build| BuildV1 {
+                version: (build.version.major, build.version.minor, build.version.patch),
+                hash: build.hash,
+                module: build.kind == BuildKind::Module,
+            })
+            .collect(),
+        devices: devices.values,
+        blobs: blobs
+            .values
+            .into_iter()
+            .map(|blob: Blob| BlobV1 {
+                digest: blob.digest,
+                size: blob.size,
+                depth: blob.depth,
+            })
+            .collect(),
+        frames,
+    };
+    postcard::to_extend(&page, vec![VERSION]).expect("a growing buffer takes every plain value")
+}
+
+/// The results of `bytes`, of step `step` of job `job`, in the order they were written.
+pub(crate) fn decode_results(
+    job: JobId,
+    step: StepIndex,
+    bytes: &[u8],
+) -> Result<Vec<FrameResult>, Unreadable> {
+    read(job, step, bytes).map_err(|why| Unreadable {
+        what: format!("results of job {job}, step {}", step.0),
+        why,
+    })
+}
+
+fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, String> {
+    let page: PageV1 = match bytes.split_first() {
+        Some((&VERSION, rest)) => {
+            let (page, rest) =
+                postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
+            if !rest.is_empty() {
+                return Err(format!("{} bytes too many", rest.len()));
+            }
+            page
+        }
+        Some((version, _)) => {
+            return Err(format!("their encoding has the unknown version {version}"));
+        }
+        None => return Err("they are empty".into()),
+    };
+    let builds: Vec<Build> = page.builds.into_iter().map(read_build).collect();
+    let blobs: Vec<Blob> = page
+        .blobs
+        .into_iter()
+        .map(|blob| Blob {
+            digest: blob.digest,
+            size: blob.size,
+            depth: blob.depth,
+        })
+        .collect();
+    let blob = |place| listed(&blobs, place).copied();
+    page.frames
+        .into_iter()
+        .map(|frame| {
+            Ok(FrameResult {
+                lease: LeaseKey {
+                    unit: UnitId {
+                        job,
+                        step,
+                        index: frame.unit,
+                    },
+                    attempt: Attempt(frame.attempt),
+                },
+                position: frame.position,
+                frame: frame.frame,
+                worker: WorkerId(frame.worker),
+                build: listed(&builds, frame.build)?.clone(),
+                device: listed(&page.devices, frame.device)?.clone(),
+                persistent: frame.persistent,
+                files: frame
+                    .files
+                    .into_iter()
+                    .map(|file| {
+                        Ok(FrameFile {
+                            role: read_role(file.role),
+                            name: file.name,
+                            blob: blob(file.blob)?,
+                        })
+                    })
+                    .collect::<Result<_, String>>()?,
+                stdout: blob(frame.stdout)?,
+                stderr: blob(frame.stderr)?,
+                timings: read_timings(frame.timings_us),
+                at: Timestamp(frame.at_ms),
+            })
+        })
+        .collect()
+}
+
+fn listed<T>(list: &[T], place: u32) -> Result<&T, String> {
+    list.get(place as usize)
+        .ok_or_else(|| format!("place {place} of a list of {}", list.len()))
+}
+
+fn read_build(build: BuildV1) -> Build {
+    let (major, minor, patch) = build.version;
+    Build {
+        version: BlenderVersion {
+            major,
+            minor,
+            patch,
+        },
+        hash: build.hash,
+        kind: if build.module {
+            BuildKind::Module
+        } else {
+            BuildKind::Executable
+        },
+    }
+}
+
+fn read_role(role: RoleV1) -> FileRole {
+    match role {
+        RoleV1::Main => FileRole::Main,
+        RoleV1::View(name) => FileRole::View(name),
+        RoleV1::Node(node) => FileRole::Node(node),
+    }
+}
+
+fn read_timings(timings_us: [u64; 6]) -> ResultTimings {
+    let [transfer_us, load_us, sync_us, render_us, write_us, idle_us] = timings_us;
+    ResultTimings {
+        transfer_us,
+        load_us,
+        sync_us,
+        render_us,
+        write_us,
+        idle_us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(position: u32) -> FrameResult {
+        let blob = |salt: u8| Blob {
+            digest: std::array::from_fn(|i| (i as u8).wrapping_mul(salt) ^ position as u8),
+            size: u64::from(position) << 20,
+            depth: salt % 3,
+        };
+        FrameResult {
+            lease: LeaseKey {
+                unit: UnitId {
+                    job: JobId(7),
+                    step: StepIndex(2),
+                    index: position / 4,
+                },
+                attempt: Attempt(3),
+            },
+            position,
+            frame: position as i32 - 10,
+            worker: WorkerId(position % 3),
+            build: Build {
+                version: BlenderVersion {
+                    major: 3,
+                    minor: 4,
+                    patch: (position % 2) as u16,
+                },
+                hash: "abc".into(),
+                kind: [BuildKind::Executable, BuildKind::Module][position as usize % 2],
+            },
+            device: "CPU".into(),
+            persistent: position.is_multiple_of(2),
+            files: vec![
+                FrameFile {
+                    role: FileRole::Main,
+                    name: format!("{position:04}.png"),
+                    blob: blob(3),
+                },
+                FrameFile {
+                    role: FileRole::View("left".into()),
+                    name: format!("{position:04}_L.png"),
+                    blob: blob(5),
+                },
+                FrameFile {
+                    role: FileRole::Node(1),
+                    name: "a/b.exr".into(),
+                    blob: blob(7),
+                },
+            ],
+            stdout: blob(9),
+            stderr: Blob {
+                digest: [9; 32],
+                size: 0,
+                depth: 0,
+            },
+            timings: ResultTimings {
+                transfer_us: 1,
+                load_us: 2,
+                sync_us: 3,
+                render_us: 4,
+                write_us: 5,
+                idle_us: u64::MAX,
+            },
+            at: Timestamp(-5),
+        }
+    }
+
+    #[test]
+    fn results_read_back() {
+        let results: Vec<_> = (0..256).map(sample).collect();
+        let bytes = encode_results(&results);
+        assert_eq!(decode_results(JobId(7), StepIndex(2), &bytes), Ok(results));
+        assert!(bytes.len() < 256 * 240, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_panic() {
+        let bytes = encode_results(&[sample(1), sample(2)]);
+        for cut in 0..bytes.len() {
+            assert!(decode_results(JobId(7), StepIndex(2), &bytes[..cut]).is_err());
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x80;
+            let _ = decode_results(JobId(7), StepIndex(2), &damaged);
+        }
+        let mut longer = bytes;
+        longer.push(0);
+        assert!(decode_results(JobId(7), StepIndex(2), &longer).is_err());
+    }
+}

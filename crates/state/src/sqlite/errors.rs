@@ -1,0 +1,176 @@
+//! Failed frames: writing of errors, counts and given-up bits, and reading of errors.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use tessera_model::{FrameError, JobId, LeaseKey, StepIndex};
+
+use super::commit::Batch;
+use super::fault::Fault;
+use super::{Sqlite, job_key, jobs};
+use crate::encoding::{FramePage, decode_text, encode_text, place};
+use crate::view::{ErrorEntry, ErrorSeq};
+use crate::{MAX_ERRORS_PER_JOB, MAX_ERRORS_PER_READ, ReadError};
+
+/// How many errors the whole farm records between two looks at whether a job has too many.
+const TRIM_EVERY: i64 = 1000;
+
+/// A frame failed. Told twice of the same lease, it failed once.
+pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<(), Fault> {
+    let unit = error.lease.unit;
+    batch
+        .check_frame(unit.job, unit.step, error.position)
+        .await?;
+    let done = sqlx::query(
+        "INSERT INTO frame_error (job, step, position, unit, attempt, body)
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(job_key(unit.job))
+    .bind(unit.step.0)
+    .bind(error.position)
+    .bind(unit.index)
+    .bind(error.lease.attempt.0)
+    .bind(encode_text(error))
+    .execute(&mut *batch.conn)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let (page, at) = place(error.position);
+    change_page(batch.conn, unit.job, unit.step, page, |page| page.fail(at)).await?;
+    if done.last_insert_rowid() % TRIM_EVERY == 0 {
+        trim(batch.conn, unit.job).await?;
+    }
+    Ok(())
+}
+
+/// A frame is out of attempts.
+pub(super) async fn give_up(
+    batch: &mut Batch<'_>,
+    key: LeaseKey,
+    position: u32,
+) -> Result<(), Fault> {
+    let unit = key.unit;
+    batch.check_frame(unit.job, unit.step, position).await?;
+    let (page, at) = place(position);
+    change_page(batch.conn, unit.job, unit.step, page, |page| {
+        page.give_up(at);
+    })
+    .await
+}
+
+/// The counts of a job's frames begin again; its errors stay readable.
+pub(super) async fn retry(batch: &mut Batch<'_>, job: JobId) -> Result<(), Fault> {
+    jobs::exists(batch, job).await?;
+    sqlx::query(
+        "UPDATE frame_page SET given_up = NULL, failures = NULL
+         WHERE job = ? AND (given_up IS NOT NULL OR failures IS NOT NULL)",
+    )
+    .bind(job_key(job))
+    .execute(&mut *batch.conn)
+    .await?;
+    Ok(())
+}
+
+async fn change_page(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    step: StepIndex,
+    page: u32,
+    change: impl FnOnce(&mut FramePage),
+) -> Result<(), Fault> {
+    let row = sqlx::query(
+        "SELECT given_up, failures FROM frame_page WHERE job = ? AND step = ? AND page = ?",
+    )
+    .bind(job_key(job))
+    .bind(step.0)
+    .bind(page)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let mut frames = match row {
+        Some(row) => FramePage::read(row.try_get(0)?, row.try_get(1)?)?,
+        None => FramePage::default(),
+    };
+    change(&mut frames);
+    let (given_up, failures) = frames.columns();
+    sqlx::query(
+        "INSERT INTO frame_page (job, step, page, done, given_up, failures)
+         VALUES (?, ?, ?, hex(zeroblob(128)), ?, ?)
+         ON CONFLICT DO UPDATE SET given_up = excluded.given_up, failures = excluded.failures",
+    )
+    .bind(job_key(job))
+    .bind(step.0)
+    .bind(page)
+    .bind(given_up)
+    .bind(failures)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn trim(conn: &mut SqliteConnection, job: JobId) -> Result<(), Fault> {
+    sqlx::query(
+        "DELETE FROM frame_error WHERE job = ?1 AND seq <=
+         (SELECT seq FROM frame_error WHERE job = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    )
+    .bind(job_key(job))
+    .bind(MAX_ERRORS_PER_JOB)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+impl Sqlite {
+    pub(crate) async fn errors(
+        &self,
+        job: JobId,
+        before: Option<ErrorSeq>,
+        limit: u32,
+    ) -> Result<Vec<ErrorEntry>, ReadError> {
+        let rows = sqlx::query(
+            "SELECT seq, body FROM frame_error WHERE job = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+        )
+        .bind(job_key(job))
+        .bind(before.map_or(i64::MAX, |seq| seq.0))
+        .bind(limit.min(MAX_ERRORS_PER_READ));
+        self.read_errors(rows)
+            .await
+            .map_err(|fault| self.read_error(fault))
+    }
+
+    pub(crate) async fn frame_errors(
+        &self,
+        job: JobId,
+        step: StepIndex,
+        position: u32,
+    ) -> Result<Vec<ErrorEntry>, ReadError> {
+        let rows = sqlx::query(
+            "SELECT seq, body FROM frame_error WHERE job = ? AND step = ? AND position = ?
+             ORDER BY seq DESC LIMIT ?",
+        )
+        .bind(job_key(job))
+        .bind(step.0)
+        .bind(position)
+        .bind(MAX_ERRORS_PER_READ);
+        self.read_errors(rows)
+            .await
+            .map_err(|fault| self.read_error(fault))
+    }
+
+    async fn read_errors(
+        &self,
+        rows: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Vec<ErrorEntry>, Fault> {
+        let mut tx = self.read().await?;
+        let rows = rows.fetch_all(&mut *tx).await?;
+        rows.iter().map(read_error).collect()
+    }
+}
+
+fn read_error(row: &SqliteRow) -> Result<ErrorEntry, Fault> {
+    let seq: i64 = row.try_get(0)?;
+    let error = decode_text(row.try_get(1)?, || format!("error {seq}"))?;
+    Ok(ErrorEntry {
+        seq: ErrorSeq(seq),
+        error,
+    })
+}

@@ -1,0 +1,147 @@
+//! Writing of jobs as a whole: taken in, changed, ended, removed.
+
+use tessera_model::{Build, Job, JobId, JobSettings, JobState, WorkerId};
+
+use super::commit::Batch;
+use super::fault::{Fault, is_missing_reference};
+use super::job_key;
+use crate::WriteError;
+use crate::encoding::{decode_text, encode_state, encode_text};
+
+pub(super) async fn add(batch: &mut Batch<'_>, job: &Job) -> Result<(), Fault> {
+    let before: Option<String> = sqlx::query_scalar("SELECT added FROM job WHERE id = ?")
+        .bind(job_key(job.id))
+        .fetch_optional(&mut *batch.conn)
+        .await?;
+    if let Some(before) = before {
+        let before: Job = decode_text(&before, || format!("job {}", job.id))?;
+        return if before == *job {
+            Ok(())
+        } else {
+            Err(WriteError::JobReused(job.id).into())
+        };
+    }
+    let counted = sqlx::query("UPDATE farm SET next_job = ?1 + 1 WHERE next_job <= ?1")
+        .bind(job_key(job.id))
+        .execute(&mut *batch.conn)
+        .await?;
+    if counted.rows_affected() == 0 {
+        return Err(WriteError::JobReused(job.id).into());
+    }
+    sqlx::query("INSERT INTO job (id, added, settings, build, state) VALUES (?, ?, ?, ?, ?)")
+        .bind(job_key(job.id))
+        .bind(encode_text(job))
+        .bind(encode_text(&job.settings))
+        .bind(job.build.as_ref().map(encode_text))
+        .bind(encode_state(JobState::Active))
+        .execute(&mut *batch.conn)
+        .await?;
+    for (index, step) in (0u16..).zip(&job.steps) {
+        sqlx::query("INSERT INTO step (job, step, frames) VALUES (?, ?, ?)")
+            .bind(job_key(job.id))
+            .bind(index)
+            .bind(step.frames.len())
+            .execute(&mut *batch.conn)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn pin(batch: &mut Batch<'_>, job: JobId, build: &Build) -> Result<(), Fault> {
+    let done = sqlx::query("UPDATE job SET build = ? WHERE id = ?")
+        .bind(encode_text(build))
+        .bind(job_key(job))
+        .execute(&mut *batch.conn)
+        .await?;
+    some_job(done.rows_affected(), job)
+}
+
+pub(super) async fn edit(
+    batch: &mut Batch<'_>,
+    job: JobId,
+    settings: &JobSettings,
+) -> Result<(), Fault> {
+    let done = sqlx::query("UPDATE job SET settings = ? WHERE id = ?")
+        .bind(encode_text(settings))
+        .bind(job_key(job))
+        .execute(&mut *batch.conn)
+        .await?;
+    some_job(done.rows_affected(), job)
+}
+
+pub(super) async fn set_state(
+    batch: &mut Batch<'_>,
+    job: JobId,
+    state: JobState,
+) -> Result<(), Fault> {
+    let done = sqlx::query("UPDATE job SET state = ? WHERE id = ?")
+        .bind(encode_state(state))
+        .bind(job_key(job))
+        .execute(&mut *batch.conn)
+        .await?;
+    if state.is_over() {
+        batch.ended.insert(job);
+    }
+    some_job(done.rows_affected(), job)
+}
+
+pub(super) async fn remove(batch: &mut Batch<'_>, job: JobId) -> Result<(), Fault> {
+    // All that hangs on it goes by the foreign keys.
+    sqlx::query("DELETE FROM job WHERE id = ?")
+        .bind(job_key(job))
+        .execute(&mut *batch.conn)
+        .await?;
+    batch.forget(job);
+    Ok(())
+}
+
+pub(super) async fn block(
+    batch: &mut Batch<'_>,
+    job: JobId,
+    worker: WorkerId,
+) -> Result<(), Fault> {
+    let done =
+        sqlx::query("INSERT INTO job_block (job, worker) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(job_key(job))
+            .bind(worker.0)
+            .execute(&mut *batch.conn)
+            .await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(error) if is_missing_reference(&error) => {
+            exists(batch, job).await?;
+            Err(WriteError::NoSuchWorker(worker).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn unblock(
+    batch: &mut Batch<'_>,
+    job: JobId,
+    worker: WorkerId,
+) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM job_block WHERE job = ? AND worker = ?")
+        .bind(job_key(job))
+        .bind(worker.0)
+        .execute(&mut *batch.conn)
+        .await?;
+    Ok(())
+}
+
+/// Refuses a job that is not there.
+pub(super) async fn exists(batch: &mut Batch<'_>, job: JobId) -> Result<(), Fault> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT id FROM job WHERE id = ?")
+        .bind(job_key(job))
+        .fetch_optional(&mut *batch.conn)
+        .await?;
+    some_job(u64::from(found.is_some()), job)
+}
+
+fn some_job(rows: u64, job: JobId) -> Result<(), Fault> {
+    if rows > 0 {
+        Ok(())
+    } else {
+        Err(WriteError::NoSuchJob(job).into())
+    }
+}

@@ -1,0 +1,214 @@
+//! The one read call: everything a restart needs, from one moment.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use sqlx::{Row, SqliteConnection};
+use tessera_model::{
+    Attempt, CertificateRecord, FrameBits, Job, JobId, Lease, LeaseKey, PairingRecord, StepIndex,
+    Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
+};
+
+use super::fault::Fault;
+use super::{Sqlite, job_id};
+use crate::encoding::{Unreadable, decode_state, decode_text, restore_page};
+use crate::{JobSnapshot, ReadError, Snapshot, StepSnapshot};
+
+impl Sqlite {
+    pub(crate) async fn load(&self) -> Result<Snapshot, ReadError> {
+        let load = async {
+            let mut tx = self.read().await?;
+            let conn = &mut *tx;
+            let (term, next_job, next_worker) = counters(conn).await?;
+            let mut jobs = jobs(conn).await?;
+            frames(conn, &mut jobs).await?;
+            blocks(conn, &mut jobs).await?;
+            Ok(Snapshot {
+                term,
+                next_job,
+                next_worker,
+                jobs: jobs.into_values().collect(),
+                leases: leases(conn).await?,
+                attempts: attempts(conn).await?,
+                workers: workers(conn).await?,
+                tokens: tokens(conn).await?,
+                pairings: pairings(conn).await?,
+                certificates: certificates(conn).await?,
+            })
+        };
+        load.await.map_err(|fault| self.read_error(fault))
+    }
+}
+
+type Jobs = BTreeMap<JobId, JobSnapshot>;
+
+async fn counters(conn: &mut SqliteConnection) -> Result<(Term, JobId, WorkerId), Fault> {
+    let row = sqlx::query("SELECT term, next_job, next_worker FROM farm")
+        .fetch_one(conn)
+        .await?;
+    let term: i64 = row.try_get(0)?;
+    Ok((
+        Term(term.cast_unsigned()),
+        job_id(row.try_get(1)?),
+        WorkerId(row.try_get(2)?),
+    ))
+}
+
+async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
+    let mut rows = sqlx::query("SELECT id, added, settings, build, state FROM job").fetch(conn);
+    let mut jobs = Jobs::new();
+    while let Some(row) = rows.try_next().await? {
+        let id = job_id(row.try_get(0)?);
+        let mut job: Job = decode_text(row.try_get(1)?, || format!("job {id}"))?;
+        job.settings = decode_text(row.try_get(2)?, || format!("the settings of job {id}"))?;
+        let build: Option<&str> = row.try_get(3)?;
+        job.build = build
+            .map(|text| decode_text(text, || format!("the build of job {id}")))
+            .transpose()?;
+        let steps = job
+            .steps
+            .iter()
+            .map(|step| StepSnapshot {
+                done: FrameBits::new(step.frames.len()),
+                given_up: FrameBits::new(step.frames.len()),
+                failures: BTreeMap::new(),
+            })
+            .collect();
+        let state = decode_state(row.try_get(4)?)?;
+        let blocked = Vec::new();
+        jobs.insert(
+            id,
+            JobSnapshot {
+                job,
+                state,
+                steps,
+                blocked,
+            },
+        );
+    }
+    Ok(jobs)
+}
+
+async fn frames(conn: &mut SqliteConnection, jobs: &mut Jobs) -> Result<(), Fault> {
+    let mut rows =
+        sqlx::query("SELECT job, step, page, done, given_up, failures FROM frame_page").fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        let job = job_id(row.try_get(0)?);
+        let step: u16 = row.try_get(1)?;
+        let of = jobs
+            .get_mut(&job)
+            .and_then(|job| job.steps.get_mut(usize::from(step)))
+            .ok_or_else(|| Unreadable {
+                what: "a page of frames".into(),
+                why: format!("job {job} has no step {step}"),
+            })?;
+        restore_page(
+            of,
+            row.try_get(2)?,
+            row.try_get(3)?,
+            row.try_get(4)?,
+            row.try_get(5)?,
+        )?;
+    }
+    Ok(())
+}
+
+async fn blocks(conn: &mut SqliteConnection, jobs: &mut Jobs) -> Result<(), Fault> {
+    let mut rows =
+        sqlx::query("SELECT job, worker FROM job_block ORDER BY job, worker").fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        if let Some(job) = jobs.get_mut(&job_id(row.try_get(0)?)) {
+            job.blocked.push(WorkerId(row.try_get(1)?));
+        }
+    }
+    Ok(())
+}
+
+async fn leases(conn: &mut SqliteConnection) -> Result<Vec<Lease>, Fault> {
+    let mut rows = sqlx::query(
+        "SELECT job, step, unit, attempt, worker FROM lease ORDER BY job, step, unit, attempt",
+    )
+    .fetch(conn);
+    let mut leases = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        leases.push(Lease {
+            key: LeaseKey {
+                unit: UnitId {
+                    job: job_id(row.try_get(0)?),
+                    step: StepIndex(row.try_get(1)?),
+                    index: row.try_get(2)?,
+                },
+                attempt: Attempt(row.try_get(3)?),
+            },
+            worker: WorkerId(row.try_get(4)?),
+        });
+    }
+    Ok(leases)
+}
+
+async fn attempts(conn: &mut SqliteConnection) -> Result<Vec<(UnitId, Attempt)>, Fault> {
+    let mut rows = sqlx::query(
+        "SELECT job, step, unit, attempt FROM unit_attempt ORDER BY job, step, unit",
+    )
+    .fetch(conn);
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let unit = UnitId {
+            job: job_id(row.try_get(0)?),
+            step: StepIndex(row.try_get(1)?),
+            index: row.try_get(2)?,
+        };
+        attempts.push((unit, Attempt(row.try_get(3)?)));
+    }
+    Ok(attempts)
+}
+
+async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRecord>, Fault> {
+    let rows = sqlx::query("SELECT id, body FROM worker ORDER BY id")
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id: u32 = row.try_get(0)?;
+            Ok(decode_text(row.try_get(1)?, || format!("worker {id}"))?)
+        })
+        .collect()
+}
+
+async fn tokens(conn: &mut SqliteConnection) -> Result<Vec<TokenRecord>, Fault> {
+    let rows = sqlx::query("SELECT id, body FROM token ORDER BY id")
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id: &str = row.try_get(0)?;
+            Ok(decode_text(row.try_get(1)?, || format!("token {id}"))?)
+        })
+        .collect()
+}
+
+async fn pairings(conn: &mut SqliteConnection) -> Result<Vec<PairingRecord>, Fault> {
+    let rows = sqlx::query("SELECT body FROM pairing ORDER BY hash")
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| Ok(decode_text(row.try_get(0)?, || "a pairing code".into())?))
+        .collect()
+}
+
+async fn certificates(conn: &mut SqliteConnection) -> Result<Vec<CertificateRecord>, Fault> {
+    let rows = sqlx::query("SELECT serial, body, revoked FROM certificate ORDER BY serial")
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let serial: &str = row.try_get(0)?;
+            let body: CertificateRecord =
+                decode_text(row.try_get(1)?, || format!("certificate {serial}"))?;
+            Ok(CertificateRecord {
+                revoked: row.try_get(2)?,
+                ..body
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! Opening, and the connections.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Connection, Sqlite as Database, SqliteConnection, SqlitePool, Transaction};
+use tessera_model::Term;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+
+use super::fault::{Fault, Place};
+use super::lock::{self, FolderLock};
+use super::schema::{self, Found};
+use crate::{OpenError, ReadError, WriteError};
+
+const FILE: &str = "record.sqlite3";
+const LOCK: &str = "record.lock";
+
+/// Reads at one time. Pages are read in a millisecond; more connections would only hold more caches.
+const READERS: u32 = 4;
+
+/// How long a connection waits for another's lock. Only a connection that is being closed, or a person's own
+/// SQLite shell, ever holds one against the writer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The log is cut back to this after a checkpoint, so that one great job does not leave its size behind.
+const LOG_LIMIT_BYTES: &str = "67108864";
+
+/// A record in a folder of this machine, see [`State`](crate::State).
+#[derive(Debug)]
+pub struct Sqlite {
+    place: Place,
+    writer: AsyncMutex<Writer>,
+    readers: SqlitePool,
+    lock: Mutex<Option<FolderLock>>,
+}
+
+/// The one connection that writes.
+///
+/// It is taken out for the time of a transaction and put back only when that ended in good order. After an error of
+/// the disk, or when a commit is dropped half-way, nobody can tell in what state the connection is: it is closed,
+/// which rolls back, and the next write opens a new one.
+#[derive(Debug)]
+struct Writer {
+    connection: Option<SqliteConnection>,
+    closed: bool,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(folder: &Path) -> Result<Self, OpenError> {
+        let given = folder.to_owned();
+        let (place, lock) = tokio::task::spawn_blocking(move || prepare(given))
+            .await
+            .expect("preparing a folder does not panic")?;
+        let connection = match connect_writer(&place).await {
+            Ok(connection) => connection,
+            Err(refused) => return Err(refused),
+        };
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            // A connection to a file does not go stale.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options(&place).pragma("query_only", "ON"));
+        Ok(Self {
+            place,
+            writer: AsyncMutex::new(Writer {
+                connection: Some(connection),
+                closed: false,
+            }),
+            readers,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        let mut writer = self.writer.lock().await;
+        writer.closed = true;
+        self.readers.close().await;
+        if let Some(connection) = writer.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "closing the record's write connection");
+        }
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    /// A transaction that reads, from one moment.
+    pub(super) async fn read(&self) -> Result<Transaction<'static, Database>, Fault> {
+        Ok(self.readers.begin().await?)
+    }
+
+    pub(super) fn read_error(&self, fault: Fault) -> ReadError {
+        self.place.read_error(fault)
+    }
+
+    /// Runs `work` in one write transaction: all of it is recorded, or nothing.
+    pub(super) async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, WriteError> {
+        let mut writer = self.writer.lock().await;
+        self.write_with(&mut writer, work)
+            .await
+            .map_err(|fault| self.place.write_error(fault))
+    }
+
+    async fn write_with<T>(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if writer.closed {
+            return Err(Fault::Database(sqlx::Error::PoolClosed));
+        }
+        let mut connection = match writer.connection.take() {
+            Some(connection) => connection,
+            None => options(&self.place).connect().await?,
+        };
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.commit().await?;
+                writer.connection = Some(connection);
+                Ok(value)
+            }
+            Err(fault) => {
+                if matches!(fault, Fault::Refused(_)) && tx.rollback().await.is_ok() {
+                    writer.connection = Some(connection);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    pub(crate) async fn begin_term(&self) -> Result<Term, WriteError> {
+        self.write(async |conn| {
+            let term: i64 =
+                sqlx::query_scalar("UPDATE farm SET term = term + 1 RETURNING term")
+                    .fetch_one(conn)
+                    .await?;
+            Ok(Term(term.cast_unsigned()))
+        })
+        .await
+    }
+}
+
+/// Makes the folder and takes its lock.
+fn prepare(given: PathBuf) -> Result<(Place, FolderLock), OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::StorageFull => OpenError::DiskFull { folder: path },
+            _ => OpenError::Folder { path, source },
+        }
+    };
+    // Absolute, since SQLite would take a path that begins with "file:" for an address.
+    let folder = std::path::absolute(&given).map_err(failed(&given))?;
+    std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+    let file = folder.join(FILE);
+    let lock = lock::take(&folder, &folder.join(LOCK))?;
+    let mut create = std::fs::OpenOptions::new();
+    create.write(true).create(true).truncate(false);
+    // Hashes of credentials are nobody else's. SQLite gives its log the rights of this file.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut create, 0o600);
+    create.open(&file).map_err(failed(&file))?;
+    Ok((Place { folder, file }, lock))
+}
+
+fn options(place: &Place) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(&place.file)
+        .foreign_keys(true)
+        .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", LOG_LIMIT_BYTES)
+        // The triggers and checks of a damaged or planted file do nothing but what SQL itself can do.
+        .pragma("trusted_schema", "OFF")
+        // Statements come by the thousand; what matters is logged by those who ask for it.
+        .disable_statement_logging()
+}
+
+/// Opens the write connection, and brings the file up to date. A file that is not ours is left as it is.
+async fn connect_writer(place: &Place) -> Result<SqliteConnection, OpenError> {
+    let fault = |fault| place.open_error(fault);
+    let mut conn = options(place)
+        .connect()
+        .await
+        .map_err(|error| fault(error.into()))?;
+    let found = schema::find(&mut conn).await.map_err(fault)?;
+    let version = match found {
+        Found::Version(version) if version <= schema::VERSION => version,
+        Found::Version(found) => {
+            return Err(OpenError::Newer {
+                file: place.file.clone(),
+                found,
+                known: schema::VERSION,
+            });
+        }
+        Found::Foreign => {
+            return Err(OpenError::Foreign {
+                file: place.file.clone(),
+            });
+        }
+    };
+    // Stays with the file; asked for only now that the file is known to be ours.
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
+        .fetch_one(&mut conn)
+        .await
+        .map_err(|error| fault(error.into()))?;
+    if mode != "wal" {
+        tracing::warn!(
+            mode,
+            "the file system does not allow a write-ahead log: writes and reads wait for each other"
+        );
+    }
+    schema::migrate(&mut conn, version).await.map_err(fault)?;
+    Ok(conn)
+}

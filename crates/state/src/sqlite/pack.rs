@@ -1,0 +1,103 @@
+//! Packing of results: the rows of a page become one row.
+//!
+//! A page is packed whenever [`ROWS_TO_PACK`] of its results wait as rows, and when its job ends. So at most
+//! `ROWS_TO_PACK - 1` rows a page wait, each result is written about three times in all, and the commit of one frame
+//! never rewrites a page of forty kilobytes but every sixty-fourth time.
+
+use sqlx::{Row, SqliteConnection};
+use tessera_model::{FrameResult, JobId, StepIndex};
+
+use super::commit::Batch;
+use super::fault::Fault;
+use super::job_key;
+use crate::FRAMES_PER_PAGE;
+use crate::encoding::{decode_results, encode_results};
+
+/// A quarter of a page: the fewer, the more often pages are rewritten; the more, the more rows wait.
+const ROWS_TO_PACK: u32 = FRAMES_PER_PAGE / 4;
+
+/// Packs what the batch made ready.
+pub(super) async fn finish(batch: &mut Batch<'_>) -> Result<(), Fault> {
+    for (job, step, page) in std::mem::take(&mut batch.grown) {
+        if batch.ended.contains(&job) {
+            continue;
+        }
+        if waiting(batch.conn, job, step, page).await? >= ROWS_TO_PACK {
+            pack(batch.conn, job, step, page).await?;
+        }
+    }
+    for job in std::mem::take(&mut batch.ended) {
+        let pages = sqlx::query(
+            "SELECT DISTINCT step, position / ? AS page FROM accept WHERE job = ? ORDER BY 1, 2",
+        )
+        .bind(FRAMES_PER_PAGE)
+        .bind(job_key(job))
+        .fetch_all(&mut *batch.conn)
+        .await?;
+        for row in pages {
+            pack(batch.conn, job, StepIndex(row.try_get(0)?), row.try_get(1)?).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn waiting(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    step: StepIndex,
+    page: u32,
+) -> Result<u32, Fault> {
+    Ok(sqlx::query_scalar(
+        "SELECT count(*) FROM accept
+         WHERE job = ? AND step = ? AND position >= ? AND position < ?",
+    )
+    .bind(job_key(job))
+    .bind(step.0)
+    .bind(page * FRAMES_PER_PAGE)
+    .bind((page + 1) * FRAMES_PER_PAGE)
+    .fetch_one(conn)
+    .await?)
+}
+
+async fn pack(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    step: StepIndex,
+    page: u32,
+) -> Result<(), Fault> {
+    let first = page * FRAMES_PER_PAGE;
+    let packed: Option<Vec<u8>> = sqlx::query_scalar(
+        "SELECT body FROM result_page WHERE job = ? AND step = ? AND page = ?",
+    )
+    .bind(job_key(job))
+    .bind(step.0)
+    .bind(page)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let waiting: Vec<Vec<u8>> = sqlx::query_scalar(
+        "DELETE FROM accept WHERE job = ? AND step = ? AND position >= ? AND position < ?
+         RETURNING body",
+    )
+    .bind(job_key(job))
+    .bind(step.0)
+    .bind(first)
+    .bind(first + FRAMES_PER_PAGE)
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut results: Vec<FrameResult> = Vec::with_capacity(FRAMES_PER_PAGE as usize);
+    for body in packed.iter().chain(&waiting) {
+        results.extend(decode_results(job, step, body)?);
+    }
+    results.sort_by_key(|result| result.position);
+    sqlx::query(
+        "INSERT INTO result_page (job, step, page, body) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+    )
+    .bind(job_key(job))
+    .bind(step.0)
+    .bind(page)
+    .bind(encode_results(&results))
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The walk over every blob the record names.
+
+use sqlx::{Row, SqliteConnection};
+use tessera_model::{FrameError, FrameResult, Job, StepIndex};
+
+use super::fault::Fault;
+use super::{Sqlite, job_id};
+use crate::ReadError;
+use crate::encoding::{decode_results, decode_text};
+use crate::view::{BlobRoot, RootKind};
+
+/// Rows of one batch that hold one record each.
+const ROWS_PER_BATCH: u32 = 512;
+
+/// Packed pages of one batch: about as many results.
+const PAGES_PER_BATCH: u32 = 4;
+
+/// How far the walk is: the key of the last row seen.
+///
+/// Waiting results come before packed ones, since packing moves them that way: none slips through in between.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum RootCursor {
+    #[default]
+    Start,
+    Jobs(i64),
+    Waiting(i64, u16, u32),
+    Packed(i64, u16, u32),
+    Errors(i64),
+    End,
+}
+
+impl Sqlite {
+    pub(crate) async fn next_roots(
+        &self,
+        cursor: &mut RootCursor,
+    ) -> Result<Option<Vec<BlobRoot>>, ReadError> {
+        let walk = async {
+            let mut tx = self.read().await?;
+            let mut roots = Vec::new();
+            while roots.is_empty() {
+                *cursor = match *cursor {
+                    RootCursor::Start => jobs(&mut tx, i64::MIN, &mut roots).await?,
+                    RootCursor::Jobs(after) => jobs(&mut tx, after, &mut roots).await?,
+                    RootCursor::Waiting(job, step, position) => {
+                        waiting(&mut tx, (job, step, position), &mut roots).await?
+                    }
+                    RootCursor::Packed(job, step, page) => {
+                        packed(&mut tx, (job, step, page), &mut roots).await?
+                    }
+                    RootCursor::Errors(after) => errors(&mut tx, after, &mut roots).await?,
+                    RootCursor::End => return Ok(None),
+                };
+            }
+            Ok(Some(roots))
+        };
+        walk.await.map_err(|fault| self.read_error(fault))
+    }
+}
+
+/// Before the first row of a step's table: no job has a number below.
+const BEFORE: (i64, u16, u32) = (i64::MIN, 0, 0);
+
+async fn jobs(
+    conn: &mut SqliteConnection,
+    after: i64,
+    roots: &mut Vec<BlobRoot>,
+) -> Result<RootCursor, Fault> {
+    let rows = sqlx::query("SELECT id, added FROM job WHERE id > ? ORDER BY id LIMIT ?")
+        .bind(after)
+        .bind(ROWS_PER_BATCH)
+        .fetch_all(conn)
+        .await?;
+    let mut next = RootCursor::Waiting(BEFORE.0, BEFORE.1, BEFORE.2);
+    for row in rows {
+        let key: i64 = row.try_get(0)?;
+        let job: Job = decode_text(row.try_get(1)?, || format!("job {key}"))?;
+        roots.push(BlobRoot {
+            blob: job.manifest,
+            kind: RootKind::Manifest,
+            job: job.id,
+        });
+        next = RootCursor::Jobs(key);
+    }
+    Ok(next)
+}
+
+async fn waiting(
+    conn: &mut SqliteConnection,
+    (job, step, position): (i64, u16, u32),
+    roots: &mut Vec<BlobRoot>,
+) -> Result<RootCursor, Fault> {
+    let rows = sqlx::query(
+        "SELECT job, step, position, body FROM accept WHERE (job, step, position) > (?, ?, ?)
+         ORDER BY job, step, position LIMIT ?",
+    )
+    .bind(job)
+    .bind(step)
+    .bind(position)
+    .bind(ROWS_PER_BATCH)
+    .fetch_all(conn)
+    .await?;
+    let mut next = RootCursor::Packed(BEFORE.0, BEFORE.1, BEFORE.2);
+    for row in rows {
+        let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
+        for result in decode_results(job_id(job), StepIndex(step), row.try_get(3)?)? {
+            result_roots(&result, roots);
+        }
+        next = RootCursor::Waiting(job, step, row.try_get(2)?);
+    }
+    Ok(next)
+}
+
+async fn packed(
+    conn: &mut SqliteConnection,
+    (job, step, page): (i64, u16, u32),
+    roots: &mut Vec<BlobRoot>,
+) -> Result<RootCursor, Fault> {
+    let rows = sqlx::query(
+        "SELECT job, step, page, body FROM result_page WHERE (job, step, page) > (?, ?, ?)
+         ORDER BY job, step, page LIMIT ?",
+    )
+    .bind(job)
+    .bind(step)
+    .bind(page)
+    .bind(PAGES_PER_BATCH)
+    .fetch_all(conn)
+    .await?;
+    let mut next = RootCursor::Errors(i64::MIN);
+    for row in rows {
+        let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
+        for result in decode_results(job_id(job), StepIndex(step), row.try_get(3)?)? {
+            result_roots(&result, roots);
+        }
+        next = RootCursor::Packed(job, step, row.try_get(2)?);
+    }
+    Ok(next)
+}
+
+async fn errors(
+    conn: &mut SqliteConnection,
+    after: i64,
+    roots: &mut Vec<BlobRoot>,
+) -> Result<RootCursor, Fault> {
+    let rows = sqlx::query("SELECT seq, body FROM frame_error WHERE seq > ? ORDER BY seq LIMIT ?")
+        .bind(after)
+        .bind(ROWS_PER_BATCH)
+        .fetch_all(conn)
+        .await?;
+    let mut next = RootCursor::End;
+    for row in rows {
+        let seq: i64 = row.try_get(0)?;
+        let error: FrameError = decode_text(row.try_get(1)?, || format!("error {seq}"))?;
+        let job = error.lease.unit.job;
+        let kind = RootKind::Log;
+        let logs = error.stdout.into_iter().chain(error.stderr);
+        roots.extend(logs.map(|blob| BlobRoot { blob, kind, job }));
+        next = RootCursor::Errors(seq);
+    }
+    Ok(next)
+}
+
+fn result_roots(result: &FrameResult, roots: &mut Vec<BlobRoot>) {
+    let job = result.lease.unit.job;
+    let root = |blob, kind| BlobRoot { blob, kind, job };
+    roots.extend(
+        result
+            .files
+            .iter()
+            .map(|file| root(file.blob, RootKind::Result)),
+    );
+    roots.push(root(result.stdout, RootKind::Log));
+    roots.push(root(result.stderr, RootKind::Log));
+}
