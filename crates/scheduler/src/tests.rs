@@ -1,1 +1,6 @@
-//! tests
+//! Scenes with a handful of workers, and random runs with everything that can go wrong, each checked after every input.
+
+mod random;
+mod record;
+mod scenes;
+mod world;

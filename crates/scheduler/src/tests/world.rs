@@ -1,0 +1,382 @@
+//! A farm in a nutshell: the scheduler, its record, and workers that do as they are told or not.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use tessera_model::{
+    Blob, Build, BuildKind, Device, FrameError, FrameErrorKind, FrameResult, JobId, JobSettings,
+    LeaseKey, Overrides, ResultTimings, Step, StepIndex, StepKind, Timestamp, WorkerFacts,
+    WorkerId,
+};
+
+use super::record::Record;
+use crate::{Effects, FrameOrder, Input, NewJob, Now, Order, Outcome, Scheduler, Settings};
+
+pub(super) struct World {
+    pub scheduler: Scheduler,
+    pub record: Record,
+    pub now: Duration,
+    /// What each worker's program has in hand, oldest first; the first `slots` of them are being rendered.
+    pub hands: BTreeMap<WorkerId, VecDeque<(LeaseKey, Vec<FrameOrder>)>>,
+    pub linked: BTreeSet<WorkerId>,
+    pub orders: Vec<(WorkerId, Order)>,
+    facts: BTreeMap<WorkerId, WorkerFacts>,
+}
+
+pub(super) fn build(version: &str) -> Build {
+    Build {
+        version: version.parse().unwrap(),
+        hash: "h".into(),
+        kind: BuildKind::Executable,
+    }
+}
+
+pub(super) fn facts(slots: u32, version: &str) -> WorkerFacts {
+    WorkerFacts {
+        slots,
+        threads: 1,
+        cores: slots,
+        memory_bytes: 1 << 30,
+        os: "linux".into(),
+        arch: "x86_64".into(),
+        host: "h".into(),
+        tags: Vec::new(),
+        builds: vec![build(version)],
+        gpus: Vec::new(),
+        version: "0".into(),
+    }
+}
+
+pub(super) fn job(frames: &str) -> NewJob {
+    NewJob {
+        owner: "ada".parse().unwrap(),
+        settings: JobSettings {
+            name: "job".into(),
+            category: "default".into(),
+            priority: 1,
+            tags: Vec::new(),
+            comment: String::new(),
+            chunk: 1,
+            max_attempts: 3,
+        },
+        manifest: blob(),
+        main_file: "a.blend".into(),
+        file_version: "3.4".parse().unwrap(),
+        steps: vec![Step {
+            kind: StepKind::Render(Overrides {
+                device: Device::Cpu,
+                ..Overrides::default()
+            }),
+            frames: frames.parse().unwrap(),
+            in_order: false,
+        }],
+        client_note: String::new(),
+    }
+}
+
+pub(super) fn blob() -> Blob {
+    Blob {
+        digest: [7; 32],
+        size: 1,
+        depth: 0,
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self {
+            scheduler: Scheduler::new(Settings::default()),
+            record: Record::default(),
+            now: Duration::ZERO,
+            hands: BTreeMap::new(),
+            linked: BTreeSet::new(),
+            orders: Vec::new(),
+            facts: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn clock(&self) -> Now {
+        Now {
+            elapsed: self.now,
+            wall: Timestamp(self.now.as_millis() as i64),
+        }
+    }
+
+    pub(super) fn input(&mut self, input: Input) -> Effects {
+        let effects = self.scheduler.apply(self.clock(), input);
+        for change in &effects.changes {
+            self.record.apply(change);
+        }
+        for (worker, order) in &effects.orders {
+            self.orders.push((*worker, order.clone()));
+            if self.linked.contains(worker) {
+                self.obey(*worker, order);
+            }
+        }
+        self.check();
+        effects
+    }
+
+    fn obey(&mut self, worker: WorkerId, order: &Order) {
+        let hands = self.hands.entry(worker).or_default();
+        match order {
+            Order::Lease { key, frames } => {
+                if hands.iter().all(|(held, _)| held != key) {
+                    hands.push_back((*key, frames.clone()));
+                }
+            }
+            Order::Cancel(key) => hands.retain(|(held, _)| held != key),
+            Order::Dismiss => {
+                hands.clear();
+                self.linked.remove(&worker);
+            }
+            // Answered when the test says so: `answer_recalls`.
+            Order::Recall(_) | Order::Mode(_) => {}
+        }
+    }
+
+    pub(super) fn join(&mut self, slots: u32) -> WorkerId {
+        let Outcome::Paired(worker, _) = self.input(Input::Paired("w".into())).outcome else {
+            panic!("not paired")
+        };
+        self.facts.insert(worker, facts(slots, "3.4.1"));
+        self.link(worker);
+        worker
+    }
+
+    pub(super) fn link(&mut self, worker: WorkerId) {
+        let holds: Vec<LeaseKey> = self
+            .hands
+            .entry(worker)
+            .or_default()
+            .iter()
+            .map(|(key, _)| *key)
+            .collect();
+        self.linked.insert(worker);
+        let facts = self.facts[&worker].clone();
+        let outcome = self
+            .input(Input::Linked {
+                worker,
+                facts,
+                holds,
+            })
+            .outcome;
+        match outcome {
+            Outcome::Linked { drop, .. } => {
+                self.hands
+                    .entry(worker)
+                    .or_default()
+                    .retain(|(key, _)| !drop.contains(key));
+            }
+            _ => {
+                self.linked.remove(&worker);
+            }
+        }
+    }
+
+    pub(super) fn cut(&mut self, worker: WorkerId) {
+        if self.linked.remove(&worker) {
+            self.input(Input::Unlinked(worker));
+        }
+    }
+
+    pub(super) fn submit(&mut self, job: NewJob) -> JobId {
+        match self.input(Input::Submit(Box::new(job))).outcome {
+            Outcome::Submitted(job, _) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.input(Input::Tick);
+    }
+
+    pub(super) fn heartbeat(&mut self, worker: WorkerId) {
+        let holds = self
+            .hands
+            .entry(worker)
+            .or_default()
+            .iter()
+            .map(|(key, _)| (*key, None));
+        let holds = holds.collect();
+        self.input(Input::Heartbeat { worker, holds });
+    }
+
+    /// A worker renders the first frame of the lease at `at` in its hands. Returns what became of it.
+    pub(super) fn render(&mut self, worker: WorkerId, at: usize) -> Option<Outcome> {
+        let (key, order) = self.take(worker, at)?;
+        let outcome = if order.wanted {
+            self.deliver(worker, key, order)
+        } else {
+            Outcome::Applied
+        };
+        Some(outcome)
+    }
+
+    pub(super) fn fail(&mut self, worker: WorkerId, at: usize) -> Option<Outcome> {
+        let (key, order) = self.take(worker, at)?;
+        let error = FrameError {
+            lease: key,
+            position: order.position,
+            frame: order.frame,
+            worker,
+            kind: FrameErrorKind::Crash,
+            message: "it crashed".into(),
+            stdout: None,
+            stderr: None,
+            at: Timestamp(0),
+        };
+        let outcome = self.input(Input::Failed(Box::new(error))).outcome;
+        Some(outcome)
+    }
+
+    fn take(&mut self, worker: WorkerId, at: usize) -> Option<(LeaseKey, FrameOrder)> {
+        let hands = self.hands.get_mut(&worker)?;
+        let (key, frames) = hands.get_mut(at)?;
+        let key = *key;
+        let order = frames.remove(0);
+        if frames.is_empty() {
+            hands.remove(at);
+        }
+        if self.linked.contains(&worker) {
+            self.input(Input::Started {
+                worker,
+                key,
+                position: order.position,
+            });
+        }
+        Some((key, order))
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        worker: WorkerId,
+        key: LeaseKey,
+        order: FrameOrder,
+    ) -> Outcome {
+        let result = FrameResult {
+            lease: key,
+            position: order.position,
+            frame: order.frame,
+            worker,
+            build: build("3.4.1"),
+            device: "CPU".into(),
+            persistent: true,
+            files: Vec::new(),
+            stdout: blob(),
+            stderr: blob(),
+            timings: ResultTimings::default(),
+            at: Timestamp(0),
+        };
+        self.input(Input::Done(Box::new(result))).outcome
+    }
+
+    /// Every worker gives back what it was asked for, and its hands do not hold it any more.
+    pub(super) fn answer_recalls(&mut self) {
+        for (worker, order) in std::mem::take(&mut self.orders) {
+            let Order::Recall(key) = order else { continue };
+            let hands = self.hands.entry(worker).or_default();
+            let before = hands.len();
+            hands.retain(|(held, _)| *held != key);
+            if hands.len() != before && self.linked.contains(&worker) {
+                self.input(Input::Returned { worker, key });
+            }
+        }
+    }
+
+    /// The manager dies and comes back; all links are gone, what workers hold they still hold.
+    pub(super) fn restart(&mut self) {
+        let clock = self.clock();
+        self.scheduler = Scheduler::restore(Settings::default(), clock, self.record.restored());
+        self.linked.clear();
+        self.orders.clear();
+        self.check();
+    }
+
+    /// All workers link and work well until nothing is left to do. Panics if that does not end.
+    pub(super) fn finish(&mut self) {
+        let workers: Vec<WorkerId> = self.facts.keys().copied().collect();
+        for &worker in &workers {
+            self.hands.entry(worker).or_default().clear();
+            self.link(worker);
+        }
+        for _ in 0..10_000 {
+            let mut idle = true;
+            for &worker in &workers {
+                self.heartbeat(worker);
+                idle &= self.render(worker, 0).is_none();
+            }
+            self.answer_recalls();
+            if idle {
+                if self.scheduler.live_jobs() == 0 {
+                    return;
+                }
+                self.pass(Duration::from_secs(5));
+            }
+        }
+        panic!("work is left and nobody gets it: {:#?}", self.scheduler);
+    }
+
+    fn check(&self) {
+        let scheduler = &self.scheduler;
+        let mut units = BTreeSet::new();
+        for (key, held) in &scheduler.leases {
+            assert!(units.insert(key.unit), "two live leases of {}", key.unit);
+            assert!(scheduler.workers[&held.worker].leases.contains(key));
+            let job = &scheduler.jobs[&key.unit.job];
+            assert!(job.leases.contains(key));
+            assert!(!job.state.is_over(), "a lease of a job that is over");
+        }
+        let by_job: usize = scheduler.jobs.values().map(|job| job.leases.len()).sum();
+        let by_worker: usize = scheduler
+            .workers
+            .values()
+            .map(|worker| worker.leases.len())
+            .sum();
+        assert_eq!(
+            (by_job, by_worker),
+            (scheduler.leases.len(), scheduler.leases.len())
+        );
+        for (id, job) in &scheduler.jobs {
+            for (index, step) in job.steps.iter().enumerate() {
+                let step_index = StepIndex(index as u16);
+                for unit in 0..step.taken.len() {
+                    let live = units.contains(&job.unit_id(step_index, unit));
+                    let over = step.wanted(unit).next().is_none();
+                    assert_eq!(step.taken.get(unit), live || over, "{id} {unit}");
+                }
+                assert!(step.done.iter().all(|at| !step.given_up.get(at)));
+            }
+        }
+        assert!(self.record.accepts.values().all(|&accepts| accepts == 1));
+        self.check_restored();
+    }
+
+    /// What the record gives back is what the scheduler holds.
+    fn check_restored(&self) {
+        let clock = self.clock();
+        let again = Scheduler::restore(Settings::default(), clock, self.record.restored());
+        assert_eq!(
+            again.leases.keys().collect::<Vec<_>>(),
+            self.scheduler.leases.keys().collect::<Vec<_>>()
+        );
+        assert_eq!(again.jobs.len(), self.scheduler.jobs.len());
+        for (id, job) in &self.scheduler.jobs {
+            let other = &again.jobs[id];
+            assert_eq!((&job.job, job.state), (&other.job, other.state));
+            assert_eq!(job.blocked, other.blocked);
+            for (one, two) in job.steps.iter().zip(&other.steps) {
+                assert_eq!((&one.done, &one.given_up), (&two.done, &two.given_up));
+                assert_eq!((&one.taken, &one.attempts), (&two.taken, &two.attempts));
+                let counts = |step: &crate::job::StepEntry| {
+                    step.failures
+                        .iter()
+                        .map(|(at, f)| (*at, f.count))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(counts(one), counts(two));
+            }
+        }
+    }
+}
