@@ -146,7 +146,7 @@ impl Scheduler {
                     failed: state.given_up.get(position),
                     worker: holder.map(|(_, held)| held.worker),
                     rendering: holder.is_some_and(|(_, held)| held.rendering == Some(position)),
-                    attempt: holder.map(|(key, _)| key.attempt),
+                    lease: holder.map(|(key, _)| **key),
                     failures: state
                         .failures
                         .get(&position)

@@ -1,6 +1,6 @@
 //! What others may see: plain copies, made on demand.
 
-use tessera_model::{Attempt, Job, JobId, JobState, StepIndex, WorkerId, WorkerRecord};
+use tessera_model::{Attempt, Job, JobId, JobState, LeaseKey, StepIndex, WorkerId, WorkerRecord};
 
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +42,8 @@ pub struct FrameView {
     pub worker: Option<WorkerId>,
     /// Whether it is being rendered there.
     pub rendering: bool,
-    /// The attempt it is in, if held.
-    pub attempt: Option<Attempt>,
+    /// The lease it is held under.
+    pub lease: Option<LeaseKey>,
     /// Failures since the last retry.
     pub failures: u32,
 }
