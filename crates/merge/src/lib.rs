@@ -1,1 +1,24 @@
-//! Frames as channels: reads multilayer EXR of any Blender version.
+//! Frames as channels.
+//!
+//! Every version of Blender lays a multilayer EXR out differently: 3.4 and 4.x write one part whose channels are named
+//! `ViewLayer.Combined.R`, 5.x writes one part per pass, and both can hold several views. This crate reads all of them
+//! into one normal form, [`Frame`], so that nothing above it needs to know which Blender wrote a file.
+//!
+//! - [`read`] and [`read_from`] give a [`Frame`] or a [`ReadError`] that says what is wrong with the file;
+//! - [`ChannelName`] and [`PassName`] are the names of that form, [`Samples`] its values, kept to the last bit;
+//! - [`Cryptomatte`] is the metadata of the Cryptomatte passes;
+//! - [`compare`] (feature `compare`) says exactly where two frames or two folders of frames differ.
+//!
+//! The crate knows no network, no job and no clock: bytes go in, channels come out.
+
+mod attributes;
+#[cfg(feature = "compare")]
+pub mod compare;
+mod frame;
+mod name;
+mod read;
+
+pub use attributes::{AttributeValue, Attributes, Cryptomatte};
+pub use frame::{Channel, Container, Frame, Part, Pass, SampleType, Samples, Window};
+pub use name::{ChannelName, PassName};
+pub use read::{ReadError, read, read_from};
