@@ -1,0 +1,45 @@
+# Everything a developer or a curious user runs. Each target installs what it needs first.
+.DEFAULT_GOAL := help
+CARGO ?= $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+TEST := $(CARGO) nextest run
+ALL := --run-ignored all
+else
+TEST := $(CARGO) test
+ALL := -- --include-ignored
+endif
+
+.PHONY: help demo test test-all bench lint setup-demo setup-test
+
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+demo: setup-demo ## start a farm on this machine, render the example with two workers, compare with a local render
+	$(CARGO) build --release --package tessera-cli --package xtask
+	target/release/xtask demo --tessera target/release/tessera
+
+test: setup-test ## every row of the product once, on real Blender 3.4.1 and 5.0.1
+	$(CARGO) fmt --all --check
+	$(TEST) --workspace
+
+test-all: setup-test ## the long suites too
+	$(TEST) --workspace $(ALL)
+
+bench: setup-test ## measured ratios, each against a baseline of the same run
+	$(CARGO) build --release --package tessera-cli --package xtask
+	target/release/xtask bench --tessera target/release/tessera
+
+lint: setup-test ## format, clippy, Python, licences and bans
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$${XDG_CACHE_HOME:-$$HOME/.cache}/tessera/tools/bin/ruff check .
+	$${XDG_CACHE_HOME:-$$HOME/.cache}/tessera/tools/bin/ruff format --check .
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check licenses bans sources
+
+setup-demo:
+	@scripts/setup demo
+
+setup-test:
+	@scripts/setup test

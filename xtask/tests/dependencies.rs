@@ -1,0 +1,173 @@
+//! Holds the architecture: which crate may use which, and what stays out of the pure ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// `X` may depend on these crates of the workspace and no others. The same table stands in ARCHITECTURE.md.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("tessera-model", &[]),
+    ("tessera-scheduler", &["model"]),
+    ("tessera-state", &["model"]),
+    ("tessera-blobs", &[]),
+    ("tessera-merge", &[]),
+    ("tessera-wire", &["model", "blobs"]),
+    ("tessera-blender", &["model"]),
+    ("tessera-client", &["wire", "model", "blobs", "blender"]),
+    (
+        "tessera-manager",
+        &["scheduler", "state", "wire", "model", "blobs"],
+    ),
+    (
+        "tessera-worker",
+        &["client", "merge", "wire", "model", "blobs", "blender"],
+    ),
+    (
+        "tessera-cli",
+        &[
+            "manager", "worker", "client", "merge", "wire", "model", "blobs", "blender",
+        ],
+    ),
+    (
+        "xtask",
+        &["model", "merge", "wire", "blobs", "blender", "client"],
+    ),
+];
+
+/// What a crate must never pull in, directly or through others.
+const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
+    (
+        "tessera-model",
+        &["tokio", "sqlx", "reqwest", "rustls", "rand"],
+    ),
+    (
+        "tessera-scheduler",
+        &["tokio", "sqlx", "reqwest", "rustls", "rand", "axum"],
+    ),
+    (
+        "tessera-wire",
+        &["tokio", "sqlx", "reqwest", "rustls", "axum"],
+    ),
+    (
+        "tessera-blobs",
+        &["tokio", "sqlx", "reqwest", "rustls", "exr"],
+    ),
+    ("tessera-merge", &["tokio", "sqlx", "reqwest", "rustls"]),
+    ("tessera-state", &["reqwest", "rustls", "axum", "exr"]),
+    ("tessera-manager", &["exr", "image", "png"]),
+];
+
+/// Asked for one platform, cargo needs no package of the others, which may not be here.
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--filter-platform",
+            HOST,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn crates_depend_only_in_the_direction_of_the_design() {
+    let metadata = metadata();
+    let members: BTreeSet<String> = metadata["workspace_members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(text)
+        .collect();
+    let mut seen = BTreeSet::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        if !members.contains(package["id"].as_str().unwrap()) {
+            continue;
+        }
+        let name = text(&package["name"]);
+        let allowed = MAY_USE
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap_or_else(|| {
+                panic!("{name} is not in the table of this test: add it with a reason")
+            })
+            .1;
+        for dependency in package["dependencies"].as_array().unwrap() {
+            // Tests may use a real neighbour where a mock would stand otherwise.
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            if let Some(used) = dependency["name"]
+                .as_str()
+                .unwrap()
+                .strip_prefix("tessera-")
+            {
+                assert!(allowed.contains(&used), "{name} must not depend on {used}");
+            }
+        }
+        seen.insert(name);
+    }
+    let table: BTreeSet<String> = MAY_USE.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(seen, table, "the table names a crate that is gone");
+}
+
+#[test]
+fn pure_crates_stay_pure_and_ring_stays_out() {
+    let metadata = metadata();
+    let mut names = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        names.insert(text(&package["id"]), text(&package["name"]));
+    }
+    let mut uses: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+        let normal = node["deps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|dependency| {
+                let kinds = dependency["dep_kinds"].as_array().unwrap();
+                kinds.iter().any(|kind| kind["kind"].is_null())
+            });
+        let normal = normal.map(|dependency| text(&dependency["pkg"])).collect();
+        uses.insert(text(&node["id"]), normal);
+    }
+    let reached = |name: &str| {
+        let start = names.iter().find(|(_, known)| *known == name).unwrap().0;
+        let mut reached = BTreeSet::new();
+        let mut open = vec![start.clone()];
+        while let Some(id) = open.pop() {
+            if reached.insert(id.clone()) {
+                open.extend(uses[&id].iter().cloned());
+            }
+        }
+        reached
+            .into_iter()
+            .map(|id| names[&id].clone())
+            .collect::<BTreeSet<_>>()
+    };
+    for (name, forbidden) in MUST_NOT_KNOW {
+        let reached = reached(name);
+        for other in *forbidden {
+            assert!(!reached.contains(*other), "{name} pulls in {other}");
+        }
+    }
+    assert!(
+        !reached("tessera-cli").contains("ring"),
+        "rustls panics with two providers"
+    );
+}
