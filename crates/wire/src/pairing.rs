@@ -8,6 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes of the fingerprint: the first 16 of the SHA-256 of the certificate in DER, out of reach of a second preimage (2^128).
 pub const FINGERPRINT_BYTES: usize = 16;
 
@@ -39,8 +41,9 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// How the manager's certificate is checked beyond its fingerprint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the manager's certificate is checked beyond its fingerprint. Written "farm" or "host" in files and announcements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NameCheck {
     /// Issued by the farm's own CA, for [`MANAGER_NAME`](crate::MANAGER_NAME), whatever the address.
     Farm,

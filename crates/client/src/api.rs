@@ -1,0 +1,19 @@
+//! The typed client of a manager's HTTP API.
+//!
+//! One [`Api`] is a connection pool, credentials and a list of addresses, cheap to clone. Requests go to the address that
+//! answered last and to the others in turn; what happens when none answers is the [`Retry`] of the clone in hand.
+//! Methods are in [`routes`](self::routes), streams of blocks in [`blocks`](self::blocks).
+
+mod blocks;
+mod error;
+mod routes;
+mod transport;
+mod turns;
+
+pub use blocks::BlockStream;
+pub use error::ApiError;
+pub use routes::LogPart;
+pub use transport::{Access, Api, Credentials, Traffic};
+
+pub(crate) use transport::{Call, IDLE_TIMEOUT};
+pub(crate) use turns::Repeat;

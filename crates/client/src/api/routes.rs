@@ -1,0 +1,335 @@
+//! One method for each route of [`tessera_wire::routes`] that clients and workers use.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tessera_blobs::{Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
+use tessera_model::{FrameError, FrameResult, JobEdit, JobId, WorkerId};
+use tessera_wire::api::{
+    CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, FrameStatus, Health, JobAction,
+    JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing,
+    Renewal, Submit, Submitted, TokenInfo, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
+};
+use tessera_wire::link::LogStream;
+use tessera_wire::routes::{self, Route};
+
+use super::transport::Call;
+use super::turns::Repeat;
+use super::{Api, ApiError, BlockStream};
+
+/// A part of a frame's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPart {
+    /// Bytes from the asked offset on, exactly as Blender wrote them.
+    pub bytes: Bytes,
+    /// Whether nothing will follow them.
+    pub complete: bool,
+}
+
+fn in_job(route: Route, job: JobId) -> String {
+    route.path.replace("{job}", &job.to_string())
+}
+
+/// A name that goes into a path: all but unreserved characters escaped.
+fn escaped(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+impl Api {
+    async fn get<T: DeserializeOwned>(
+        &self,
+        route: Route,
+        path: impl Into<String>,
+    ) -> Result<T, ApiError> {
+        self.json(Call::new(route, path)).await
+    }
+
+    async fn tell<B: Serialize, T: DeserializeOwned>(
+        &self,
+        route: Route,
+        path: impl Into<String>,
+        body: &B,
+    ) -> Result<T, ApiError> {
+        self.json(Call::new(route, path).json(body)).await
+    }
+
+    /// Whether a manager is there, and which versions it speaks.
+    pub async fn health(&self) -> Result<Health, ApiError> {
+        self.get(routes::HEALTH, routes::HEALTH.path).await
+    }
+
+    /// Uses a pairing code. Not repeated once it may have been heard: a code can be used up.
+    pub async fn pair(&self, request: &PairRequest) -> Result<PairReply, ApiError> {
+        self.tell(routes::PAIR, routes::PAIR.path, request).await
+    }
+
+    /// The farm at a glance.
+    pub async fn farm(&self) -> Result<Farm, ApiError> {
+        self.get(routes::FARM, routes::FARM.path).await
+    }
+
+    /// Jobs older than `after`, newest first.
+    pub async fn jobs(
+        &self,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Page<JobSummary>, ApiError> {
+        let after = after.map(|job| format!("&after={job}")).unwrap_or_default();
+        self.get(
+            routes::JOBS,
+            format!("{}?limit={limit}{after}", routes::JOBS.path),
+        )
+        .await
+    }
+
+    /// Submits a job. Not repeated once it may have been heard: it would run twice.
+    pub async fn submit(&self, job: &Submit) -> Result<Submitted, ApiError> {
+        self.tell(routes::SUBMIT, routes::SUBMIT.path, job).await
+    }
+
+    /// All about a job.
+    pub async fn job(&self, job: JobId) -> Result<JobDetail, ApiError> {
+        self.get(routes::JOB, in_job(routes::JOB, job)).await
+    }
+
+    /// Changes a job's settings.
+    pub async fn edit(&self, job: JobId, edit: &JobEdit) -> Result<JobDetail, ApiError> {
+        self.tell(routes::JOB_EDIT, in_job(routes::JOB_EDIT, job), edit)
+            .await
+    }
+
+    /// Pauses, resumes, cancels or retries a job. Each does the same if it is said twice.
+    pub async fn act(&self, job: JobId, action: JobAction) -> Result<JobDetail, ApiError> {
+        self.json(
+            Call::new(routes::JOB_ACT, in_job(routes::JOB_ACT, job))
+                .json(&action)
+                .repeat(Repeat::Safe),
+        )
+        .await
+    }
+
+    /// Removes a job and its results.
+    pub async fn remove(&self, job: JobId) -> Result<(), ApiError> {
+        self.done(Call::new(
+            routes::JOB_REMOVE,
+            in_job(routes::JOB_REMOVE, job),
+        ))
+        .await
+    }
+
+    /// How frames stand, from position `from` on.
+    pub async fn frames(
+        &self,
+        job: JobId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Page<FrameStatus>, ApiError> {
+        self.get(
+            routes::FRAMES,
+            format!("{}?from={from}&limit={limit}", in_job(routes::FRAMES, job)),
+        )
+        .await
+    }
+
+    /// Delivered frames, from position `from` on.
+    pub async fn results(
+        &self,
+        job: JobId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Page<FrameResult>, ApiError> {
+        self.get(
+            routes::RESULTS,
+            format!("{}?from={from}&limit={limit}", in_job(routes::RESULTS, job)),
+        )
+        .await
+    }
+
+    /// Failures of frames, newest first.
+    pub async fn errors(&self, job: JobId) -> Result<Page<FrameError>, ApiError> {
+        self.get(routes::ERRORS, in_job(routes::ERRORS, job)).await
+    }
+
+    /// What the record says of deliveries.
+    pub async fn journal(&self, job: JobId) -> Result<Journal, ApiError> {
+        self.get(routes::JOURNAL, in_job(routes::JOURNAL, job))
+            .await
+    }
+
+    /// A frame's log from byte `from` on.
+    pub async fn log(
+        &self,
+        job: JobId,
+        frame: i32,
+        stream: LogStream,
+        from: u64,
+    ) -> Result<LogPart, ApiError> {
+        let stream = match stream {
+            LogStream::Stdout => "stdout",
+            LogStream::Stderr => "stderr",
+        };
+        let path = in_job(routes::LOG, job).replace("{frame}", &frame.to_string());
+        let call = Call::new(routes::LOG, format!("{path}?stream={stream}&from={from}"));
+        let (address, response) = self.send(&call).await?;
+        let complete = response
+            .headers()
+            .get("tessera-log-complete")
+            .is_none_or(|value| value.as_bytes() == b"true");
+        let bytes = self.body(&address, &call.what(), response).await?;
+        Ok(LogPart { bytes, complete })
+    }
+
+    /// All workers.
+    pub async fn workers(&self) -> Result<Page<WorkerStatus>, ApiError> {
+        self.get(routes::WORKERS, routes::WORKERS.path).await
+    }
+
+    /// Pauses, resumes, drains, blocks, unblocks or removes a worker. Each does the same if it is said twice.
+    pub async fn worker_act(
+        &self,
+        worker: WorkerId,
+        action: &WorkerAction,
+    ) -> Result<WorkerStatus, ApiError> {
+        let path = routes::WORKER_ACT
+            .path
+            .replace("{worker}", &worker.to_string());
+        self.json(
+            Call::new(routes::WORKER_ACT, path)
+                .json(action)
+                .repeat(Repeat::Safe),
+        )
+        .await
+    }
+
+    /// Makes a pairing code.
+    pub async fn new_pairing(&self, pairing: &NewPairing) -> Result<Pairing, ApiError> {
+        self.tell(routes::PAIRING_NEW, routes::PAIRING_NEW.path, pairing)
+            .await
+    }
+
+    /// Tokens, without their secrets.
+    pub async fn tokens(&self) -> Result<Page<TokenInfo>, ApiError> {
+        self.get(routes::TOKENS, routes::TOKENS.path).await
+    }
+
+    /// Makes a token.
+    pub async fn new_token(&self, token: &NewToken) -> Result<CreatedToken, ApiError> {
+        self.tell(routes::TOKEN_NEW, routes::TOKEN_NEW.path, token)
+            .await
+    }
+
+    /// Voids a token, by its id.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ApiError> {
+        self.done(Call::new(
+            routes::TOKEN_REVOKE,
+            routes::TOKEN_REVOKE.path.replace("{token}", &escaped(id)),
+        ))
+        .await
+    }
+
+    /// Workers' certificates.
+    pub async fn certificates(&self) -> Result<Page<CertificateInfo>, ApiError> {
+        self.get(routes::CERTIFICATES, routes::CERTIFICATES.path)
+            .await
+    }
+
+    /// Voids a worker's certificate, by its serial number.
+    pub async fn revoke_certificate(&self, serial: &str) -> Result<(), ApiError> {
+        self.done(Call::new(
+            routes::CERTIFICATE_REVOKE,
+            routes::CERTIFICATE_REVOKE
+                .path
+                .replace("{serial}", &escaped(serial)),
+        ))
+        .await
+    }
+
+    /// The literal list of routes, as the manager serves it.
+    pub async fn routes(&self) -> Result<serde_json::Value, ApiError> {
+        self.get(routes::ROUTES, routes::ROUTES.path).await
+    }
+
+    /// Reports a finished frame. The same report twice is the same as once.
+    pub async fn worker_result(&self, result: &FrameResult) -> Result<Verdict, ApiError> {
+        self.json(
+            Call::new(routes::WORKER_RESULT, routes::WORKER_RESULT.path)
+                .json(result)
+                .repeat(Repeat::Safe),
+        )
+        .await
+    }
+
+    /// Reports a failed frame. The same report twice is the same as once.
+    pub async fn worker_failure(&self, failure: &FrameError) -> Result<Verdict, ApiError> {
+        self.json(
+            Call::new(routes::WORKER_FAILURE, routes::WORKER_FAILURE.path)
+                .json(failure)
+                .repeat(Repeat::Safe),
+        )
+        .await
+    }
+
+    /// A new certificate under the present one.
+    pub async fn worker_certificate(&self, renewal: &Renewal) -> Result<WorkerIdentity, ApiError> {
+        self.json(
+            Call::new(routes::WORKER_CERTIFICATE, routes::WORKER_CERTIFICATE.path)
+                .json(renewal)
+                .repeat(Repeat::Safe),
+        )
+        .await
+    }
+
+    /// Those of `digests` that the manager lacks. Any number of them; asked in pieces.
+    pub async fn blobs_missing(&self, digests: &[Digest]) -> Result<Vec<Digest>, ApiError> {
+        let mut missing = Vec::new();
+        for piece in digests.chunks(DIGESTS_MAX) {
+            let call =
+                Call::new(routes::BLOBS_MISSING, routes::BLOBS_MISSING.path).json(&Digests {
+                    digests: piece.to_vec(),
+                });
+            let answer: Digests = self.json(call.repeat(Repeat::Safe)).await?;
+            missing.extend(answer.digests);
+        }
+        Ok(missing)
+    }
+
+    /// Sends blocks; they are durable at the manager when this returns. The caller bounds how many.
+    pub async fn put_blocks(&self, blocks: &[EncodedBlock]) -> Result<(), ApiError> {
+        let mut call = Call::new(routes::BLOBS_PUT, routes::BLOBS_PUT.path);
+        call.body = Some((framed(blocks), STREAM_MEDIA_TYPE));
+        self.done(call).await
+    }
+
+    /// Blocks by digest, at most [`DIGESTS_MAX`], as they arrive. What the stream leaves out, the manager lacks.
+    pub async fn fetch_blocks(&self, digests: &[Digest]) -> Result<BlockStream, ApiError> {
+        let call = Call::new(routes::BLOBS_FETCH, routes::BLOBS_FETCH.path)
+            .json(&Digests {
+                digests: digests.to_vec(),
+            })
+            .repeat(Repeat::Safe);
+        let (address, response) = self.send(&call).await?;
+        Ok(BlockStream::new(self.clone(), address, response))
+    }
+}
+
+/// Blocks as one body.
+fn framed(blocks: &[EncodedBlock]) -> Bytes {
+    let size: usize = blocks.iter().map(|block| block.bytes.len() + 64).sum();
+    let mut encoder = StreamEncoder::new();
+    let mut body = Vec::with_capacity(size + 64);
+    body.extend_from_slice(&encoder.header());
+    for block in blocks {
+        for part in encoder.block(block) {
+            body.extend_from_slice(&part);
+        }
+    }
+    body.extend_from_slice(&encoder.end());
+    body.into()
+}

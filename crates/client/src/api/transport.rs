@@ -1,0 +1,448 @@
+//! One request: which address, which credentials, how long, how often.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tessera_wire::problem::{MEDIA_TYPE, Problem};
+use tessera_wire::routes::{Method, Route};
+
+use super::ApiError;
+use super::turns::{Repeat, Turns};
+use crate::address::normalise_address;
+use crate::connect::{CONNECT_TIMEOUT, ConnectError};
+use crate::retry::Retry;
+use crate::trust::{Identity, Trust, TrustError};
+
+/// Longest silence of a manager in the middle of a request: it answers at once or streams.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest JSON answer that is read: pages of a thousand entries stay far below.
+const ANSWER_MAX_BYTES: usize = 64 << 20;
+
+/// Where a farm is, whom to believe there, and as whom to speak.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Addresses (`https://HOST:PORT`) of the farm's managers, tried in turn.
+    pub addresses: Vec<String>,
+    /// Whom to believe.
+    pub trust: Trust,
+    /// As whom to speak.
+    pub credentials: Credentials,
+}
+
+/// As whom a request speaks.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody: only public routes answer.
+    None,
+    /// A user with this bearer token.
+    Token(String),
+    /// A worker with this certificate.
+    Certificate(Identity),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Token(_) => "Token(withheld)",
+            Self::Certificate(_) => "Certificate(withheld)",
+        })
+    }
+}
+
+/// Bytes of bodies that went over the wire, without headers and TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Of requests.
+    pub sent_bytes: u64,
+    /// Of answers.
+    pub received_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    tls: rustls::ClientConfig,
+    addresses: Vec<String>,
+    /// Index of the address that answered last.
+    current: AtomicUsize,
+    authorization: Option<HeaderValue>,
+    sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
+}
+
+/// Client of one farm's managers. Clones share connections and counters.
+#[derive(Debug, Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+    retry: Retry,
+}
+
+/// A request before it has an address.
+pub(crate) struct Call {
+    pub(crate) route: Route,
+    pub(crate) path: String,
+    pub(crate) body: Option<(Bytes, &'static str)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) repeat: Repeat,
+}
+
+impl Call {
+    pub(crate) fn new(route: Route, path: impl Into<String>) -> Self {
+        let repeat = if route.method == Method::Post {
+            Repeat::IfUnsent
+        } else {
+            Repeat::Safe
+        };
+        Self {
+            route,
+            path: path.into(),
+            body: None,
+            headers: HeaderMap::new(),
+            repeat,
+        }
+    }
+
+    pub(crate) fn json<T: Serialize>(mut self, body: &T) -> Self {
+        let bytes =
+            serde_json::to_vec(body).expect("requests have no maps with keys that JSON lacks");
+        self.body = Some((bytes.into(), "application/json"));
+        self
+    }
+
+    pub(crate) fn repeat(mut self, repeat: Repeat) -> Self {
+        self.repeat = repeat;
+        self
+    }
+
+    pub(crate) fn what(&self) -> String {
+        let method = match self.route.method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        };
+        format!("{method} {}", self.path)
+    }
+}
+
+impl Api {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    /// If the trust or the identity cannot be used.
+    pub fn new(access: Access) -> Result<Self, TrustError> {
+        let identity = match &access.credentials {
+            Credentials::Certificate(identity) => Some(identity),
+            Credentials::None | Credentials::Token(_) => None,
+        };
+        let tls = access.trust.client_config(identity)?;
+        Ok(Self::with_tls(access.addresses, &access.credentials, tls))
+    }
+
+    pub(crate) fn with_tls(
+        addresses: Vec<String>,
+        credentials: &Credentials,
+        tls: rustls::ClientConfig,
+    ) -> Self {
+        let authorization = match credentials {
+            Credentials::Token(token) => HeaderValue::from_str(&format!("Bearer {token}"))
+                .ok()
+                .map(|mut value| {
+                    value.set_sensitive(true);
+                    value
+                }),
+            Credentials::None | Credentials::Certificate(_) => None,
+        };
+        let mut http_tls = tls.clone();
+        http_tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(http_tls)
+            .https_only(true)
+            // A farm is on the local network or a VPN: a proxy of the environment is not on the way.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(60))
+            // A link that was cut tells nobody: without these, a request on it would wait for its own time-out.
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .user_agent(concat!("tessera/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .expect("the options above exclude each other in no way");
+        let inner = Inner {
+            http,
+            tls,
+            addresses: addresses
+                .iter()
+                .map(|text| normalise_address(text).unwrap_or_else(|_| text.clone()))
+                .collect(),
+            current: AtomicUsize::new(0),
+            authorization,
+            sent_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+        };
+        Self {
+            inner: Arc::new(inner),
+            retry: Retry::once(),
+        }
+    }
+
+    /// The same client with another patience.
+    #[must_use]
+    pub fn retrying(&self, retry: Retry) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            retry,
+        }
+    }
+
+    /// The address that answered last, or the first one.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.inner
+            .addresses
+            .get(self.inner.current.load(Ordering::Relaxed))
+            .map_or("", String::as_str)
+    }
+
+    /// All addresses it tries.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.inner.addresses
+    }
+
+    /// Bytes of all bodies so far, of all clones.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            sent_bytes: self.inner.sent_bytes.load(Ordering::Relaxed),
+            received_bytes: self.inner.received_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn tls(&self) -> &rustls::ClientConfig {
+        &self.inner.tls
+    }
+
+    pub(crate) fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    pub(crate) fn count_received(&self, bytes: usize) {
+        self.inner
+            .received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn turns(&self, repeat: Repeat) -> Result<Turns<'_>, ApiError> {
+        Turns::new(
+            &self.inner.addresses,
+            &self.inner.current,
+            repeat,
+            self.retry.begin(),
+        )
+    }
+
+    /// Sends a call and hands back an answer that is a success; its body is still to be read.
+    pub(crate) async fn send(&self, call: &Call) -> Result<(String, Response), ApiError> {
+        let mut turns = self.turns(call.repeat)?;
+        loop {
+            match self.send_to(turns.address(), call).await {
+                Ok(response) => {
+                    turns.answered();
+                    return Ok((turns.address().to_owned(), response));
+                }
+                Err(error) => turns.failed(error).await?,
+            }
+        }
+    }
+
+    async fn send_to(&self, address: &str, call: &Call) -> Result<Response, ApiError> {
+        let method = match call.route.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut request = self
+            .inner
+            .http
+            .request(method, format!("{address}{}", call.path))
+            .headers(call.headers.clone());
+        if let Some(authorization) = &self.inner.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some((body, media_type)) = &call.body {
+            self.inner
+                .sent_bytes
+                .fetch_add(body.len() as u64, Ordering::Relaxed);
+            request = request.header(CONTENT_TYPE, *media_type).body(body.clone());
+        }
+        let patience = answer_patience(call.body.as_ref().map_or(0, |(body, _)| body.len()));
+        let response = match tokio::time::timeout(patience, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(request_error(address, call, error)),
+            Err(_) => {
+                return Err(ApiError::TimedOut {
+                    address: address.to_owned(),
+                    what: call.what(),
+                });
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refusal(address.to_owned(), response).await)
+    }
+
+    async fn refusal(&self, address: String, response: Response) -> ApiError {
+        let status = response.status();
+        let ours = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with(MEDIA_TYPE));
+        if !ours {
+            return ApiError::NotManager {
+                address,
+                status: status.as_u16(),
+            };
+        }
+        match self.body(&address, "a refusal", response).await {
+            Ok(bytes) => match serde_json::from_slice::<Problem>(&bytes) {
+                Ok(problem) => ApiError::Problem {
+                    address,
+                    problem: Box::new(problem),
+                },
+                Err(source) => ApiError::Answer {
+                    address,
+                    what: format!("a request (HTTP status {status})"),
+                    source: Box::new(source),
+                },
+            },
+            Err(error) => error,
+        }
+    }
+
+    /// The whole body of an answer, bounded in bytes and in silence.
+    pub(crate) async fn body(
+        &self,
+        address: &str,
+        what: &str,
+        mut response: Response,
+    ) -> Result<Bytes, ApiError> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.chunk(address, what, &mut response).await? {
+            if whole.len() + chunk.len() > ANSWER_MAX_BYTES {
+                let source = format!("it is longer than {ANSWER_MAX_BYTES} bytes").into();
+                return Err(ApiError::Answer {
+                    address: address.to_owned(),
+                    what: what.to_owned(),
+                    source,
+                });
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.into())
+    }
+
+    /// The next bytes of an answer; none at its end.
+    pub(crate) async fn chunk(
+        &self,
+        address: &str,
+        what: &str,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, ApiError> {
+        match tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await {
+            Ok(Ok(chunk)) => {
+                self.count_received(chunk.as_ref().map_or(0, Bytes::len));
+                Ok(chunk)
+            }
+            Ok(Err(source)) => Err(ApiError::Cut {
+                address: address.to_owned(),
+                what: what.to_owned(),
+                source: Box::new(source),
+            }),
+            Err(_) => Err(ApiError::TimedOut {
+                address: address.to_owned(),
+                what: what.to_owned(),
+            }),
+        }
+    }
+
+    /// Sends a call and reads its JSON answer.
+    ///
+    /// The answer is read within the try: a connection that is cut in the middle of it is tried again like one never made.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
+        let mut turns = self.turns(call.repeat)?;
+        loop {
+            match self.json_from(turns.address(), &call).await {
+                Ok(answer) => {
+                    turns.answered();
+                    return Ok(answer);
+                }
+                Err(error) => turns.failed(error).await?,
+            }
+        }
+    }
+
+    async fn json_from<T: DeserializeOwned>(
+        &self,
+        address: &str,
+        call: &Call,
+    ) -> Result<T, ApiError> {
+        let response = self.send_to(address, call).await?;
+        let bytes = self.body(address, &call.what(), response).await?;
+        serde_json::from_slice(&bytes).map_err(|source| ApiError::Answer {
+            address: address.to_owned(),
+            what: call.what(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Sends a call whose answer says nothing but that it was done.
+    pub(crate) async fn done(&self, call: Call) -> Result<(), ApiError> {
+        self.send(&call).await.map(|_| ())
+    }
+}
+
+/// How long an answer may take after a request of so many bytes began to be sent: [`IDLE_TIMEOUT`], and the sending at a
+/// pace that the slowest network in use keeps (1 Mbit/s).
+fn answer_patience(body_bytes: usize) -> Duration {
+    IDLE_TIMEOUT + Duration::from_secs(body_bytes as u64 / 125_000)
+}
+
+fn request_error(address: &str, call: &Call, error: reqwest::Error) -> ApiError {
+    if error.is_connect() {
+        return ConnectError::from_nest(address, Box::new(error)).into();
+    }
+    // In TLS 1.3 a client's certificate is refused after the handshake, hence with the first answer.
+    match ConnectError::from_nest(address, Box::new(error)) {
+        refused @ ConnectError::IdentityRefused { .. } => refused.into(),
+        ConnectError::TimedOut { address } => ApiError::TimedOut {
+            address,
+            what: call.what(),
+        },
+        ConnectError::Cut { address, source } => ApiError::Cut {
+            address,
+            what: call.what(),
+            source,
+        },
+        other => ApiError::Cut {
+            address: address.to_owned(),
+            what: call.what(),
+            source: Box::new(other),
+        },
+    }
+}

@@ -1,0 +1,150 @@
+//! How long a manager that cannot be reached is waited for, as a value that callers hand in.
+//!
+//! A render waits for a restarting manager and says so; `tessera jobs` fails after one try. Waits double up to
+//! [`WAIT_MAX`] with jitter, so that a hundred workers do not come back in the same instant.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::ApiError;
+
+/// First wait between two tries.
+const WAIT_FIRST: Duration = Duration::from_millis(200);
+
+/// Longest wait between two tries: a manager that is back is found again within this time.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What a waiting request says of itself, once when the manager is lost and once when it is back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outage<'a> {
+    /// The manager cannot be reached; tries go on.
+    Lost {
+        /// How the first try failed.
+        error: &'a ApiError,
+    },
+    /// It answers again.
+    Back {
+        /// How long it was away.
+        after: Duration,
+    },
+}
+
+type Tell = dyn Fn(&Outage<'_>) + Send + Sync;
+
+/// Whether and how long to wait for a manager that cannot be reached.
+#[derive(Clone)]
+pub struct Retry {
+    give_up_after: Option<Duration>,
+    tell: Option<Arc<Tell>>,
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("give_up_after", &self.give_up_after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self::once()
+    }
+}
+
+impl Retry {
+    /// One try at each address.
+    #[must_use]
+    pub fn once() -> Self {
+        Self::for_at_most(Duration::ZERO)
+    }
+
+    /// Tries that begin within this time.
+    #[must_use]
+    pub fn for_at_most(time: Duration) -> Self {
+        Self {
+            give_up_after: Some(time),
+            tell: None,
+        }
+    }
+
+    /// Tries without an end; dropping the request ends them.
+    #[must_use]
+    pub fn forever() -> Self {
+        Self {
+            give_up_after: None,
+            tell: None,
+        }
+    }
+
+    /// Tells `tell` when the manager is lost and when it is back.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(&Outage<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            tell: Some(Arc::new(tell)),
+            ..self
+        }
+    }
+
+    pub(crate) fn begin(&self) -> Outing {
+        Outing {
+            retry: self.clone(),
+            lost_at: None,
+            wait: WAIT_FIRST,
+        }
+    }
+}
+
+/// The tries of one request.
+#[derive(Debug)]
+pub(crate) struct Outing {
+    retry: Retry,
+    lost_at: Option<Instant>,
+    wait: Duration,
+}
+
+impl Outing {
+    /// Waits before the next try; false if there shall be none.
+    pub(crate) async fn lost(&mut self, error: &ApiError) -> bool {
+        let since = *self.lost_at.get_or_insert_with(|| {
+            if self.retry.give_up_after != Some(Duration::ZERO)
+                && let Some(tell) = &self.retry.tell
+            {
+                tell(&Outage::Lost { error });
+            }
+            Instant::now()
+        });
+        let wait = self.wait.mul_f64(0.5 + 0.5 * jitter());
+        if self
+            .retry
+            .give_up_after
+            .is_some_and(|end| since.elapsed() + wait > end)
+        {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        self.wait = (self.wait * 2).min(WAIT_MAX);
+        true
+    }
+
+    /// The manager answered: the next loss starts from the beginning.
+    pub(crate) fn back(&mut self) {
+        if let Some(since) = self.lost_at.take() {
+            self.wait = WAIT_FIRST;
+            if let Some(tell) = &self.retry.tell {
+                tell(&Outage::Back {
+                    after: since.elapsed(),
+                });
+            }
+        }
+    }
+}
+
+/// A number from 0 to 1, different on each machine and in each process; nothing secret hangs on it.
+fn jitter() -> f64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let number = RandomState::new().build_hasher().finish();
+    (number >> 11) as f64 / (1u64 << 53) as f64
+}
