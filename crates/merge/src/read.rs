@@ -36,7 +36,7 @@ const EXR_END_OF_FILE: &str = "reference to missing bytes";
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file could not be opened or read.
-    #[error("cannot read {subject}: {source}")]
+    #[error("cannot read {subject}")]
     Io {
         /// The file.
         subject: String,
@@ -102,7 +102,7 @@ pub enum ReadError {
         pixel_bytes: u64,
     },
     /// The contents contradict the format.
-    #[error("{subject} is not a sound EXR file: {source}")]
+    #[error("{subject} is not a sound EXR file")]
     Broken {
         /// The file.
         subject: String,

@@ -14,7 +14,7 @@ use super::report::{Difference, FileReport, Report, Side};
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A path does not exist or cannot be looked into.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Path {
         /// The path.
         path: PathBuf,

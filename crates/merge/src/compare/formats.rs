@@ -1,5 +1,6 @@
 //! Which format a file has, and how its bytes become a picture.
 
+use std::error::Error;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -49,7 +50,7 @@ impl Format {
         match self {
             Self::Exr => match read_from(&name, Cursor::new(bytes)) {
                 Ok(frame) => Ok(Some(Picture::of_frame(frame))),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(with_causes(&error)),
             },
             Self::Png => png::read(bytes)
                 .map(Some)
@@ -63,6 +64,17 @@ impl Format {
             Self::Unknown => Ok(None),
         }
     }
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        said = format!("{said}: {cause}");
+        error = cause;
+    }
+    said
 }
 
 fn picture_of(format: ImageFormat, image: DynamicImage) -> Result<Picture, String> {
