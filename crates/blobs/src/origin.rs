@@ -119,6 +119,15 @@ impl Origin {
         self.places.contains_key(digest)
     }
 
+    /// Bytes of a block, known without reading it.
+    #[must_use]
+    pub fn block_len(&self, digest: &Digest) -> Option<usize> {
+        self.places.get(digest).map(|place| match place {
+            Place::Held(bytes) => bytes.len(),
+            Place::File(span) => span.len_bytes,
+        })
+    }
+
     /// Reads the `wanted` blocks and hands each once to `sink`: first those held, then file by file, front to back, so that a
     /// compressed file is decompressed once.
     ///

@@ -429,3 +429,23 @@ pub struct Digests {
     /// At most [`DIGESTS_MAX`].
     pub digests: Vec<tessera_blobs::Digest>,
 }
+
+/// Most trees of one [`Trees`] request.
+pub const TREES_MAX: usize = 1024;
+
+/// Most digests that answer a [`Trees`] request, 4.4 MB: all that is new in a scene of tens of gigabytes is known in one answer.
+pub const NEEDED_MAX: usize = 1 << 16;
+
+/// Trees of blocks that shall be complete in the store.
+///
+/// The store walks the lists it has and names what is lacking below them, so the cost of asking follows what is new
+/// and not what is there: a moved camera in a large scene costs some hundred bytes of question and answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Trees {
+    /// Manifests; the files they name count too, once the manifest itself is there.
+    #[serde(default)]
+    pub manifests: Vec<Blob>,
+    /// Single files. With the manifests at most [`TREES_MAX`].
+    #[serde(default)]
+    pub blobs: Vec<Blob>,
+}

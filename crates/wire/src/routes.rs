@@ -109,6 +109,9 @@ routes! {
 
     /// [`Digests`](crate::api::Digests) → [`Digests`](crate::api::Digests): those of them the store lacks.
     BLOBS_MISSING: Post "/api/v1/blobs/missing", ClientOrWorker(Artist);
+    /// [`Trees`](crate::api::Trees) → [`Digests`](crate::api::Digests): what of them the store lacks, as far as the lists it has tell.
+    /// Send these and ask again, until the answer is empty.
+    BLOBS_NEEDED: Post "/api/v1/blobs/needed", ClientOrWorker(Artist);
     /// Framed blocks (see `tessera_blobs`'s transport) → 204 once they are durable.
     BLOBS_PUT: Put "/api/v1/blobs", ClientOrWorker(Artist);
     /// [`Digests`](crate::api::Digests) → framed blocks.
