@@ -9,8 +9,27 @@ use tempfile::TempDir;
 
 use crate::build::Kind;
 
+macro_rules! modules {
+    ($($name:literal),+) => {
+        [$(($name, include_str!(concat!("driver/tessera_driver/", $name)))),+]
+    };
+}
+
 /// The script; it travels in the program, so that driver and crate are always of one version.
-pub(crate) const DRIVER: &str = include_str!("driver.py");
+const MAIN: &str = include_str!("driver/main.py");
+/// The package that it imports.
+const PACKAGE: &[(&str, &str)] = &modules![
+    "__init__.py",
+    "facts.py",
+    "files.py",
+    "link.py",
+    "opening.py",
+    "output.py",
+    "paths.py",
+    "physics.py",
+    "rendering.py",
+    "scan.py"
+];
 
 /// Names the file descriptor of the socket.
 pub(crate) const FD_VARIABLE: &str = "TESSERA_DRIVER_FD";
@@ -28,12 +47,17 @@ impl DriverFile {
         let dir = tempfile::Builder::new()
             .prefix("tessera-driver-")
             .tempdir()?;
-        std::fs::write(dir.path().join("driver.py"), DRIVER)?;
+        std::fs::write(dir.path().join("main.py"), MAIN)?;
+        let package = dir.path().join("tessera_driver");
+        std::fs::create_dir(&package)?;
+        for (name, content) in PACKAGE {
+            std::fs::write(package.join(name), content)?;
+        }
         Ok(Self { dir })
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.path().join("driver.py")
+        self.dir.path().join("main.py")
     }
 
     /// Blender's temporary folder too: what it leaves there goes with the process.

@@ -39,14 +39,10 @@ pub(super) fn spawn(build: &Build, launch: &Launch) -> io::Result<Spawned> {
     if let Some(threads) = launch.threads {
         command.env(THREADS_VARIABLE, threads.to_string());
     }
-    prepare(&mut command, theirs.try_clone()?, i32::from(launch.nice));
+    prepare(&mut command, theirs, i32::from(launch.nice));
     let child = command.spawn()?;
-    for pipe in [
-        child.stdout.as_ref().map(AsRawFd::as_raw_fd),
-        child.stderr.as_ref().map(AsRawFd::as_raw_fd),
-    ] {
-        debug_assert!(pipe.is_some(), "both streams are piped");
-    }
+    // Our copy of Blender's end goes, or its closing would never be seen.
+    drop(command);
     if let Some(pipe) = &child.stdout {
         set_nonblocking(pipe)?;
     }

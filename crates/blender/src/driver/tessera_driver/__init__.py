@@ -1,0 +1,1 @@
+"""All that Tessera does inside Blender: what differs between Blender versions, and nothing else."""

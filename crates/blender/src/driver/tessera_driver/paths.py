@@ -1,0 +1,235 @@
+"""Where a loaded file names other files: one list for finding them and for pointing them elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+
+@dataclass
+class Reference:
+    """A place in the loaded data that names a file or a folder."""
+
+    owner: Any
+    """The datablock, for its library."""
+    label: str
+    """For people: "image 'Wood'"."""
+    kind: str
+    stored: str
+    assign: Callable[[str], None] | None
+    """Points it elsewhere; None where that is not possible or not wanted."""
+    optional: bool = False
+    detail: Any = None
+    """What `scan` needs to know besides, e.g. the strip of an image sequence."""
+
+    def absolute(self) -> str:
+        return absolute(self.stored, self.owner)
+
+
+def absolute(stored: str, owner: Any) -> str:
+    library = getattr(owner, "library", None)
+    return os.path.normpath(bpy.path.abspath(_native(stored), library=library))
+
+
+def library_file(library: Any) -> str:
+    # The path of an indirect library is kept relative to the open file, whatever its parent stored.
+    return os.path.normpath(bpy.path.abspath(_native(library.filepath)))
+
+
+def describe(owner: Any, inner: str = "") -> str:
+    """A datablock for people, with the library it comes from."""
+    kind = owner.bl_rna.name.lower()
+    text = f"{inner} of {kind} '{owner.name}'" if inner else f"{kind} '{owner.name}'"
+    library = getattr(owner, "library", None)
+    return f"{text} in {os.path.basename(library_file(library))}" if library else text
+
+
+def repoint(rules: list[tuple[str, str]]) -> int:
+    """Points absolute paths, and those written with backslashes, to what `rules` say, where something is there."""
+    changed = 0
+    for reference in list(references()):
+        stored = reference.stored
+        if reference.assign is None:
+            continue
+        if stored.startswith("//"):
+            if "\\" not in stored or os.name == "nt":
+                continue
+            new: str | None = _native(stored)
+        else:
+            new = _mapped(stored, rules)
+        if new is not None and new != stored:
+            reference.assign(new)
+            changed += 1
+    return changed
+
+
+def _mapped(stored: str, rules: list[tuple[str, str]]) -> str | None:
+    plain = stored.replace("\\", "/")
+    for begin, target in rules:
+        prefix = begin.replace("\\", "/").rstrip("/")
+        fold = str.lower if prefix[1:2] == ":" or prefix.startswith("//") else str  # Windows' paths have no case.
+        if fold(plain[: len(prefix)]) != fold(prefix) or plain[len(prefix) : len(prefix) + 1] not in ("/", ""):
+            continue
+        new = target.rstrip("/") + plain[len(prefix) :]
+        # Of a pattern (UDIM, a sequence) no file has exactly that name; its folder tells.
+        if os.path.exists(new) or ("<" in new and os.path.isdir(os.path.dirname(new))):
+            return new
+    return None
+
+
+def _native(path: str) -> str:
+    return path if os.name == "nt" else path.replace("\\", "/")
+
+
+def references() -> Iterator[Reference]:
+    """Every place that names an external file. Libraries come first."""
+    for library in bpy.data.libraries:
+        if getattr(library, "packed_file", None) is None:
+            yield Reference(library, describe_library(library), "library", library.filepath, None)
+    yield from _datablocks()
+    for tree, label in node_trees():
+        yield from _nodes(tree, label)
+    for owner in bpy.data.objects:
+        yield from _modifiers(owner)
+    for scene in bpy.data.scenes:
+        yield from _strips(scene)
+
+
+def describe_library(library: Any) -> str:
+    parent = library.parent
+    text = f"library '{library.name}'"
+    return f"{text} in {os.path.basename(library_file(parent))}" if parent else text
+
+
+def _setter(owner: Any, name: str) -> Callable[[str], None]:
+    return lambda path: setattr(owner, name, path)
+
+
+def _datablocks() -> Iterator[Reference]:
+    for image in bpy.data.images:
+        packed = image.packed_file is not None or len(image.packed_files) > 0
+        if image.source in {"FILE", "SEQUENCE", "MOVIE", "TILED"} and image.filepath and not packed:
+            kinds = {"FILE": "image", "SEQUENCE": "sequence", "MOVIE": "movie", "TILED": "udim"}
+            kind = kinds[image.source]
+            yield Reference(image, describe(image), kind, image.filepath, _setter(image, "filepath"), detail=image)
+    for clip in bpy.data.movieclips:
+        kind = "movie" if clip.source == "MOVIE" else "sequence"
+        yield Reference(clip, describe(clip), kind, clip.filepath, _setter(clip, "filepath"), detail=clip)
+    for sound in bpy.data.sounds:
+        if sound.packed_file is None and sound.filepath:
+            # Frames are silent.
+            yield Reference(sound, describe(sound), "sound", sound.filepath, _setter(sound, "filepath"), optional=True)
+    for font in bpy.data.fonts:
+        if font.packed_file is None and font.filepath not in ("", "<builtin>"):
+            yield Reference(font, describe(font), "font", font.filepath, _font_setter(font))
+    for volume in bpy.data.volumes:
+        if volume.packed_file is None and volume.filepath:
+            yield Reference(
+                volume, describe(volume), "volume", volume.filepath, _setter(volume, "filepath"), detail=volume
+            )
+    for cache in bpy.data.cache_files:
+        yield Reference(cache, describe(cache), "scene_cache", cache.filepath, _setter(cache, "filepath"), detail=cache)
+    for text in bpy.data.texts:
+        if text.filepath and not text.is_in_memory:
+            # Its content is in the .blend as well.
+            yield Reference(text, describe(text), "text", text.filepath, None, optional=True)
+
+
+def _font_setter(font: Any) -> Callable[[str], None]:
+    """The path of a font cannot be changed; the font can be replaced."""
+    return lambda path: font.user_remap(bpy.data.fonts.load(path))
+
+
+def node_trees() -> Iterator[tuple[Any, str]]:
+    """Every node tree with the description of what holds it."""
+    for name in ("materials", "worlds", "lights", "linestyles", "textures", "scenes"):
+        for owner in getattr(bpy.data, name, ()):
+            # From 5.0 on a scene's compositor is a node group.
+            tree = getattr(owner, "node_tree", None)
+            if tree is not None:
+                yield tree, describe(owner)
+    for group in bpy.data.node_groups:
+        yield group, describe(group)
+
+
+def _nodes(tree: Any, label: str) -> Iterator[Reference]:
+    for node in tree.nodes:
+        inner = f"node '{node.name}' of {label}"
+        if node.bl_idname in ("ShaderNodeTexIES", "ShaderNodeScript") and node.mode == "EXTERNAL" and node.filepath:
+            kind = "ies" if node.bl_idname == "ShaderNodeTexIES" else "osl"
+            yield Reference(tree, inner, kind, node.filepath, _setter(node, "filepath"))
+        elif node.bl_idname.startswith("GeometryNodeImport"):
+            socket = node.inputs.get("Path")
+            if socket is not None and socket.default_value and not socket.is_linked:
+                yield Reference(tree, inner, "other", socket.default_value, _setter(socket, "default_value"))
+
+
+def _modifiers(owner: Any) -> Iterator[Reference]:
+    for modifier in owner.modifiers:
+        label = describe(owner, f"modifier '{modifier.name}'")
+        if modifier.type == "MESH_CACHE" and modifier.filepath:
+            yield Reference(owner, label, "mesh_cache", modifier.filepath, _setter(modifier, "filepath"))
+        elif modifier.type == "OCEAN" and modifier.is_cached and modifier.filepath:
+            yield Reference(
+                owner, label, "mesh_cache", modifier.filepath, _setter(modifier, "filepath"), detail="folder"
+            )
+        elif modifier.type == "FLUID" and modifier.fluid_type == "DOMAIN":
+            domain = modifier.domain_settings
+            if domain.cache_directory:
+                yield Reference(
+                    owner,
+                    label,
+                    "fluid_cache",
+                    domain.cache_directory,
+                    _setter(domain, "cache_directory"),
+                    detail="folder",
+                )
+        elif modifier.type == "NODES":
+            yield from _bakes(owner, modifier, label)
+    for cache, label in point_caches(owner):
+        if cache.use_external and cache.filepath:
+            yield Reference(owner, label, "point_cache", cache.filepath, _setter(cache, "filepath"), detail="folder")
+
+
+def _bakes(owner: Any, modifier: Any, label: str) -> Iterator[Reference]:
+    directory = getattr(modifier, "bake_directory", "") or getattr(modifier, "simulation_bake_directory", "")
+    if directory:
+        name = "bake_directory" if hasattr(modifier, "bake_directory") else "simulation_bake_directory"
+        yield Reference(owner, label, "nodes_bake", directory, _setter(modifier, name), detail="folder")
+    for bake in getattr(modifier, "bakes", ()):
+        if bake.use_custom_path and bake.directory:
+            yield Reference(owner, label, "nodes_bake", bake.directory, _setter(bake, "directory"), detail="folder")
+
+
+def point_caches(owner: Any) -> Iterator[tuple[Any, str]]:
+    """The point caches of an object's physics, with descriptions."""
+    for modifier in owner.modifiers:
+        label = describe(owner, f"modifier '{modifier.name}'")
+        if modifier.type in ("CLOTH", "SOFT_BODY") and modifier.point_cache is not None:
+            yield modifier.point_cache, label
+        elif modifier.type == "DYNAMIC_PAINT" and modifier.canvas_settings is not None:
+            for surface in modifier.canvas_settings.canvas_surfaces:
+                yield surface.point_cache, label
+    for system in owner.particle_systems:
+        yield system.point_cache, describe(owner, f"particle system '{system.name}'")
+
+
+def all_strips(scene: Any) -> list[Any]:
+    editor = scene.sequence_editor
+    if editor is None:
+        return []
+    # "Sequences" became "strips" in 4.4.
+    return list(editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all)
+
+
+def _strips(scene: Any) -> Iterator[Reference]:
+    for strip in all_strips(scene):
+        label = describe(scene, f"strip '{strip.name}'")
+        if strip.type == "IMAGE":
+            yield Reference(scene, label, "sequence", strip.directory, _setter(strip, "directory"), detail=strip)
+        elif strip.type == "MOVIE":
+            yield Reference(scene, label, "movie", strip.filepath, _setter(strip, "filepath"))

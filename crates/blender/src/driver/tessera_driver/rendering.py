@@ -1,0 +1,319 @@
+"""Renders one frame exactly as `blender -b FILE -f FRAME` does, with its files in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+
+from . import facts, output, physics
+from .link import Refusal
+
+Undo = list[Callable[[], None]]
+
+
+class Renderer:
+    """Keeps a job's settings applied from frame to frame: setting and unsetting them each time would make Blender look at the
+    whole scene again."""
+
+    def __init__(self) -> None:
+        self._applied: tuple[Any, ...] | None = None
+        """Scene, overrides and name that are in force."""
+        self._undo: Undo = []
+        self._notes: list[str] = []
+        self._persistent: dict[str, Any] = {}
+        self._device: dict[str, Any] = {}
+        self._outputs: list[output.FileOutput] = []
+        self._stamps: dict[str, float] = {}
+        self._frame_range: tuple[Any, int, int] | None = None
+        handlers = bpy.app.handlers
+        handlers.render_init.append(self._on_init)
+        handlers.render_pre.append(self._stamp("pre"))
+        handlers.render_post.append(self._stamp("post"))
+        handlers.render_write.append(self._stamp("write"))
+
+    def forget(self) -> None:
+        """The file is about to be replaced."""
+        self._applied = None
+        self._undo.clear()
+        self._outputs.clear()
+
+    def reset(self) -> None:
+        """The file's own settings again."""
+        self._applied = None
+        output.revert(self._undo)
+
+    def render(self, request: dict[str, Any]) -> dict[str, Any]:
+        begin = time.monotonic()
+        if not bpy.data.filepath:
+            raise Refusal("nothing_open", "no file is open")
+        scene = _scene(request["scene"])
+        self._apply(scene, request)
+        out_dir = request["out_dir"]
+        self._stamps = {}
+        undo: Undo = []
+        try:
+            self._redirect(scene, request, undo)
+            self._run(scene, request["frame"], undo)
+        finally:
+            output.revert(undo)
+        end = time.monotonic()
+        files = _collect(scene, request["frame"], out_dir, self._names)
+        pre, post, write = (self._stamps.get(name) for name in ("pre", "post", "write"))
+        pre = begin if pre is None else pre
+        post = end if post is None else post
+        return {
+            "files": files,
+            "timings": {
+                "begin_seconds": begin,
+                "end_seconds": end,
+                "prepare_seconds": pre - begin,
+                "render_seconds": post - pre,
+                "write_seconds": (end if write is None else write) - post,
+            },
+            "persistent": self._persistent,
+            "device": self._device,
+            "threads": scene.render.threads,
+            "peak_memory_bytes": _peak_memory_bytes(),
+            "notes": self._notes,
+        }
+
+    def _apply(self, scene: Any, request: dict[str, Any]) -> None:
+        """Puts the request's settings in force, unless they are."""
+        wanted = (scene, request["name"], request["overrides"])
+        if self._applied == wanted:
+            return
+        self.reset()
+        try:
+            self._notes = []
+            overrides = request["overrides"]
+            undo = self._undo
+            _set_engine(scene, overrides, undo)
+            if overrides["samples"] is not None:
+                _set_samples(scene, overrides["samples"], undo)
+            if overrides["resolution_percentage"] is not None:
+                output.set_property(scene.render, "resolution_percentage", overrides["resolution_percentage"], undo)
+            _set_camera(scene, overrides["camera"], undo)
+            _set_name(scene, request["name"], undo)
+            self._set_format(scene, overrides["exr"], undo)
+            self._set_device(scene, overrides["device"], undo)
+            self._set_persistent(scene, overrides["no_persistent_data"], undo)
+            # The caller decides which frames are rendered; here every one that is asked for is.
+            output.set_property(scene.render, "use_overwrite", True, undo)
+            output.set_property(scene.render, "use_placeholder", False, undo)
+            self._outputs = output.file_outputs()
+            self._names = output.names(scene)
+        except BaseException:
+            self.reset()
+            raise
+        self._applied = wanted
+
+    def _set_format(self, scene: Any, exr: bool, undo: Undo) -> None:
+        if exr:
+            output.use_exr(scene, undo)
+        elif scene.render.is_movie_format:
+            was = scene.render.image_settings.file_format
+            output.use_png(scene, undo)
+            self._notes.append(f"the file asks for a movie ({was}); frames are rendered as PNG")
+
+    def _set_device(self, scene: Any, wanted: str | None, undo: Undo) -> None:
+        cpu = [device for device in facts.devices() if device["kind"] == "cpu"]
+        self._device = {"kind": "cpu", "devices": cpu}
+        if scene.render.engine != "CYCLES":
+            return
+        wants_gpu = scene.cycles.device == "GPU" if wanted is None else wanted != "cpu"
+        if not wants_gpu:
+            output.set_property(scene.cycles, "device", "CPU", undo)
+            return
+        kinds = [wanted.upper()] if wanted not in (None, "gpu") else list(facts.GPU_KINDS)
+        devices = _use_gpu(kinds)
+        if devices:
+            output.set_property(scene.cycles, "device", "GPU", undo)
+            self._device = {"kind": devices[0]["kind"], "devices": devices}
+        elif wanted is None:
+            output.set_property(scene.cycles, "device", "CPU", undo)
+            self._notes.append("the file asks for a GPU and none is here; rendered on the CPU")
+        else:
+            raise Refusal("device", f"no device of the kind {wanted!r} is here that this Blender can render on")
+
+    def _set_persistent(self, scene: Any, never: bool, undo: Undo) -> None:
+        reasons = ["the job asks for it"] if never else []
+        notes = physics.no_persistent_data(scene, physics.objects_of(scene))
+        reasons += [f"{note['datablock']}: {note['text']}" for note in notes]
+        output.set_property(scene.render, "use_persistent_data", not reasons, undo)
+        self._persistent = {"on": not reasons, "reasons": reasons}
+
+    def _redirect(self, scene: Any, request: dict[str, Any], undo: Undo) -> None:
+        """Everything that the frame writes goes below the folder of the request."""
+        out_dir = request["out_dir"]
+        os.makedirs(os.path.join(out_dir, MAIN), exist_ok=True)
+        # The last component stays: Blender makes the name of it.
+        name = os.path.basename(_slashes(scene.render.filepath))
+        path = os.path.join(output.escape(os.path.join(out_dir, MAIN)), name)
+        output.set_property(scene.render, "filepath", path, undo)
+        for index, node in enumerate(self._outputs):
+            node.redirect(os.path.join(out_dir, f"{NODE}{index}"), undo)
+
+    def _run(self, scene: Any, frame: int, undo: Undo) -> None:
+        """The operator that `-f` and `-a` stand for, over one frame."""
+        if scene.camera is None and _needs_camera(scene):
+            raise Refusal("camera", f"the scene {scene.name!r} has no camera")
+        arguments: dict[str, Any] = {"animation": True, "scene": scene.name}
+        if "frame_start" in bpy.ops.render.render.get_rna_type().properties:
+            arguments |= {"frame_start": frame, "frame_end": frame}
+        else:
+            # The operator reads the scene's range once, before `render_init`; there it is put back, because drivers and
+            # stamps may show it.
+            self._frame_range = (scene, scene.frame_start, scene.frame_end)
+            undo.append(self._restore_frame_range)
+            # Each is kept from passing the other.
+            scene.frame_start = frame
+            scene.frame_end = frame
+            scene.frame_start = frame
+        try:
+            result = bpy.ops.render.render(**arguments)
+        except RuntimeError as error:
+            text = str(error).strip().removeprefix("Error:").strip()
+            code = "write" if "cannot save" in text or "write" in text.lower() else "render"
+            raise Refusal(code, text) from error
+        if "FINISHED" not in result:
+            raise Refusal("render", f"Blender ended the render of frame {frame} early; its log says why")
+
+    def _on_init(self, *_arguments: Any) -> None:
+        self._restore_frame_range()
+
+    def _restore_frame_range(self) -> None:
+        if self._frame_range is not None:
+            scene, start, end = self._frame_range
+            self._frame_range = None
+            scene.frame_start, scene.frame_end = start, end
+            scene.frame_start = start
+
+    def _stamp(self, name: str) -> Callable[..., None]:
+        @bpy.app.handlers.persistent
+        def stamp(*_arguments: Any) -> None:
+            # Of a scene within the scene there may be several: the outermost begins first and ends last.
+            if name != "pre" or name not in self._stamps:
+                self._stamps[name] = time.monotonic()
+
+        return stamp
+
+
+MAIN = "frame"
+"""Folder of the frame's own files."""
+
+NODE = "node-"
+"""Folders of the file-output nodes, by index."""
+
+
+def _scene(name: str) -> Any:
+    for scene in bpy.data.scenes:
+        if scene.name == name and scene.library is None:
+            return scene
+    names = ", ".join(scene.name for scene in bpy.data.scenes if scene.library is None)
+    raise Refusal("scene", f"the file has no scene {name!r}; it has: {names}")
+
+
+def _slashes(path: str) -> str:
+    return path if os.name == "nt" else path.replace("\\", "/")
+
+
+def _set_engine(scene: Any, overrides: dict[str, Any], undo: Undo) -> None:
+    engine = overrides["engine"]
+    if engine is None:
+        return
+    try:
+        output.set_property(scene.render, "engine", engine, undo)
+    except TypeError as error:
+        known = ", ".join(facts.engines())
+        raise Refusal("engine", f"this Blender has no render engine {engine!r}; it has: {known}") from error
+
+
+def _set_samples(scene: Any, samples: int, undo: Undo) -> None:
+    engine = scene.render.engine
+    if engine == "CYCLES":
+        output.set_property(scene.cycles, "samples", samples, undo)
+        # Layers with a number of their own would not follow.
+        output.set_property(scene.cycles, "use_layer_samples", "IGNORE", undo)
+    elif engine.startswith("BLENDER_EEVEE"):
+        output.set_property(scene.eevee, "taa_render_samples", samples, undo)
+    else:
+        raise Refusal("request", f"the number of samples cannot be set for the render engine {engine}")
+
+
+def _set_camera(scene: Any, name: str | None, undo: Undo) -> None:
+    if name is None:
+        return
+    camera = scene.objects.get(name)
+    if camera is None or camera.type != "CAMERA":
+        raise Refusal("camera", f"the scene {scene.name!r} has no camera {name!r}")
+    output.set_property(scene, "camera", camera, undo)
+    # Markers would switch to theirs.
+    for marker in scene.timeline_markers:
+        output.set_property(marker, "camera", None, undo)
+
+
+def _set_name(scene: Any, name: str | None, undo: Undo) -> None:
+    if name is not None:
+        folder, _name = os.path.split(_slashes(scene.render.filepath))
+        output.set_property(scene.render, "filepath", os.path.join(folder, name), undo)
+
+
+def _needs_camera(scene: Any) -> bool:
+    """A compositor or sequencer may do without."""
+    return not scene.render.use_sequencer and not scene.render.use_compositing
+
+
+def _use_gpu(kinds: list[str]) -> list[dict[str, str]]:
+    """Turns on all devices of the first kind that is here, and nothing else."""
+    preferences = facts.cycles_preferences()
+    for kind in kinds if preferences is not None else ():
+        try:
+            devices = [device for device in preferences.get_devices_for_type(kind) if device.type == kind]
+            if not devices:
+                continue
+            preferences.compute_device_type = kind
+        except (TypeError, ValueError, KeyError):
+            continue  # A kind that this build was made without.
+        for device in preferences.devices:
+            device.use = device.type == kind
+        return [{"kind": facts.DEVICE_KINDS[kind], "name": device.name, "id": device.id} for device in devices]
+    return []
+
+
+def _collect(scene: Any, frame: int, out_dir: str, names: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The files that are there now, with what each is."""
+    views = {_at(entry["name"], frame): entry["view"] for entry in names}
+    found = []
+    for folder, _folders, files in os.walk(out_dir):
+        for file in files:
+            path = os.path.join(folder, file)
+            place, _slash, name = os.path.relpath(path, out_dir).replace(os.sep, "/").partition("/")
+            entry: dict[str, Any] = {"role": "main", "name": name, "path": path}
+            if place.startswith(NODE):
+                entry |= {"role": "node", "index": int(place.removeprefix(NODE))}
+            elif views.get(name) is not None:
+                entry |= {"role": "view", "view": views[name]}
+            if os.path.getsize(path) == 0:
+                raise Refusal("write", f"Blender wrote nothing into {name}; is the disk full?")
+            found.append(entry)
+    for name in views:
+        if not os.path.isfile(os.path.join(out_dir, MAIN, name)):
+            raise Refusal("write", f"Blender rendered frame {frame} and did not write {name}; its log says why")
+    order = {"main": 0, "view": 1, "node": 2}
+    return sorted(found, key=lambda entry: (order[entry["role"]], entry.get("index", 0), entry["name"]))
+
+
+def _at(pattern: dict[str, Any], frame: int) -> str:
+    sign = "-" if frame < 0 else ""
+    return f"{pattern['prefix']}{sign}{abs(frame):0{pattern['digits']}d}{pattern['suffix']}"
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

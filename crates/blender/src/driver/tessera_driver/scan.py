@@ -1,0 +1,124 @@
+"""What the open file needs and what it will make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import bpy
+
+from . import facts, files, output, paths, physics
+from .link import Refusal
+
+
+class State(Protocol):
+    """What the scan needs of the renderer: that the file's settings are as it stores them."""
+
+    def reset(self) -> None: ...
+
+
+def scan(request: dict[str, Any], renderer: State) -> dict[str, Any]:
+    if not bpy.data.filepath:
+        raise Refusal("nothing_open", "no file is open")
+    renderer.reset()
+    scenes = list(bpy.data.scenes)
+    notes = []
+    if os.environ.get("OCIO"):
+        notes.append(f"colours follow the OpenColorIO configuration of this machine, OCIO={os.environ['OCIO']}")
+    return {
+        "saved_by": "{}.{}".format(*bpy.data.version[:2]),
+        "files": files.external_files(_span(request["frames"], scenes)),
+        "scenes": [_scene(scene, request["output"]) for scene in scenes if scene.library is None],
+        "active_scene": bpy.context.scene.name,
+        "scripts": list(_scripts()),
+        "addons": list(_addons(scenes)),
+        "file_outputs": [node.describe(index) for index, node in enumerate(output.file_outputs())],
+        "notes": notes,
+    }
+
+
+def _span(frames: dict[str, int] | None, scenes: list[Any]) -> files.FrameSpan:
+    if frames is not None:
+        return files.FrameSpan(frames["start"], frames["end"])
+    return files.FrameSpan(min(scene.frame_start for scene in scenes), max(scene.frame_end for scene in scenes))
+
+
+def _scene(scene: Any, path: str | None) -> dict[str, Any]:
+    render = scene.render
+    objects = physics.objects_of(scene)
+    percentage = render.resolution_percentage
+    return {
+        "name": scene.name,
+        "frames": {"start": scene.frame_start, "end": scene.frame_end, "step": scene.frame_step},
+        "current_frame": scene.frame_current,
+        "engine": render.engine,
+        # As Blender computes it: whole pixels, cut.
+        "resolution": [render.resolution_x * percentage // 100, render.resolution_y * percentage // 100],
+        "resolution_percentage": percentage,
+        "camera": scene.camera.name if scene.camera else None,
+        "view_layers": [layer.name for layer in scene.view_layers if layer.use],
+        "views": [{"name": view.name, "suffix": view.file_suffix} for view in output.views(scene)],
+        "sampling": _sampling(scene),
+        "denoise": render.engine == "CYCLES" and scene.cycles.use_denoising,
+        "compositor": render.use_compositing and physics.compositor_tree(scene) is not None,
+        "sequencer": render.use_sequencer and any(not strip.mute for strip in paths.all_strips(scene)),
+        "output": output.describe(scene, path),
+        "order_dependent": physics.order_dependent(scene, objects),
+        "no_persistent_data": physics.no_persistent_data(scene, objects),
+    }
+
+
+def _sampling(scene: Any) -> dict[str, Any]:
+    sampling = {"samples": 1, "adaptive": False, "adaptive_threshold": 0.0, "time_limit_seconds": 0.0}
+    engine = scene.render.engine
+    if engine == "CYCLES":
+        cycles = scene.cycles
+        sampling["samples"] = cycles.samples
+        sampling["adaptive"] = cycles.use_adaptive_sampling
+        sampling["adaptive_threshold"] = cycles.adaptive_threshold
+        sampling["time_limit_seconds"] = cycles.time_limit
+    elif engine.startswith("BLENDER_EEVEE"):
+        sampling["samples"] = scene.eevee.taa_render_samples
+    return sampling
+
+
+def _scripts() -> Iterator[dict[str, str]]:
+    """Drivers that need Python, and text blocks that run when the file is opened."""
+    for owner, label in _animated():
+        for curve in owner.animation_data.drivers if owner.animation_data else ():
+            driver = curve.driver
+            # Blender evaluates simple expressions itself, whether scripts are allowed or not.
+            if driver.type == "SCRIPTED" and driver.expression and not driver.is_simple_expression and not curve.mute:
+                yield {"datablock": label, "text": f"driver of {curve.data_path}: {driver.expression}"}
+    for text in bpy.data.texts:
+        if text.use_module:
+            yield {"datablock": paths.describe(text), "text": "registers itself when the file is opened"}
+
+
+def _animated() -> Iterator[tuple[Any, str]]:
+    """Datablocks that may have drivers, the embedded node trees among them."""
+    for name in bpy.data.bl_rna.properties.keys():
+        collection = getattr(bpy.data, name, None)
+        if not isinstance(collection, bpy.types.bpy_prop_collection):
+            continue
+        for owner in collection:
+            if hasattr(owner, "animation_data"):
+                yield owner, paths.describe(owner)
+            tree = getattr(owner, "node_tree", None)
+            if isinstance(tree, bpy.types.NodeTree) and tree.is_embedded_data:
+                yield tree, paths.describe(owner, "nodes")
+
+
+def _addons(scenes: list[Any]) -> Iterator[dict[str, Any]]:
+    """Engines and nodes that do not come with Blender."""
+    known = facts.engines()
+    own = ("CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "BLENDER_GAME", "HYDRA_STORM")
+    for scene in scenes:
+        engine = scene.render.engine
+        if engine not in own:
+            yield {"name": engine, "used_by": paths.describe(scene), "present": engine in known}
+    for tree, label in paths.node_trees():
+        for node in tree.nodes:
+            if node.bl_idname == "NodeUndefined":
+                yield {"name": node.name, "used_by": label, "present": False}

@@ -1,0 +1,5 @@
+//! The crate on real Blenders: 3.4 as an executable, 5.0 as a Python module.
+
+mod support;
+
+mod smoke;
