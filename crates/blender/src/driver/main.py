@@ -1,7 +1,8 @@
 """Started inside Blender: answers requests from the socket until it closes.
 
-`blender --background --factory-startup --python main.py`, or `python main.py` where bpy can be imported. The main thread
-executes, because Blender allows nothing else; a second one reads, so that a ping is answered while a render blocks.
+`blender --background --factory-startup --python main.py`, or `python main.py` where bpy can be imported. The main
+thread executes, because Blender allows nothing else; a second one reads, so that a ping is answered while a render
+blocks.
 """
 
 import os

@@ -140,11 +140,11 @@ def _is_harmless(owner: Any) -> bool:
 
 def _image(image: Any, path: str, span: FrameSpan, users: ImageUsers) -> Found:
     optional = image in users.harmless
-    for path in _views(image, path):
+    for view in _views(image, path):
         if image.source == "SEQUENCE":
-            yield from ((file, optional or spare) for file, spare in _image_sequence(image, path, span, users))
+            yield from ((file, optional or spare) for file, spare in _image_sequence(image, view, span, users))
         else:
-            yield path, optional
+            yield view, optional
 
 
 def _views(image: Any, path: str) -> Iterator[str]:

@@ -234,7 +234,7 @@ def escape(path: str) -> str:
 
 
 def file_outputs() -> list[FileOutput]:
-    """The file-output nodes of all scenes' compositors, those in groups as well. A node that is reached twice is one."""
+    """The file-output nodes of all scenes' compositors, those in groups too. One that is reached twice is one."""
     return [output for scene in bpy.data.scenes for output in _file_outputs(scene)]
 
 

@@ -15,8 +15,8 @@ Note = dict[str, str]
 
 
 def objects_of(scene: Any) -> list[Any]:
-    """All objects that rendering the scene may evaluate: its own, those of instanced collections, of its background set,
-    and of scenes that its compositor or sequencer shows."""
+    """All objects that rendering the scene may evaluate: its own, those of instanced collections, of its background
+    set, and of scenes that its compositor or sequencer shows."""
     found: dict[Any, None] = {}
     seen: set[Any] = set()
     pending = [scene]
@@ -161,8 +161,8 @@ def _has_files(folder: str) -> bool:
 
 
 def no_persistent_data(scene: Any, objects: list[Any]) -> list[Note]:
-    """Why rendering with data kept from the frame before would not be bit-identical to rendering afresh. Whatever is not
-    named here is held identical by a test for each kind, in every version."""
+    """Why rendering with data kept from the frame before would not be bit-identical to rendering afresh. Whatever is
+    not named here is held identical by a test for each kind, in every version."""
     notes = []
     if scene.render.engine != "CYCLES":
         text = f"keeping data between frames is proven exact for Cycles only, and the engine is {scene.render.engine}"

@@ -18,8 +18,8 @@ Undo = list[Callable[[], None]]
 
 
 class Renderer:
-    """Keeps a job's settings applied from frame to frame: setting and unsetting them each time would make Blender look at the
-    whole scene again."""
+    """Keeps a job's settings applied from frame to frame: setting and unsetting them each time would make Blender
+    look at the whole scene again."""
 
     def __init__(self) -> None:
         self._applied: tuple[Any, ...] | None = None
