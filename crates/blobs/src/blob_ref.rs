@@ -33,7 +33,11 @@ impl BlobRef {
     /// The file without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { digest: Digest::of(b""), size: 0, depth: 0 }
+        Self {
+            digest: Digest::of(b""),
+            size: 0,
+            depth: 0,
+        }
     }
 
     /// Whether it is the file without bytes, which needs no block.
@@ -66,7 +70,11 @@ impl FromStr for BlobRef {
             depth: next()?.parse().map_err(|_| BlobRefParseError)?,
         };
         // One reference, one text: `+5` and `05` parse as numbers but are not what Display writes.
-        if blob.to_string() == text { Ok(blob) } else { Err(BlobRefParseError) }
+        if blob.to_string() == text {
+            Ok(blob)
+        } else {
+            Err(BlobRefParseError)
+        }
     }
 }
 
@@ -76,17 +84,34 @@ mod tests {
 
     #[test]
     fn text_and_json_round_trip() {
-        let blob = BlobRef { digest: Digest::of(b"a"), size: 60 << 20, depth: 2 };
+        let blob = BlobRef {
+            digest: Digest::of(b"a"),
+            size: 60 << 20,
+            depth: 2,
+        };
         assert_eq!(blob.to_string().parse(), Ok(blob));
         let json = serde_json::to_string(&blob).unwrap();
-        assert_eq!(json, format!(r#"{{"digest":"{}","size":62914560,"depth":2}}"#, blob.digest));
+        assert_eq!(
+            json,
+            format!(
+                r#"{{"digest":"{}","size":62914560,"depth":2}}"#,
+                blob.digest
+            )
+        );
         assert_eq!(serde_json::from_str::<BlobRef>(&json).unwrap(), blob);
     }
 
     #[test]
     fn other_texts_are_refused() {
         let hex = Digest::of(b"a").to_string();
-        for bad in [hex.clone(), format!("{hex}:1"), format!("{hex}:1:0:"), format!("{hex}:+1:0"), format!("{hex}:01:0"), format!("{hex}:1:256")] {
+        for bad in [
+            hex.clone(),
+            format!("{hex}:1"),
+            format!("{hex}:1:0:"),
+            format!("{hex}:+1:0"),
+            format!("{hex}:01:0"),
+            format!("{hex}:1:256"),
+        ] {
             assert_eq!(bad.parse::<BlobRef>(), Err(BlobRefParseError), "{bad}");
         }
     }

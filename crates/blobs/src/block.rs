@@ -58,7 +58,9 @@ pub struct EncodedBlock {
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
     /// More bytes than a block may have, plain or packed.
-    #[error("block {digest} is larger than a block may be ({MAX_BLOCK_BYTES} bytes); it is refused")]
+    #[error(
+        "block {digest} is larger than a block may be ({MAX_BLOCK_BYTES} bytes); it is refused"
+    )]
     TooLarge {
         /// The block.
         digest: Digest,
@@ -91,11 +93,17 @@ impl EncodedBlock {
     /// Packs `bytes` whose name is known to be `digest`.
     pub(crate) fn encode_named(digest: Digest, bytes: &[u8]) -> Self {
         match zstd::bulk::compress(bytes, ZSTD_LEVEL) {
-            Ok(packed) if packed.len() + bytes.len() / MIN_GAIN_DIVISOR < bytes.len() => {
-                Self { digest, encoding: BlockEncoding::Zstd, bytes: packed.into() }
-            }
+            Ok(packed) if packed.len() + bytes.len() / MIN_GAIN_DIVISOR < bytes.len() => Self {
+                digest,
+                encoding: BlockEncoding::Zstd,
+                bytes: packed.into(),
+            },
             // zstd fails only for want of memory, and the plain form is as right as the packed one.
-            Ok(_) | Err(_) => Self { digest, encoding: BlockEncoding::Raw, bytes: Bytes::copy_from_slice(bytes) },
+            Ok(_) | Err(_) => Self {
+                digest,
+                encoding: BlockEncoding::Raw,
+                bytes: Bytes::copy_from_slice(bytes),
+            },
         }
     }
 
@@ -106,7 +114,14 @@ impl EncodedBlock {
     pub fn decode(&self) -> Result<Vec<u8>, BlockError> {
         let plain = self.decode_unverified()?;
         let found = Digest::of(&plain);
-        if found == self.digest { Ok(plain) } else { Err(BlockError::Mismatch { digest: self.digest, found }) }
+        if found == self.digest {
+            Ok(plain)
+        } else {
+            Err(BlockError::Mismatch {
+                digest: self.digest,
+                found,
+            })
+        }
     }
 
     fn decode_unverified(&self) -> Result<Vec<u8>, BlockError> {
@@ -118,13 +133,18 @@ impl EncodedBlock {
             BlockEncoding::Raw => Ok(self.bytes.to_vec()),
             BlockEncoding::Zstd => {
                 // Our own frames say their size, which spares allocating the largest one; the claim is only ever a hint.
-                let claimed = zstd_safe::get_frame_content_size(&self.bytes).ok().flatten();
+                let claimed = zstd_safe::get_frame_content_size(&self.bytes)
+                    .ok()
+                    .flatten();
                 let capacity = match claimed {
-                    Some(size) if size > MAX_BLOCK_BYTES as u64 => return Err(BlockError::TooLarge { digest }),
+                    Some(size) if size > MAX_BLOCK_BYTES as u64 => {
+                        return Err(BlockError::TooLarge { digest });
+                    }
                     Some(size) => size as usize,
                     None => MAX_BLOCK_BYTES,
                 };
-                zstd::bulk::decompress(&self.bytes, capacity).map_err(|source| BlockError::Undecodable { digest, source })
+                zstd::bulk::decompress(&self.bytes, capacity)
+                    .map_err(|source| BlockError::Undecodable { digest, source })
             }
         }
     }
@@ -142,7 +162,11 @@ mod tests {
 
     #[test]
     fn what_shrinks_is_packed_and_what_does_not_is_left() {
-        for (bytes, encoding) in [(vec![7; 1 << 20], BlockEncoding::Zstd), (noise(1 << 20), BlockEncoding::Raw), (vec![], BlockEncoding::Raw)] {
+        for (bytes, encoding) in [
+            (vec![7; 1 << 20], BlockEncoding::Zstd),
+            (noise(1 << 20), BlockEncoding::Raw),
+            (vec![], BlockEncoding::Raw),
+        ] {
             let block = EncodedBlock::encode(&bytes);
             assert_eq!(block.encoding, encoding);
             assert_eq!(block.decode().unwrap(), bytes);
@@ -156,10 +180,21 @@ mod tests {
         let silent = zstd::stream::encode_all(&zeros[..], 3).unwrap();
         assert!(honest.len() < 1000 && silent.len() < 1000);
         for packed in [honest, silent] {
-            let block = EncodedBlock { digest: Digest::of(&zeros), encoding: BlockEncoding::Zstd, bytes: packed.into() };
-            assert!(matches!(block.decode(), Err(BlockError::TooLarge { .. } | BlockError::Undecodable { .. })));
+            let block = EncodedBlock {
+                digest: Digest::of(&zeros),
+                encoding: BlockEncoding::Zstd,
+                bytes: packed.into(),
+            };
+            assert!(matches!(
+                block.decode(),
+                Err(BlockError::TooLarge { .. } | BlockError::Undecodable { .. })
+            ));
         }
-        let raw = EncodedBlock { digest: Digest::of(&zeros), encoding: BlockEncoding::Raw, bytes: zeros.into() };
+        let raw = EncodedBlock {
+            digest: Digest::of(&zeros),
+            encoding: BlockEncoding::Raw,
+            bytes: zeros.into(),
+        };
         assert!(matches!(raw.decode(), Err(BlockError::TooLarge { .. })));
     }
 
@@ -171,6 +206,9 @@ mod tests {
         block.digest = Digest::of(b"other");
         assert!(matches!(block.decode(), Err(BlockError::Mismatch { .. })));
         block.bytes = Bytes::from_static(b"no frame");
-        assert!(matches!(block.decode(), Err(BlockError::Undecodable { .. })));
+        assert!(matches!(
+            block.decode(),
+            Err(BlockError::Undecodable { .. })
+        ));
     }
 }

@@ -76,7 +76,10 @@ pub(crate) enum PlainError {
     /// The compressed stream is broken.
     Damaged(FileEncoding, io::Error),
     /// It decompresses to more than the bounds allow.
-    Bomb { encoded_bytes: u64, decoded_bytes: u64 },
+    Bomb {
+        encoded_bytes: u64,
+        decoded_bytes: u64,
+    },
 }
 
 /// The plain form of a file, and how to read it.
@@ -117,7 +120,10 @@ impl<'r> Plain<'r> {
     /// Looks at the beginning of `reader` and prepares to read its plain form.
     pub(crate) fn open(reader: impl Read + 'r) -> Result<Self, PlainError> {
         let source = Rc::new(Source::default());
-        let mut reader = Watched { reader, source: Rc::clone(&source) };
+        let mut reader = Watched {
+            reader,
+            source: Rc::clone(&source),
+        };
         let mut head = Vec::new();
         read_head(&mut reader, BLEND_MAGIC.len() as u64, &mut head)?;
         let compressed = if head.starts_with(ZSTD_MAGIC) {
@@ -131,13 +137,29 @@ impl<'r> Plain<'r> {
             None if head == BLEND_MAGIC => (Content::Blend, FileEncoding::Raw),
             None => (Content::Other, FileEncoding::Raw),
             Some(encoding) => {
-                read_head(&mut reader, HEAD_BYTES - BLEND_MAGIC.len() as u64, &mut head)?;
-                if holds_blend(&head, encoding)? { (Content::Blend, encoding) } else { (Content::Other, FileEncoding::Raw) }
+                read_head(
+                    &mut reader,
+                    HEAD_BYTES - BLEND_MAGIC.len() as u64,
+                    &mut head,
+                )?;
+                if holds_blend(&head, encoding)? {
+                    (Content::Blend, encoding)
+                } else {
+                    (Content::Other, FileEncoding::Raw)
+                }
             }
         };
         let whole = io::Cursor::new(head).chain(reader);
-        let reader = decoder(whole, encoding).map_err(|error| PlainError::Damaged(encoding, error))?;
-        Ok(Self { content, encoding, source, reader, decoded_bytes: 0, failure: None })
+        let reader =
+            decoder(whole, encoding).map_err(|error| PlainError::Damaged(encoding, error))?;
+        Ok(Self {
+            content,
+            encoding,
+            source,
+            reader,
+            decoded_bytes: 0,
+            failure: None,
+        })
     }
 
     /// Bytes of the file read so far: at the end, its size as it lay on disk.
@@ -174,7 +196,10 @@ impl Read for Plain<'_> {
         self.decoded_bytes += read as u64;
         let (encoded_bytes, decoded_bytes) = (self.source.bytes.get(), self.decoded_bytes);
         if self.encoding != FileEncoding::Raw && is_bomb(encoded_bytes, decoded_bytes) {
-            self.failure = Some(PlainError::Bomb { encoded_bytes, decoded_bytes });
+            self.failure = Some(PlainError::Bomb {
+                encoded_bytes,
+                decoded_bytes,
+            });
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
         Ok(read)
@@ -182,18 +207,25 @@ impl Read for Plain<'_> {
 }
 
 fn is_bomb(encoded_bytes: u64, decoded_bytes: u64) -> bool {
-    decoded_bytes > MAX_DECODED_BYTES || (decoded_bytes > ANY_RATIO_BYTES && decoded_bytes / MAX_RATIO > encoded_bytes)
+    decoded_bytes > MAX_DECODED_BYTES
+        || (decoded_bytes > ANY_RATIO_BYTES && decoded_bytes / MAX_RATIO > encoded_bytes)
 }
 
 fn read_head(reader: &mut impl Read, len_bytes: u64, head: &mut Vec<u8>) -> Result<(), PlainError> {
-    reader.take(len_bytes).read_to_end(head).map(drop).map_err(PlainError::Read)
+    reader
+        .take(len_bytes)
+        .read_to_end(head)
+        .map(drop)
+        .map_err(PlainError::Read)
 }
 
 fn decoder<'r>(reader: impl Read + 'r, encoding: FileEncoding) -> io::Result<Box<dyn Read + 'r>> {
     Ok(match encoding {
         FileEncoding::Raw => Box::new(reader),
         // The decoder refuses windows above 128 MiB by itself, which bounds its memory.
-        FileEncoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(128 << 10, reader))?),
+        FileEncoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(
+            BufReader::with_capacity(128 << 10, reader),
+        )?),
         FileEncoding::Gzip => Box::new(MultiGzDecoder::new(reader)),
     })
 }
@@ -204,13 +236,19 @@ fn decoder<'r>(reader: impl Read + 'r, encoding: FileEncoding) -> io::Result<Box
 /// begin like a compressed file, and is left as it lies.
 fn holds_blend(head: &[u8], encoding: FileEncoding) -> Result<bool, PlainError> {
     let mut magic = [0; BLEND_MAGIC.len()];
-    let mut reader = decoder(head, encoding).map_err(|error| PlainError::Damaged(encoding, error))?;
+    let mut reader =
+        decoder(head, encoding).map_err(|error| PlainError::Damaged(encoding, error))?;
     let mut seen = 0;
     while seen < magic.len() {
         match reader.read(&mut magic[seen..]) {
             Ok(0) => return Ok(false),
             Ok(len) => seen += len,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && (head.len() as u64) < HEAD_BYTES => return Err(PlainError::Truncated(encoding)),
+            Err(error)
+                if error.kind() == io::ErrorKind::UnexpectedEof
+                    && (head.len() as u64) < HEAD_BYTES =>
+            {
+                return Err(PlainError::Truncated(encoding));
+            }
             Err(_) => return Ok(false),
         }
     }

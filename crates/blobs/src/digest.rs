@@ -52,7 +52,9 @@ impl fmt::Debug for Digest {
 
 /// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a digest: it takes 64 lower-case hex digits, this has {len_bytes} bytes or other signs")]
+#[error(
+    "not a digest: it takes 64 lower-case hex digits, this has {len_bytes} bytes or other signs"
+)]
 pub struct DigestParseError {
     /// Length of the refused text.
     pub len_bytes: usize,
@@ -63,7 +65,9 @@ impl FromStr for Digest {
 
     /// Only the canonical form (lower case) is taken, so that one digest has one text.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || DigestParseError { len_bytes: text.len() };
+        let refuse = || DigestParseError {
+            len_bytes: text.len(),
+        };
         let hex = text.as_bytes();
         if hex.len() != Self::LEN * 2 {
             return Err(refuse());
@@ -109,19 +113,33 @@ mod tests {
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(json, format!("\"{digest}\""));
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
-        assert_eq!(serde_json::from_reader::<_, Digest>(json.as_bytes()).unwrap(), digest);
+        assert_eq!(
+            serde_json::from_reader::<_, Digest>(json.as_bytes()).unwrap(),
+            digest
+        );
     }
 
     #[test]
     fn only_the_one_canonical_text_is_taken() {
         let text = Digest::of(b"x").to_string();
-        for bad in ["", "00", &text[1..], &format!("{text}0"), &text.to_uppercase(), &text.replace(&text[..1], "g"), &"é".repeat(32)] {
+        for bad in [
+            "",
+            "00",
+            &text[1..],
+            &format!("{text}0"),
+            &text.to_uppercase(),
+            &text.replace(&text[..1], "g"),
+            &"é".repeat(32),
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn the_empty_digest_is_blake3s_published_one() {
-        assert_eq!(Digest::of(b"").to_string(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+        assert_eq!(
+            Digest::of(b"").to_string(),
+            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+        );
     }
 }

@@ -10,5 +10,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whether a failed write says that there is no room: the disk, or what this user may use of it.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

@@ -58,17 +58,27 @@ struct Level {
 
 impl ListBuilder {
     /// Adds the next data block; `emit` takes the lists that this completes.
-    pub(crate) fn push<E>(&mut self, child: Child, emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn push<E>(
+        &mut self,
+        child: Child,
+        emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.push_at(0, child, emit)
     }
 
-    fn push_at<E>(&mut self, below: usize, child: Child, emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    fn push_at<E>(
+        &mut self,
+        below: usize,
+        child: Child,
+        emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         if below == self.levels.len() {
             self.levels.push(Level::default());
         }
         let level = &mut self.levels[below];
         if level.entries == 0 {
-            let number = u8::try_from(below + 1).expect("each level has 16 times fewer entries than the one below");
+            let number = u8::try_from(below + 1)
+                .expect("each level has 16 times fewer entries than the one below");
             level.bytes.extend_from_slice(MAGIC);
             level.bytes.extend_from_slice(&[VERSION, number]);
         }
@@ -77,27 +87,50 @@ impl ListBuilder {
         level.entries += 1;
         level.size += child.size;
         level.last = Some(child);
-        if ends_list(&child.digest, level.entries) { self.close(below, emit) } else { Ok(()) }
+        if ends_list(&child.digest, level.entries) {
+            self.close(below, emit)
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends the open list above `below` and enters it one level up.
-    fn close<E>(&mut self, below: usize, emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    fn close<E>(
+        &mut self,
+        below: usize,
+        emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let list = std::mem::take(&mut self.levels[below]);
         let digest = Digest::of(&list.bytes);
         emit(digest, &list.bytes)?;
-        self.push_at(below + 1, Child { digest, size: list.size }, emit)
+        self.push_at(
+            below + 1,
+            Child {
+                digest,
+                size: list.size,
+            },
+            emit,
+        )
     }
 
     /// Ends all lists; the root.
-    pub(crate) fn finish<E>(mut self, emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>) -> Result<BlobRef, E> {
+    pub(crate) fn finish<E>(
+        mut self,
+        emit: &mut impl FnMut(Digest, &[u8]) -> Result<(), E>,
+    ) -> Result<BlobRef, E> {
         let mut below = 0;
         while below < self.levels.len() {
             let level = &self.levels[below];
             let top = below + 1 == self.levels.len();
             match level.last {
                 Some(Child { digest, size }) if top && level.entries == 1 => {
-                    let depth = u8::try_from(below).expect("each level has 16 times fewer entries than the one below");
-                    return Ok(BlobRef { digest, size, depth });
+                    let depth = u8::try_from(below)
+                        .expect("each level has 16 times fewer entries than the one below");
+                    return Ok(BlobRef {
+                        digest,
+                        size,
+                        depth,
+                    });
                 }
                 Some(_) => self.close(below, emit)?,
                 None => {}
@@ -109,7 +142,10 @@ impl ListBuilder {
 }
 
 fn ends_list(digest: &Digest, entries: usize) -> bool {
-    let (first, _) = digest.as_bytes().split_first_chunk::<8>().expect("a digest has 32 bytes");
+    let (first, _) = digest
+        .as_bytes()
+        .split_first_chunk::<8>()
+        .expect("a digest has 32 bytes");
     let draw = u64::from_le_bytes(*first);
     match entries {
         0..MIN_ENTRIES => false,
@@ -143,11 +179,21 @@ pub(crate) fn parse_list(bytes: &[u8], level: u8, size: u64) -> Result<Vec<Child
         if child_size == 0 {
             return Err("an entry is empty");
         }
-        covered = covered.checked_add(child_size).filter(|covered| *covered <= size).ok_or("its entries are more than the file")?;
-        children.push(Child { digest: Digest::from_bytes(*digest), size: child_size });
+        covered = covered
+            .checked_add(child_size)
+            .filter(|covered| *covered <= size)
+            .ok_or("its entries are more than the file")?;
+        children.push(Child {
+            digest: Digest::from_bytes(*digest),
+            size: child_size,
+        });
         rest = after;
     }
-    if covered == size { Ok(children) } else { Err("its entries are less than the file") }
+    if covered == size {
+        Ok(children)
+    } else {
+        Err("its entries are less than the file")
+    }
 }
 
 /// Seven bits a byte, low ones first, the top bit saying that more follow.
@@ -200,7 +246,10 @@ mod tests {
     }
 
     fn child(number: usize) -> Child {
-        Child { digest: Digest::of(&number.to_le_bytes()), size: 1 + number as u64 % 50_000 }
+        Child {
+            digest: Digest::of(&number.to_le_bytes()),
+            size: 1 + number as u64 % 50_000,
+        }
     }
 
     #[test]
@@ -217,7 +266,11 @@ mod tests {
     fn equal_blocks_do_not_degenerate() {
         for number in 0..64 {
             let (root, lists) = build(&vec![child(number); 100_000]);
-            assert!(root.depth <= 5 && lists.len() <= 100_000 / MIN_ENTRIES * 2, "{root} {}", lists.len());
+            assert!(
+                root.depth <= 5 && lists.len() <= 100_000 / MIN_ENTRIES * 2,
+                "{root} {}",
+                lists.len()
+            );
         }
     }
 
@@ -230,17 +283,33 @@ mod tests {
         assert!(parse_list(list, 1, root.size + 1).is_err());
         assert!(parse_list(list, 1, root.size - 1).is_err());
         for len in 0..list.len() {
-            assert!(parse_list(&list[..len], 1, root.size).is_err(), "cut at {len}");
+            assert!(
+                parse_list(&list[..len], 1, root.size).is_err(),
+                "cut at {len}"
+            );
         }
         let mut newer = list.clone();
         newer[2] = 2;
-        assert!(parse_list(&newer, 1, root.size).unwrap_err().contains("version"));
+        assert!(
+            parse_list(&newer, 1, root.size)
+                .unwrap_err()
+                .contains("version")
+        );
     }
 
     /// Version 1 at rest, byte for byte: lists stored by one release are read by every later one.
     #[test]
     fn the_format_stays() {
-        let children = [Child { digest: Digest::from_bytes([1; 32]), size: 5 }, Child { digest: Digest::from_bytes([2; 32]), size: 300 }];
+        let children = [
+            Child {
+                digest: Digest::from_bytes([1; 32]),
+                size: 5,
+            },
+            Child {
+                digest: Digest::from_bytes([2; 32]),
+                size: 300,
+            },
+        ];
         let (root, lists) = build(&children);
         let mut expected = b"TL\x01\x01".to_vec();
         expected.extend([1; 32]);
@@ -248,7 +317,14 @@ mod tests {
         expected.extend([2; 32]);
         expected.extend([0xAC, 0x02]);
         assert_eq!(lists, [expected.clone()]);
-        assert_eq!(root, BlobRef { digest: Digest::of(&expected), size: 305, depth: 1 });
+        assert_eq!(
+            root,
+            BlobRef {
+                digest: Digest::of(&expected),
+                size: 305,
+                depth: 1
+            }
+        );
     }
 
     proptest! {

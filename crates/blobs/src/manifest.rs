@@ -62,7 +62,13 @@ impl Entry {
     /// The entry of a file that was cut, not executable.
     #[must_use]
     pub fn file(cut: &CutFile) -> Self {
-        Self { kind: EntryKind::File, blob: cut.blob, original_size: cut.original_size, encoding: cut.encoding, executable: false }
+        Self {
+            kind: EntryKind::File,
+            blob: cut.blob,
+            original_size: cut.original_size,
+            encoding: cut.encoding,
+            executable: false,
+        }
     }
 }
 
@@ -82,7 +88,9 @@ pub enum ManifestError {
         path: TreePath,
     },
     /// A path is a file and a folder at once.
-    #[error("{path} cannot be in a file tree together with {other}: one would be a file and a folder at once")]
+    #[error(
+        "{path} cannot be in a file tree together with {other}: one would be a file and a folder at once"
+    )]
     FileAsFolder {
         /// The path refused.
         path: TreePath,
@@ -99,7 +107,9 @@ pub enum ManifestError {
         reason: &'static str,
     },
     /// A manifest of another version.
-    #[error("the file tree has version {found}, this program reads {VERSION}; update the older side")]
+    #[error(
+        "the file tree has version {found}, this program reads {VERSION}; update the older side"
+    )]
     Version {
         /// The version found.
         found: u8,
@@ -130,8 +140,14 @@ impl Manifest {
         if self.entries.contains_key(&path) {
             return Err(ManifestError::Duplicate { path });
         }
-        let folders = path.as_str().match_indices('/').map(|(end, _)| &path.as_str()[..end]);
-        let file_above = folders.filter_map(|folder| self.entries.get_key_value(folder)).map(|(other, _)| other.clone()).next();
+        let folders = path
+            .as_str()
+            .match_indices('/')
+            .map(|(end, _)| &path.as_str()[..end]);
+        let file_above = folders
+            .filter_map(|folder| self.entries.get_key_value(folder))
+            .map(|(other, _)| other.clone())
+            .next();
         if let Some(other) = file_above.or_else(|| self.first_in_folder(path.as_str())) {
             return Err(ManifestError::FileAsFolder { path, other });
         }
@@ -141,7 +157,10 @@ impl Manifest {
 
     fn first_in_folder(&self, folder: &str) -> Option<TreePath> {
         let prefix = format!("{folder}/");
-        let (first, _) = self.entries.range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded)).next()?;
+        let (first, _) = self
+            .entries
+            .range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded))
+            .next()?;
         first.as_str().starts_with(&prefix).then(|| first.clone())
     }
 
@@ -171,7 +190,8 @@ impl Manifest {
     /// Bytes of all files as they will lie on disk.
     #[must_use]
     pub fn total_size(&self) -> u64 {
-        self.blobs().fold(0, |total, blob| total.saturating_add(blob.size))
+        self.blobs()
+            .fold(0, |total, blob| total.saturating_add(blob.size))
     }
 
     /// The content of all files.
@@ -180,16 +200,21 @@ impl Manifest {
     }
 
     /// Pairs of paths that differ, or whose folders differ, only in upper and lower case: on Windows and macOS they are one, so
-    /// the tree cannot be put on disk there. Each pair of names is reported once, with the first paths that have it.
+    /// of two such files only one can be put on disk there. Each pair of names is reported once, with the first paths that have it.
     #[must_use]
     pub fn case_collisions(&self) -> Vec<(TreePath, TreePath)> {
         let mut names: HashMap<String, (&str, &TreePath)> = HashMap::new();
         let mut collisions = Vec::new();
         for path in self.entries.keys() {
-            let ends = path.as_str().match_indices('/').map(|(end, _)| end).chain([path.as_str().len()]);
+            let ends = path
+                .as_str()
+                .match_indices('/')
+                .map(|(end, _)| end)
+                .chain([path.as_str().len()]);
             for end in ends {
                 let name = &path.as_str()[..end];
-                let (first_name, first_path) = *names.entry(name.to_lowercase()).or_insert((name, path));
+                let (first_name, first_path) =
+                    *names.entry(name.to_lowercase()).or_insert((name, path));
                 if first_name != name {
                     collisions.push((first_path.clone(), path.clone()));
                     break;
@@ -207,7 +232,11 @@ impl Manifest {
         for (path, entry) in &self.entries {
             write_leb128(&mut bytes, path.as_str().len() as u64);
             bytes.extend_from_slice(path.as_str().as_bytes());
-            bytes.extend_from_slice(&[entry.kind as u8, if entry.executable { EXECUTABLE } else { 0 }, entry.encoding.code()]);
+            bytes.extend_from_slice(&[
+                entry.kind as u8,
+                if entry.executable { EXECUTABLE } else { 0 },
+                entry.encoding.code(),
+            ]);
             write_leb128(&mut bytes, entry.original_size);
             bytes.extend_from_slice(entry.blob.digest.as_bytes());
             write_leb128(&mut bytes, entry.blob.size);
@@ -222,10 +251,14 @@ impl Manifest {
     /// See [`ManifestError`]; also if it is not in canonical form.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
         let Some(([m, n, version], mut rest)) = bytes.split_first_chunk::<3>() else {
-            return Err(ManifestError::Malformed { reason: "it is too short" });
+            return Err(ManifestError::Malformed {
+                reason: "it is too short",
+            });
         };
         if [*m, *n] != *MAGIC {
-            return Err(ManifestError::Malformed { reason: "it begins otherwise" });
+            return Err(ManifestError::Malformed {
+                reason: "it begins otherwise",
+            });
         }
         if *version != VERSION {
             return Err(ManifestError::Version { found: *version });
@@ -235,7 +268,9 @@ impl Manifest {
             let (path, entry) = read_entry(&mut rest)?;
             let last = manifest.entries.last_key_value();
             if last.is_some_and(|(last, _)| *last > path) {
-                return Err(ManifestError::Malformed { reason: "its files are not in order" });
+                return Err(ManifestError::Malformed {
+                    reason: "its files are not in order",
+                });
             }
             manifest.insert(path, entry)?;
         }
@@ -262,35 +297,71 @@ impl Manifest {
     ///
     /// # Errors
     /// See [`ManifestError`].
-    pub fn read<E: Into<BoxError>>(blob: &BlobRef, source: impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>) -> Result<Self, ManifestError> {
+    pub fn read<E: Into<BoxError>>(
+        blob: &BlobRef,
+        source: impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Self, ManifestError> {
         Self::from_bytes(&read_bytes(blob, MAX_MANIFEST_BYTES, source)?)
     }
 }
 
 fn read_entry(rest: &mut &[u8]) -> Result<(TreePath, Entry), ManifestError> {
-    const CUT_OFF: ManifestError = ManifestError::Malformed { reason: "its last file is cut off" };
+    const CUT_OFF: ManifestError = ManifestError::Malformed {
+        reason: "its last file is cut off",
+    };
     let path_len = usize::try_from(take_number(rest)?).unwrap_or(usize::MAX);
-    let path = std::str::from_utf8(rest.split_off(..path_len).ok_or(CUT_OFF)?).map_err(|_| ManifestError::Malformed { reason: "a path is not UTF-8" })?;
+    let path = std::str::from_utf8(rest.split_off(..path_len).ok_or(CUT_OFF)?).map_err(|_| {
+        ManifestError::Malformed {
+            reason: "a path is not UTF-8",
+        }
+    })?;
     let path = TreePath::new(path)?;
-    let Some(&[kind, flags, encoding]) = rest.split_off(..3) else { return Err(CUT_OFF) };
+    let Some(&[kind, flags, encoding]) = rest.split_off(..3) else {
+        return Err(CUT_OFF);
+    };
     if kind != EntryKind::File as u8 {
-        return Err(ManifestError::Malformed { reason: "an entry is of a kind that this program does not know; update it" });
+        return Err(ManifestError::Malformed {
+            reason: "an entry is of a kind that this program does not know; update it",
+        });
     }
     if flags & !EXECUTABLE != 0 {
-        return Err(ManifestError::Malformed { reason: "a file has a property that this program does not know; update it" });
+        return Err(ManifestError::Malformed {
+            reason: "a file has a property that this program does not know; update it",
+        });
     }
-    let encoding = FileEncoding::from_code(encoding).ok_or(ManifestError::Malformed { reason: "a file was compressed in a way that this program does not know; update it" })?;
+    let encoding = FileEncoding::from_code(encoding).ok_or(ManifestError::Malformed {
+        reason: "a file was compressed in a way that this program does not know; update it",
+    })?;
     let original_size = take_number(rest)?;
-    let digest = rest.split_off(..Digest::LEN).and_then(|digest| digest.try_into().ok()).map(Digest::from_bytes).ok_or(CUT_OFF)?;
+    let digest = rest
+        .split_off(..Digest::LEN)
+        .and_then(|digest| digest.try_into().ok())
+        .map(Digest::from_bytes)
+        .ok_or(CUT_OFF)?;
     let size = take_number(rest)?;
     let depth = *rest.split_off_first().ok_or(CUT_OFF)?;
-    let blob = BlobRef { digest, size, depth };
+    let blob = BlobRef {
+        digest,
+        size,
+        depth,
+    };
     check_ref(&blob)?;
-    Ok((path, Entry { kind: EntryKind::File, blob, original_size, encoding, executable: flags & EXECUTABLE != 0 }))
+    Ok((
+        path,
+        Entry {
+            kind: EntryKind::File,
+            blob,
+            original_size,
+            encoding,
+            executable: flags & EXECUTABLE != 0,
+        },
+    ))
 }
 
 fn take_number(rest: &mut &[u8]) -> Result<u64, ManifestError> {
-    let (number, after) = read_leb128(rest).ok_or(ManifestError::Malformed { reason: "a number in it is none" })?;
+    let (number, after) = read_leb128(rest).ok_or(ManifestError::Malformed {
+        reason: "a number in it is none",
+    })?;
     *rest = after;
     Ok(number)
 }

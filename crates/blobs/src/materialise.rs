@@ -7,8 +7,10 @@
 //! Paths were checked when they became [`TreePath`]s, and the folder being filled was made empty here, so nothing in it can be a
 //! link that leads out. Files are made read-only: a job that writes into its own sources by accident is stopped by the system.
 
+mod marker;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +18,9 @@ use crate::digest::Digest;
 use crate::error::is_full;
 use crate::manifest::{Entry, Manifest};
 use crate::read::{ReadError, read_file};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::tree_path::TreePath;
+use marker::Marker;
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +64,9 @@ pub enum MaterialiseError {
         root: PathBuf,
     },
     /// Two paths that are one here.
-    #[error("{path} cannot be written: this system takes another file of the tree for the same name; rename one of them")]
+    #[error(
+        "{path} cannot be written: this system takes another file of the tree for the same name; rename one of them"
+    )]
     Collision {
         /// The second of them.
         path: TreePath,
@@ -99,7 +104,11 @@ pub enum MaterialiseError {
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> MaterialiseError {
-    move |source| MaterialiseError::Io { path: path.to_owned(), action, source }
+    move |source| MaterialiseError::Io {
+        path: path.to_owned(),
+        action,
+        source,
+    }
 }
 
 /// Writes the files of `manifest` under `root`, which must not exist (or be an empty folder) unless it already is this tree. A second
@@ -129,14 +138,18 @@ pub fn materialise(
             fs::remove_dir_all(root).map_err(io_error(root, "remove the damaged tree"))?;
         }
         // Only an empty folder goes away like this: anything else is somebody's.
-        Ok(_) => fs::remove_dir(root).map_err(|_| MaterialiseError::Occupied { root: root.to_owned() })?,
+        Ok(_) => fs::remove_dir(root).map_err(|_| MaterialiseError::Occupied {
+            root: root.to_owned(),
+        })?,
     }
     let partial = beside(root, ".partial");
     remove_if_there(&partial)?;
     let written = write_tree(manifest, store, root, &partial, progress)
         // The marker first: without the tree it says nothing, while a tree without its marker would be a stranger's.
         .and_then(|()| marker.write(digest))
-        .and_then(|()| fs::rename(&partial, root).map_err(io_error(root, "put the finished tree at")));
+        .and_then(|()| {
+            fs::rename(&partial, root).map_err(io_error(root, "put the finished tree at"))
+        });
     if let Err(error) = written {
         // Best effort: what is left is removed by the next attempt.
         let _ = remove_if_there(&partial);
@@ -154,7 +167,9 @@ pub fn remove_tree(root: &Path) -> Result<(), MaterialiseError> {
     remove_if_there(&beside(root, ".partial"))?;
     if fs::symlink_metadata(root).is_ok() {
         if marker.read()?.is_none() {
-            return Err(MaterialiseError::Occupied { root: root.to_owned() });
+            return Err(MaterialiseError::Occupied {
+                root: root.to_owned(),
+            });
         }
         fs::remove_dir_all(root).map_err(io_error(root, "remove"))?;
     }
@@ -169,72 +184,19 @@ fn beside(root: &Path, suffix: &str) -> PathBuf {
 
 fn remove_if_there(folder: &Path) -> Result<(), MaterialiseError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(folder, "remove")(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error(folder, "remove")(error))
+        }
         _ => Ok(()),
     }
 }
 
 /// Whether all files are there with their sizes. Power loss after an unsynced write leaves files short, and this is what notices.
 fn is_whole(manifest: &Manifest, root: &Path) -> bool {
-    manifest.iter().all(|(path, entry)| fs::symlink_metadata(path.under(root)).is_ok_and(|found| found.is_file() && found.len() == entry.blob.size))
-}
-
-/// The file beside a tree that says which tree it is, locked.
-struct Marker {
-    path: PathBuf,
-    file: File,
-}
-
-impl Marker {
-    const HEAD: &str = "tessera tree 1 ";
-    /// Longer than any marker; the rest of a longer file is of no interest.
-    const MAX_BYTES: u64 = 256;
-
-    fn lock(root: &Path) -> Result<Self, MaterialiseError> {
-        if root.file_name().is_none() {
-            return Err(MaterialiseError::Occupied { root: root.to_owned() });
-        }
-        let path = beside(root, ".complete");
-        if let Some(parent) = root.parent() {
-            fs::create_dir_all(parent).map_err(io_error(parent, "create"))?;
-        }
-        loop {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io_error(&path, "open"))?;
-            file.lock().map_err(io_error(&path, "lock"))?;
-            // Whoever held it may have removed it with the tree; then another file stands here now, or none.
-            if is_still(&file, &path) {
-                return Ok(Self { path, file });
-            }
-        }
-    }
-
-    fn read(&mut self) -> Result<Option<Digest>, MaterialiseError> {
-        let mut text = String::new();
-        let read = self.file.rewind().and_then(|()| (&self.file).take(Self::MAX_BYTES).read_to_string(&mut text));
-        match read {
-            Ok(_) => Ok(text.strip_prefix(Self::HEAD).and_then(|digest| digest.trim_end().parse().ok())),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-            Err(error) => Err(io_error(&self.path, "read")(error)),
-        }
-    }
-
-    fn write(&mut self, digest: Digest) -> Result<(), MaterialiseError> {
-        let line = format!("{}{digest}\n", Self::HEAD);
-        let written = self.file.set_len(0).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(line.as_bytes())).and_then(|()| self.file.sync_all());
-        written.map_err(io_error(&self.path, "write"))
-    }
-}
-
-#[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let (Ok(held), Ok(found)) = (file.metadata(), fs::metadata(path)) else { return false };
-    (held.dev(), held.ino()) == (found.dev(), found.ino())
-}
-
-#[cfg(not(unix))]
-fn is_still(_file: &File, path: &Path) -> bool {
-    path.exists()
+    manifest.iter().all(|(path, entry)| {
+        fs::symlink_metadata(path.under(root))
+            .is_ok_and(|found| found.is_file() && found.len() == entry.blob.size)
+    })
 }
 
 fn write_tree(
@@ -245,53 +207,90 @@ fn write_tree(
     mut progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(), MaterialiseError> {
     fs::create_dir(partial).map_err(io_error(partial, "create"))?;
-    let mut state = Progress { files_done: 0, files: manifest.len(), bytes_done: 0, bytes: manifest.total_size() };
+    let mut state = Progress {
+        files_done: 0,
+        files: manifest.len(),
+        bytes_done: 0,
+        bytes: manifest.total_size(),
+    };
     for (path, entry) in manifest.iter() {
         let full = path.under(partial);
         if let Some(parent) = full.parent() {
-            fs::create_dir_all(parent).map_err(|error| file_error(path, root, parent, "create", error))?;
+            fs::create_dir_all(parent)
+                .map_err(|error| file_error(path, root, parent, "create", error))?;
         }
         let file = match OpenOptions::new().write(true).create_new(true).open(&full) {
             Ok(file) => file,
             // The folder was empty: only another name of this very tree can be in the way.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(MaterialiseError::Collision { path: path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(MaterialiseError::Collision { path: path.clone() });
+            }
             Err(error) => return Err(file_error(path, root, &full, "create", error)),
         };
-        let mut out = Reporting { file: &file, state: &mut state, progress: &mut progress, stopped: false };
+        let mut out = Reporting {
+            file: &file,
+            state: &mut state,
+            progress: &mut progress,
+            stopped: false,
+        };
         let read = read_file(&entry.blob, |digest| store.get_or_forget(digest), &mut out);
         if out.stopped {
-            return Err(MaterialiseError::Cancelled { root: root.to_owned() });
+            return Err(MaterialiseError::Cancelled {
+                root: root.to_owned(),
+            });
         }
         read.map_err(|error| read_error(path, root, &full, error))?;
-        make_read_only(&file, entry).map_err(|error| file_error(path, root, &full, "make read-only", error))?;
+        make_read_only(&file, entry)
+            .map_err(|error| file_error(path, root, &full, "make read-only", error))?;
         state.files_done += 1;
         if progress(state).is_break() {
-            return Err(MaterialiseError::Cancelled { root: root.to_owned() });
+            return Err(MaterialiseError::Cancelled {
+                root: root.to_owned(),
+            });
         }
     }
     Ok(())
 }
 
-fn file_error(path: &TreePath, root: &Path, place: &Path, action: &'static str, error: io::Error) -> MaterialiseError {
-    if is_full(&error) { MaterialiseError::Full { path: path.clone(), root: root.to_owned() } } else { io_error(place, action)(error) }
+fn file_error(
+    path: &TreePath,
+    root: &Path,
+    place: &Path,
+    action: &'static str,
+    error: io::Error,
+) -> MaterialiseError {
+    if is_full(&error) {
+        MaterialiseError::Full {
+            path: path.clone(),
+            root: root.to_owned(),
+        }
+    } else {
+        io_error(place, action)(error)
+    }
 }
 
 fn read_error(path: &TreePath, root: &Path, place: &Path, error: ReadError) -> MaterialiseError {
     match error {
-        ReadError::Missing { digest } => MaterialiseError::Missing { path: path.clone(), digest },
+        ReadError::Missing { digest } => MaterialiseError::Missing {
+            path: path.clone(),
+            digest,
+        },
         ReadError::Write { source } => file_error(path, root, place, "write to", source),
-        // Forgetting a damaged block wants a few bytes of the store's disk; that it is full is said as it is.
-        ReadError::Source { digest, source } if source.downcast_ref::<StoreError>().is_some_and(|error| matches!(error, StoreError::Corrupt { .. })) => {
-            MaterialiseError::Missing { path: path.clone(), digest }
-        }
-        source => MaterialiseError::Read { path: path.clone(), source },
+        source => MaterialiseError::Read {
+            path: path.clone(),
+            source,
+        },
     }
 }
 
 #[cfg(unix)]
 fn make_read_only(file: &File, entry: &Entry) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(if entry.executable { 0o555 } else { 0o444 }))
+    file.set_permissions(fs::Permissions::from_mode(if entry.executable {
+        0o555
+    } else {
+        0o444
+    }))
 }
 
 #[cfg(not(unix))]

@@ -59,7 +59,13 @@ pub fn missing_blocks<'a, E: Into<BoxError>>(
     for blob in blobs {
         check_ref(blob)?;
         if !blob.is_empty() {
-            open.push((Child { digest: blob.digest, size: blob.size }, blob.depth));
+            open.push((
+                Child {
+                    digest: blob.digest,
+                    size: blob.size,
+                },
+                blob.depth,
+            ));
         }
         while let Some((node, depth)) = open.pop() {
             if !seen.insert((node.digest, node.size, depth)) {
@@ -76,10 +82,23 @@ pub fn missing_blocks<'a, E: Into<BoxError>>(
                         Err(error) => return Err(error),
                     };
                     // Reversed, so that blocks come off the stack, and are fetched, in the file's order.
-                    open.extend(open_list(node, depth, &bytes)?.into_iter().rev().map(|child| (child, depth - 1)));
+                    open.extend(
+                        open_list(node, depth, &bytes)?
+                            .into_iter()
+                            .rev()
+                            .map(|child| (child, depth - 1)),
+                    );
                 }
             } else {
-                name_missing(if depth > 0 { &mut missing.lists } else { &mut missing.data }, &mut named, node.digest);
+                name_missing(
+                    if depth > 0 {
+                        &mut missing.lists
+                    } else {
+                        &mut missing.data
+                    },
+                    &mut named,
+                    node.digest,
+                );
             }
         }
     }

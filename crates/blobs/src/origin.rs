@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::blob_ref::BlobRef;
 use crate::content::{Content, FileEncoding, Plain};
-use crate::cut::{Block, BlockRole, CutError, CutFile, open_file, plain_error, write_bytes, write_file};
+use crate::cut::{
+    Block, BlockRole, CutError, CutFile, open_file, plain_error, write_bytes, write_file,
+};
 use crate::digest::Digest;
 use crate::error::BoxError;
 use crate::manifest::Manifest;
@@ -89,7 +91,10 @@ impl Origin {
             places.push((block.digest(), place_of(file, &block)));
             Ok::<_, Infallible>(())
         })?;
-        self.files.push(OriginFile { path: path.to_owned(), encoding: cut.encoding });
+        self.files.push(OriginFile {
+            path: path.to_owned(),
+            encoding: cut.encoding,
+        });
         for (digest, place) in places {
             self.places.entry(digest).or_insert(place);
         }
@@ -109,7 +114,9 @@ impl Origin {
     }
 
     fn hold(&mut self, block: &Block<'_>) -> Result<(), Infallible> {
-        self.places.entry(block.digest()).or_insert_with(|| Place::Held(block.bytes().into()));
+        self.places
+            .entry(block.digest())
+            .or_insert_with(|| Place::Held(block.bytes().into()));
         Ok(())
     }
 
@@ -133,14 +140,27 @@ impl Origin {
     ///
     /// # Errors
     /// See [`OriginError`].
-    pub fn read<E: Into<BoxError>>(&self, wanted: &[Digest], mut sink: impl FnMut(Digest, &[u8]) -> Result<(), E>) -> Result<(), OriginError> {
-        let mut give = |digest: Digest, bytes: &[u8]| sink(digest, bytes).map_err(|error| OriginError::Sink { digest, source: error.into() });
+    pub fn read<E: Into<BoxError>>(
+        &self,
+        wanted: &[Digest],
+        mut sink: impl FnMut(Digest, &[u8]) -> Result<(), E>,
+    ) -> Result<(), OriginError> {
+        let mut give = |digest: Digest, bytes: &[u8]| {
+            sink(digest, bytes).map_err(|error| OriginError::Sink {
+                digest,
+                source: error.into(),
+            })
+        };
         let mut spans = BTreeMap::new();
         let mut held = BTreeMap::new();
         for digest in wanted {
             match self.places.get(digest) {
-                Some(Place::Held(bytes)) => drop(held.insert(*digest, bytes)),
-                Some(Place::File(span)) => drop(spans.insert((span.file, span.offset_bytes), (*digest, *span))),
+                Some(Place::Held(bytes)) => {
+                    held.insert(*digest, bytes);
+                }
+                Some(Place::File(span)) => {
+                    spans.insert((span.file, span.offset_bytes), (*digest, *span));
+                }
                 None => return Err(OriginError::Unknown { digest: *digest }),
             }
         }
@@ -151,11 +171,17 @@ impl Origin {
         for (digest, span) in spans.into_values() {
             let file = match &mut open {
                 Some((number, file)) if *number == span.file => file,
-                _ => &mut open.insert((span.file, OpenFile::open(&self.files[span.file])?)).1,
+                _ => {
+                    &mut open
+                        .insert((span.file, OpenFile::open(&self.files[span.file])?))
+                        .1
+                }
             };
             let bytes = file.read(&span)?;
             if Digest::of(&bytes) != digest {
-                return Err(OriginError::Changed { path: file.path.clone() });
+                return Err(OriginError::Changed {
+                    path: file.path.clone(),
+                });
             }
             give(digest, &bytes)?;
         }
@@ -166,7 +192,11 @@ impl Origin {
 fn place_of(file: usize, block: &Block<'_>) -> Place {
     match block.role() {
         BlockRole::List => Place::Held(block.bytes().into()),
-        BlockRole::Data { offset_bytes } => Place::File(Span { file, offset_bytes, len_bytes: block.bytes().len() }),
+        BlockRole::Data { offset_bytes } => Place::File(Span {
+            file,
+            offset_bytes,
+            len_bytes: block.bytes().len(),
+        }),
     }
 }
 
@@ -178,7 +208,10 @@ struct OpenFile {
 
 enum SpanReader {
     Raw(std::fs::File),
-    Decoded { plain: Plain<'static>, position_bytes: u64 },
+    Decoded {
+        plain: Plain<'static>,
+        position_bytes: u64,
+    },
 }
 
 impl OpenFile {
@@ -192,7 +225,10 @@ impl OpenFile {
             if plain.encoding != file.encoding {
                 return Err(OriginError::Changed { path });
             }
-            SpanReader::Decoded { plain, position_bytes: 0 }
+            SpanReader::Decoded {
+                plain,
+                position_bytes: 0,
+            }
         };
         Ok(Self { path, reader })
     }
@@ -205,10 +241,17 @@ impl OpenFile {
             SpanReader::Raw(file) => file
                 .seek(SeekFrom::Start(span.offset_bytes))
                 .and_then(|_| file.take(len_bytes).read_to_end(&mut bytes))
-                .map_err(|source| CutError::Read { path: self.path.clone(), source })?,
-            SpanReader::Decoded { plain, position_bytes } => {
+                .map_err(|source| CutError::Read {
+                    path: self.path.clone(),
+                    source,
+                })?,
+            SpanReader::Decoded {
+                plain,
+                position_bytes,
+            } => {
                 let skip_bytes = span.offset_bytes - *position_bytes;
-                let read = io::copy(&mut plain.by_ref().take(skip_bytes), &mut io::sink()).and_then(|_| plain.by_ref().take(len_bytes).read_to_end(&mut bytes));
+                let read = io::copy(&mut plain.by_ref().take(skip_bytes), &mut io::sink())
+                    .and_then(|_| plain.by_ref().take(len_bytes).read_to_end(&mut bytes));
                 *position_bytes = span.offset_bytes + len_bytes;
                 match read {
                     Ok(read) => read,

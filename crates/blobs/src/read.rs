@@ -23,7 +23,9 @@ pub enum ReadError {
         digest: Digest,
     },
     /// A block has another size than its list says.
-    #[error("block {digest} has {found} bytes where its list says {expected}; whoever made the list is wrong")]
+    #[error(
+        "block {digest} has {found} bytes where its list says {expected}; whoever made the list is wrong"
+    )]
     WrongSize {
         /// The block.
         digest: Digest,
@@ -86,7 +88,11 @@ pub enum ReadError {
 ///
 /// # Errors
 /// See [`ReadError`]; what was written before an error is a true beginning of the file.
-pub fn read_file<E: Into<BoxError>>(blob: &BlobRef, source: impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>, out: &mut impl Write) -> Result<(), ReadError> {
+pub fn read_file<E: Into<BoxError>>(
+    blob: &BlobRef,
+    source: impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>,
+    out: &mut impl Write,
+) -> Result<(), ReadError> {
     read_range(blob, 0..blob.size, source, out)
 }
 
@@ -102,22 +108,40 @@ pub fn read_range<E: Into<BoxError>>(
 ) -> Result<(), ReadError> {
     check_ref(blob)?;
     if range.start > range.end || range.end > blob.size {
-        return Err(ReadError::Range { blob: *blob, start: range.start, end: range.end });
+        return Err(ReadError::Range {
+            blob: *blob,
+            start: range.start,
+            end: range.end,
+        });
     }
     if range.is_empty() {
         return Ok(());
     }
     let mut reader = Reader { source, out, range };
-    reader.visit(Child { digest: blob.digest, size: blob.size }, blob.depth, 0)
+    reader.visit(
+        Child {
+            digest: blob.digest,
+            size: blob.size,
+        },
+        blob.depth,
+        0,
+    )
 }
 
 /// The whole of `blob`, if it has at most `max_bytes`.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read_bytes<E: Into<BoxError>>(blob: &BlobRef, max_bytes: u64, source: impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>) -> Result<Vec<u8>, ReadError> {
+pub fn read_bytes<E: Into<BoxError>>(
+    blob: &BlobRef,
+    max_bytes: u64,
+    source: impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Vec<u8>, ReadError> {
     if blob.size > max_bytes {
-        return Err(ReadError::TooLarge { blob: *blob, max_bytes });
+        return Err(ReadError::TooLarge {
+            blob: *blob,
+            max_bytes,
+        });
     }
     let mut bytes = Vec::new();
     read_file(blob, source, &mut bytes)?;
@@ -126,7 +150,12 @@ pub fn read_bytes<E: Into<BoxError>>(blob: &BlobRef, max_bytes: u64, source: imp
 
 /// Whether `blob` can be right at all, before anything is fetched for it.
 pub(crate) fn check_ref(blob: &BlobRef) -> Result<(), ReadError> {
-    let refuse = |reason| Err(ReadError::BadRef { blob: *blob, reason });
+    let refuse = |reason| {
+        Err(ReadError::BadRef {
+            blob: *blob,
+            reason,
+        })
+    };
     if blob.depth > MAX_DEPTH {
         refuse("it has more levels of lists than any file")
     } else if blob.size > MAX_FILE_BYTES {
@@ -142,20 +171,33 @@ pub(crate) fn check_ref(blob: &BlobRef) -> Result<(), ReadError> {
 
 /// The children of a list that the source gave.
 pub(crate) fn open_list(list: Child, level: u8, bytes: &[u8]) -> Result<Vec<Child>, ReadError> {
-    let refuse = |reason| ReadError::BadList { digest: list.digest, reason };
+    let refuse = |reason| ReadError::BadList {
+        digest: list.digest,
+        reason,
+    };
     let children = parse_list(bytes, level, list.size).map_err(refuse)?;
-    if level == 1 && children.iter().any(|child| child.size > MAX_BLOCK_BYTES as u64) {
+    if level == 1
+        && children
+            .iter()
+            .any(|child| child.size > MAX_BLOCK_BYTES as u64)
+    {
         return Err(refuse("an entry is larger than blocks may be"));
     }
     Ok(children)
 }
 
 /// Asks `source` for a block that must be there.
-pub(crate) fn fetch<E: Into<BoxError>>(digest: &Digest, source: &mut impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn fetch<E: Into<BoxError>>(
+    digest: &Digest,
+    source: &mut impl FnMut(&Digest) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Vec<u8>, ReadError> {
     match source(digest) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(ReadError::Missing { digest: *digest }),
-        Err(error) => Err(ReadError::Source { digest: *digest, source: error.into() }),
+        Err(error) => Err(ReadError::Source {
+            digest: *digest,
+            source: error.into(),
+        }),
     }
 }
 
@@ -165,7 +207,9 @@ struct Reader<'o, S, W> {
     range: Range<u64>,
 }
 
-impl<E: Into<BoxError>, S: FnMut(&Digest) -> Result<Option<Vec<u8>>, E>, W: Write> Reader<'_, S, W> {
+impl<E: Into<BoxError>, S: FnMut(&Digest) -> Result<Option<Vec<u8>>, E>, W: Write>
+    Reader<'_, S, W>
+{
     /// Writes what of `node`, which begins at byte `start` of the file, lies in the range. `depth` is at most [`MAX_DEPTH`].
     fn visit(&mut self, node: Child, depth: u8, start: u64) -> Result<(), ReadError> {
         let bytes = fetch(&node.digest, &mut self.source)?;
@@ -186,12 +230,18 @@ impl<E: Into<BoxError>, S: FnMut(&Digest) -> Result<Option<Vec<u8>>, E>, W: Writ
     fn write(&mut self, block: Child, start: u64, bytes: &[u8]) -> Result<(), ReadError> {
         let found = bytes.len() as u64;
         if found != block.size {
-            return Err(ReadError::WrongSize { digest: block.digest, expected: block.size, found });
+            return Err(ReadError::WrongSize {
+                digest: block.digest,
+                expected: block.size,
+                found,
+            });
         }
         // Both fit: they are offsets into `bytes`.
         let from = self.range.start.saturating_sub(start) as usize;
         let to = (self.range.end - start).min(found) as usize;
-        self.out.write_all(&bytes[from..to]).map_err(|source| ReadError::Write { source })
+        self.out
+            .write_all(&bytes[from..to])
+            .map_err(|source| ReadError::Write { source })
     }
 }
 

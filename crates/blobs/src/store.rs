@@ -66,7 +66,8 @@ impl Store {
     /// [`StoreError::Locked`] if another process (or another `Store` of this one) has it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let packs = dir.join("packs");
-        fs::create_dir_all(&packs).map_err(|source| StoreError::io(dir, &packs, "create", source))?;
+        fs::create_dir_all(&packs)
+            .map_err(|source| StoreError::io(dir, &packs, "create", source))?;
         let lock = open::lock(dir)?;
         let (catalogue, writer) = open::load(dir, &packs)?;
         Ok(Self {
@@ -96,15 +97,26 @@ impl Store {
     #[must_use]
     pub fn missing(&self, digests: &[Digest]) -> Vec<Digest> {
         let catalogue = self.catalogue();
-        digests.iter().filter(|digest| !catalogue.contains(digest)).copied().collect()
+        digests
+            .iter()
+            .filter(|digest| !catalogue.contains(digest))
+            .copied()
+            .collect()
     }
 
     /// What is lacking of some files: see [`missing_blocks`]. A list that turns out damaged is forgotten and counts as lacking.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn missing_of<'a>(&self, blobs: impl IntoIterator<Item = &'a BlobRef>) -> Result<Missing, ReadError> {
-        missing_blocks(blobs, |digest| self.contains(digest), |digest| self.get_or_forget(digest))
+    pub fn missing_of<'a>(
+        &self,
+        blobs: impl IntoIterator<Item = &'a BlobRef>,
+    ) -> Result<Missing, ReadError> {
+        missing_blocks(
+            blobs,
+            |digest| self.contains(digest),
+            |digest| self.get_or_forget(digest),
+        )
     }
 
     /// As [`Store::get`], but a damaged block is forgotten and counts as lacking.
@@ -125,7 +137,9 @@ impl Store {
     /// [`StoreError::Full`] among others; the store is then as before.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         if bytes.len() > MAX_BLOCK_BYTES {
-            return Err(StoreError::TooLarge { len_bytes: bytes.len() });
+            return Err(StoreError::TooLarge {
+                len_bytes: bytes.len(),
+            });
         }
         let digest = Digest::of(bytes);
         self.put_named(digest, bytes)?;
@@ -146,11 +160,16 @@ impl Store {
     /// [`StoreError::Mismatch`] if they are not.
     pub fn put_verified(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         if bytes.len() > MAX_BLOCK_BYTES {
-            return Err(StoreError::TooLarge { len_bytes: bytes.len() });
+            return Err(StoreError::TooLarge {
+                len_bytes: bytes.len(),
+            });
         }
         let found = Digest::of(bytes);
         if found != *digest {
-            return Err(StoreError::Mismatch { digest: *digest, found });
+            return Err(StoreError::Mismatch {
+                digest: *digest,
+                found,
+            });
         }
         self.put_named(found, bytes)
     }
@@ -179,7 +198,12 @@ impl Store {
     }
 
     fn append(&self, block: &EncodedBlock, plain_len: usize) -> Result<(), StoreError> {
-        let record = Record::of(block.digest, RecordKind::Block(block.encoding), &block.bytes, plain_len);
+        let record = Record::of(
+            block.digest,
+            RecordKind::Block(block.encoding),
+            &block.bytes,
+            plain_len,
+        );
         let mut writer = self.writer();
         // Another thread may have put it while this one was packing.
         if self.contains(&block.digest) {
@@ -195,8 +219,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] if the disk damaged it: [`Store::forget`] it and fetch it again.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some((_, block, location)) = self.read(digest)? else { return Ok(None) };
-        block.decode().map(Some).map_err(|_| self.corrupt(digest, location))
+        let Some((_, block, location)) = self.read(digest)? else {
+            return Ok(None);
+        };
+        block
+            .decode()
+            .map(Some)
+            .map_err(|_| self.corrupt(digest, location))
     }
 
     /// A block in the form it is stored in, to send without packing it again. Checked against the sum stored with it, not against
@@ -205,30 +234,69 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub fn get_encoded(&self, digest: &Digest) -> Result<Option<EncodedBlock>, StoreError> {
-        let Some((record, block, location)) = self.read(digest)? else { return Ok(None) };
-        let whole = record.is_some_and(|record| record.digest == *digest && record.kind == RecordKind::Block(block.encoding) && record.holds(&block.bytes));
-        if whole { Ok(Some(block)) } else { Err(self.corrupt(digest, location)) }
+        let Some((record, block, location)) = self.read(digest)? else {
+            return Ok(None);
+        };
+        let whole = record.is_some_and(|record| {
+            record.digest == *digest
+                && record.kind == RecordKind::Block(block.encoding)
+                && record.holds(&block.bytes)
+        });
+        if whole {
+            Ok(Some(block))
+        } else {
+            Err(self.corrupt(digest, location))
+        }
     }
 
     /// What lies where the block should, its record (if it is one) and the rest, not verified.
-    fn read(&self, digest: &Digest) -> Result<Option<(Option<Record>, EncodedBlock, Location)>, StoreError> {
-        let Some(location) = self.catalogue().get(digest) else { return Ok(None) };
+    fn read(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<(Option<Record>, EncodedBlock, Location)>, StoreError> {
+        let Some(location) = self.catalogue().get(digest) else {
+            return Ok(None);
+        };
         let mut bytes = vec![0; RECORD_LEN + location.stored_len as usize];
-        let read = self.open_packs.get(&self.packs, location.pack).and_then(|file| read_exact_at(&file, &mut bytes, u64::from(location.offset)));
+        let read = self
+            .open_packs
+            .get(&self.packs, location.pack)
+            .and_then(|file| read_exact_at(&file, &mut bytes, u64::from(location.offset)));
         match read {
             Ok(()) => {}
             // The pack was cut off or taken away behind our back.
-            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => return Err(self.corrupt(digest, location)),
-            Err(source) => return Err(StoreError::io(&self.dir, &pack_path(&self.packs, location.pack), "read", source)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Err(self.corrupt(digest, location));
+            }
+            Err(source) => {
+                return Err(StoreError::io(
+                    &self.dir,
+                    &pack_path(&self.packs, location.pack),
+                    "read",
+                    source,
+                ));
+            }
         }
         let mut record = Bytes::from(bytes);
         let payload = record.split_off(RECORD_LEN);
-        let block = EncodedBlock { digest: *digest, encoding: location.encoding, bytes: payload };
+        let block = EncodedBlock {
+            digest: *digest,
+            encoding: location.encoding,
+            bytes: payload,
+        };
         Ok(Some((Record::read(&record), block, location)))
     }
 
     fn corrupt(&self, digest: &Digest, location: Location) -> StoreError {
-        StoreError::Corrupt { digest: *digest, pack: pack_path(&self.packs, location.pack) }
+        StoreError::Corrupt {
+            digest: *digest,
+            pack: pack_path(&self.packs, location.pack),
+        }
     }
 
     /// Drops a block, so that it counts as lacking and may be put again; whether it was here. Its bytes stay in the pack, dead.
@@ -240,7 +308,8 @@ impl Store {
         if !self.catalogue_mut().remove(digest) {
             return Ok(false);
         }
-        let (pack, entry) = writer.append(&Record::of(*digest, RecordKind::Forgotten, &[], 0), &[])?;
+        let (pack, entry) =
+            writer.append(&Record::of(*digest, RecordKind::Forgotten, &[], 0), &[])?;
         self.catalogue_mut().apply(pack, &entry);
         Ok(true)
     }
@@ -251,8 +320,13 @@ impl Store {
     /// After a failure nothing more can be put ([`StoreError::Failed`]): what did not reach the disk cannot be told from what did,
     /// until the store is opened again.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let _turn = self.sync_turn.lock().expect("nothing panics while it holds this");
-        let Some(unsynced) = self.writer().unsynced()? else { return Ok(()) };
+        let _turn = self
+            .sync_turn
+            .lock()
+            .expect("nothing panics while it holds this");
+        let Some(unsynced) = self.writer().unsynced()? else {
+            return Ok(());
+        };
         // Outside the writer's lock: others go on putting while the disk works.
         match unsynced.file.sync_data() {
             Ok(()) => {
@@ -261,7 +335,12 @@ impl Store {
             }
             Err(source) => {
                 self.writer().sync_failed();
-                Err(StoreError::io(&self.dir, &pack_path(&self.packs, unsynced.number), "sync", source))
+                Err(StoreError::io(
+                    &self.dir,
+                    &pack_path(&self.packs, unsynced.number),
+                    "sync",
+                    source,
+                ))
             }
         }
     }
@@ -273,15 +352,21 @@ impl Store {
     }
 
     fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
-        self.catalogue.read().expect("nothing panics while it holds this")
+        self.catalogue
+            .read()
+            .expect("nothing panics while it holds this")
     }
 
     fn catalogue_mut(&self) -> RwLockWriteGuard<'_, Catalogue> {
-        self.catalogue.write().expect("nothing panics while it holds this")
+        self.catalogue
+            .write()
+            .expect("nothing panics while it holds this")
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().expect("nothing panics while it holds this")
+        self.writer
+            .lock()
+            .expect("nothing panics while it holds this")
     }
 }
 

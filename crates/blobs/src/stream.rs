@@ -33,7 +33,9 @@ pub enum StreamError {
     #[error("the body is not a stream of blocks")]
     NotAStream,
     /// A stream of another version.
-    #[error("the stream of blocks has version {found}, this side speaks {VERSION}; update the older side")]
+    #[error(
+        "the stream of blocks has version {found}, this side speaks {VERSION}; update the older side"
+    )]
     Version {
         /// The version found.
         found: u16,
@@ -47,7 +49,9 @@ pub enum StreamError {
         encoding: u8,
     },
     /// A block larger than a block may be.
-    #[error("block {digest} claims {len_bytes} bytes, more than a block may have ({MAX_BLOCK_BYTES})")]
+    #[error(
+        "block {digest} claims {len_bytes} bytes, more than a block may have ({MAX_BLOCK_BYTES})"
+    )]
     TooLarge {
         /// The block.
         digest: Digest,
@@ -98,8 +102,12 @@ impl StreamEncoder {
     /// The next block: its record and its bytes, the latter shared, not copied.
     pub fn block(&mut self, block: &EncodedBlock) -> [Bytes; 2] {
         self.blocks += 1;
-        let len_bytes = u32::try_from(block.bytes.len()).expect("a block is at most MAX_BLOCK_BYTES");
-        [record(block.digest.as_bytes(), block.encoding.code(), len_bytes), block.bytes.clone()]
+        let len_bytes =
+            u32::try_from(block.bytes.len()).expect("a block is at most MAX_BLOCK_BYTES");
+        [
+            record(block.digest.as_bytes(), block.encoding.code(), len_bytes),
+            block.bytes.clone(),
+        ]
     }
 
     /// What the body ends with.
@@ -131,7 +139,11 @@ pub struct StreamDecoder {
 enum State {
     Header,
     Record,
-    Body { digest: Digest, encoding: BlockEncoding, len_bytes: usize },
+    Body {
+        digest: Digest,
+        encoding: BlockEncoding,
+        len_bytes: usize,
+    },
     Ended,
     Failed(StreamError),
 }
@@ -146,7 +158,11 @@ impl StreamDecoder {
     /// A decoder at the beginning of a body.
     #[must_use]
     pub fn new() -> Self {
-        Self { buffer: BytesMut::new(), state: State::Header, blocks: 0 }
+        Self {
+            buffer: BytesMut::new(),
+            state: State::Header,
+            blocks: 0,
+        }
     }
 
     /// Takes the next piece of the body.
@@ -177,7 +193,9 @@ impl StreamDecoder {
                     if self.buffer[..seen] != MAGIC[..seen] {
                         return Err(StreamError::NotAStream);
                     }
-                    let Some(header) = self.take(HEADER_LEN) else { return Ok(None) };
+                    let Some(header) = self.take(HEADER_LEN) else {
+                        return Ok(None);
+                    };
                     let found = u16::from_be_bytes([header[6], header[7]]);
                     if found != VERSION {
                         return Err(StreamError::Version { found });
@@ -185,14 +203,26 @@ impl StreamDecoder {
                     self.state = State::Record;
                 }
                 State::Record => {
-                    let Some(record) = self.take(RECORD_LEN) else { return Ok(None) };
+                    let Some(record) = self.take(RECORD_LEN) else {
+                        return Ok(None);
+                    };
                     self.state = self.read_record(&record)?;
                 }
-                State::Body { digest, encoding, len_bytes } => {
-                    let Some(bytes) = self.take(len_bytes) else { return Ok(None) };
+                State::Body {
+                    digest,
+                    encoding,
+                    len_bytes,
+                } => {
+                    let Some(bytes) = self.take(len_bytes) else {
+                        return Ok(None);
+                    };
                     self.state = State::Record;
                     self.blocks += 1;
-                    return Ok(Some(EncodedBlock { digest, encoding, bytes }));
+                    return Ok(Some(EncodedBlock {
+                        digest,
+                        encoding,
+                        bytes,
+                    }));
                 }
                 State::Ended if self.buffer.is_empty() => return Ok(None),
                 State::Ended => return Err(StreamError::Trailing),
@@ -202,18 +232,37 @@ impl StreamDecoder {
     }
 
     fn read_record(&self, record: &[u8]) -> Result<State, StreamError> {
-        let (digest, rest) = record.split_first_chunk::<{ Digest::LEN }>().expect("a record begins with a digest");
+        let (digest, rest) = record
+            .split_first_chunk::<{ Digest::LEN }>()
+            .expect("a record begins with a digest");
         let digest = Digest::from_bytes(*digest);
         let code = rest[0];
         let number = u32::from_be_bytes([rest[1], rest[2], rest[3], rest[4]]);
         if code == END {
-            return if number == self.blocks { Ok(State::Ended) } else { Err(StreamError::Count { expected: number, found: self.blocks }) };
+            return if number == self.blocks {
+                Ok(State::Ended)
+            } else {
+                Err(StreamError::Count {
+                    expected: number,
+                    found: self.blocks,
+                })
+            };
         }
-        let encoding = BlockEncoding::from_code(code).ok_or(StreamError::UnknownEncoding { digest, encoding: code })?;
+        let encoding = BlockEncoding::from_code(code).ok_or(StreamError::UnknownEncoding {
+            digest,
+            encoding: code,
+        })?;
         if number as usize > MAX_BLOCK_BYTES {
-            return Err(StreamError::TooLarge { digest, len_bytes: number });
+            return Err(StreamError::TooLarge {
+                digest,
+                len_bytes: number,
+            });
         }
-        Ok(State::Body { digest, encoding, len_bytes: number as usize })
+        Ok(State::Body {
+            digest,
+            encoding,
+            len_bytes: number as usize,
+        })
     }
 
     fn take(&mut self, len_bytes: usize) -> Option<Bytes> {
@@ -228,7 +277,9 @@ impl StreamDecoder {
         match self.state {
             State::Ended => Ok(self.blocks),
             State::Failed(error) => Err(error),
-            State::Header | State::Record | State::Body { .. } => Err(StreamError::Truncated { blocks: self.blocks }),
+            State::Header | State::Record | State::Body { .. } => Err(StreamError::Truncated {
+                blocks: self.blocks,
+            }),
         }
     }
 }

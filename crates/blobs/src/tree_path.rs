@@ -43,7 +43,10 @@ impl TreePath {
     pub fn new(path: &str) -> Result<Self, TreePathError> {
         match check(path) {
             Ok(()) => Ok(Self(path.to_owned())),
-            Err(reason) => Err(TreePathError { path: path.chars().take(MAX_PATH_BYTES).collect(), reason }),
+            Err(reason) => Err(TreePathError {
+                path: path.chars().take(MAX_PATH_BYTES).collect(),
+                reason,
+            }),
         }
     }
 
@@ -53,7 +56,13 @@ impl TreePath {
     /// # Errors
     /// Names the rule that escaping cannot mend.
     pub fn escaped(path: &str) -> Result<Self, TreePathError> {
-        Self::new(&path.split('/').map(escape_part).collect::<Vec<_>>().join("/"))
+        Self::new(
+            &path
+                .split('/')
+                .map(escape_part)
+                .collect::<Vec<_>>()
+                .join("/"),
+        )
     }
 
     /// The path as text, with `/` between its parts.
@@ -70,7 +79,10 @@ impl TreePath {
     /// The last part.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().expect("a split yields at least one part")
+        self.0
+            .rsplit('/')
+            .next()
+            .expect("a split yields at least one part")
     }
 
     /// Where it lies when the tree is put under `root`, with this system's separators.
@@ -128,15 +140,26 @@ fn check_part(part: &str) -> Result<(), &'static str> {
 
 /// Windows looks at what stands before the first dot, without trailing spaces, in any case: `nul.tar.gz` is the null device.
 fn is_windows_device(part: &str) -> bool {
-    let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_uppercase();
+    let stem = part
+        .split('.')
+        .next()
+        .unwrap_or(part)
+        .trim_end_matches(' ')
+        .to_ascii_uppercase();
     if WINDOWS_DEVICES.contains(&stem.as_str()) {
         return true;
     }
-    let Some(port) = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")) else {
+    let Some(port) = stem
+        .strip_prefix("COM")
+        .or_else(|| stem.strip_prefix("LPT"))
+    else {
         return false;
     };
     // The superscript digits count as digits there.
-    matches!(port, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
+    matches!(
+        port,
+        "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
+    )
 }
 
 fn escape_part(part: &str) -> String {
@@ -206,7 +229,22 @@ mod tests {
     #[test]
     fn ordinary_paths_are_taken() {
         let long = "x".repeat(MAX_PART_BYTES);
-        for good in ["a", "scene.blend", "tex/wood.png", "_abs/home/ü/日本語.exr", ".hidden", "a b/c d", "com/lpt/console", "COM10", "nullable.txt", "-rf", "~", "what?.png", "a*b", &long] {
+        for good in [
+            "a",
+            "scene.blend",
+            "tex/wood.png",
+            "_abs/home/ü/日本語.exr",
+            ".hidden",
+            "a b/c d",
+            "com/lpt/console",
+            "COM10",
+            "nullable.txt",
+            "-rf",
+            "~",
+            "what?.png",
+            "a*b",
+            &long,
+        ] {
             assert_eq!(TreePath::new(good).unwrap().as_str(), good);
         }
     }
@@ -217,19 +255,66 @@ mod tests {
         let long_path = ["x".repeat(200).as_str(); 6].join("/");
         let deep = ["d"; MAX_PARTS + 1].join("/");
         for bad in [
-            "", "/", "/etc/passwd", "..", "../a", "a/..", "a/../b", ".", "./a", "a/./b", "a//b", "a/", "//host/share", "a\0b", "a\\b", "..\\a", "C:", "C:/a", "c:a",
-            "a:stream", "a/C:/b", "CON", "con", "a/NUL", "nul.txt", "Nul .txt", "a/com1/b", "LPT9.tar.gz", "COM¹", "aux", "PRN.x", "conin$", "a.", "a /b", "a./b", "a\nb", "a\u{7f}",
-            &long_part, &long_path, &deep,
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../a",
+            "a/..",
+            "a/../b",
+            ".",
+            "./a",
+            "a/./b",
+            "a//b",
+            "a/",
+            "//host/share",
+            "a\0b",
+            "a\\b",
+            "..\\a",
+            "C:",
+            "C:/a",
+            "c:a",
+            "a:stream",
+            "a/C:/b",
+            "CON",
+            "con",
+            "a/NUL",
+            "nul.txt",
+            "Nul .txt",
+            "a/com1/b",
+            "LPT9.tar.gz",
+            "COM¹",
+            "aux",
+            "PRN.x",
+            "conin$",
+            "a.",
+            "a /b",
+            "a./b",
+            "a\nb",
+            "a\u{7f}",
+            &long_part,
+            &long_path,
+            &deep,
         ] {
             assert!(TreePath::new(bad).is_err(), "{bad:?}");
             let json = serde_json::to_string(bad).unwrap();
-            assert!(serde_json::from_str::<TreePath>(&json).is_err(), "{bad:?} in JSON");
+            assert!(
+                serde_json::from_str::<TreePath>(&json).is_err(),
+                "{bad:?} in JSON"
+            );
         }
     }
 
     #[test]
     fn unlucky_names_are_escaped_and_lawful_ones_left() {
-        for (name, expected) in [("a/b.png", "a/b.png"), ("aux.png", "%61ux.png"), ("x/wood:v2", "x/wood%3Av2"), ("tail. ", "tail.%20"), ("tail..", "tail.%2E"), ("a\\b", "a%5Cb")] {
+        for (name, expected) in [
+            ("a/b.png", "a/b.png"),
+            ("aux.png", "%61ux.png"),
+            ("x/wood:v2", "x/wood%3Av2"),
+            ("tail. ", "tail.%20"),
+            ("tail..", "tail.%2E"),
+            ("a\\b", "a%5Cb"),
+        ] {
             assert_eq!(TreePath::escaped(name).unwrap().as_str(), expected);
         }
         for bad in ["../a", "/a", "a//b", "", "."] {
@@ -240,7 +325,10 @@ mod tests {
     #[test]
     fn it_stays_under_its_root() {
         let path = TreePath::new("a/b.png").unwrap();
-        assert_eq!(path.under(Path::new("/root")), Path::new("/root").join("a").join("b.png"));
+        assert_eq!(
+            path.under(Path::new("/root")),
+            Path::new("/root").join("a").join("b.png")
+        );
         assert_eq!(path.file_name(), "b.png");
         assert_eq!(path.parts().collect::<Vec<_>>(), ["a", "b.png"]);
     }

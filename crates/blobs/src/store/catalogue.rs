@@ -51,16 +51,27 @@ impl Catalogue {
     pub(super) fn apply(&mut self, pack: u32, entry: &Entry) {
         self.remove(&entry.digest);
         if let RecordKind::Block(encoding) = entry.kind {
-            let location = Location { pack, offset: entry.offset, stored_len: entry.stored_len, plain_len: entry.plain_len, encoding };
+            let location = Location {
+                pack,
+                offset: entry.offset,
+                stored_len: entry.stored_len,
+                plain_len: entry.plain_len,
+                encoding,
+            };
             self.packs.entry(pack).or_default().live_bytes += record_bytes(&location);
             self.places.insert(entry.digest, location);
         }
-        self.set_pack_len(pack, entry.offset as usize + RECORD_LEN + entry.stored_len as usize);
+        self.set_pack_len(
+            pack,
+            entry.offset as usize + RECORD_LEN + entry.stored_len as usize,
+        );
     }
 
     /// Forgets a block; whether it was there.
     pub(super) fn remove(&mut self, digest: &Digest) -> bool {
-        let Some(location) = self.places.remove(digest) else { return false };
+        let Some(location) = self.places.remove(digest) else {
+            return false;
+        };
         if let Some(pack) = self.packs.get_mut(&location.pack) {
             pack.live_bytes -= record_bytes(&location);
         }
@@ -83,7 +94,11 @@ impl Catalogue {
         StoreStats {
             blocks: self.places.len(),
             packs: self.packs.len(),
-            plain_bytes: self.places.values().map(|location| u64::from(location.plain_len)).sum(),
+            plain_bytes: self
+                .places
+                .values()
+                .map(|location| u64::from(location.plain_len))
+                .sum(),
             live_bytes: self.packs.values().map(|pack| pack.live_bytes).sum(),
             pack_bytes: self.packs.values().map(|pack| pack.len_bytes).sum(),
         }

@@ -77,9 +77,15 @@ impl StoreError {
     /// The error of doing `action` to `path` in the store at `dir`.
     pub(super) fn io(dir: &Path, path: &Path, action: &'static str, source: io::Error) -> Self {
         if is_full(&source) {
-            Self::Full { dir: dir.to_owned() }
+            Self::Full {
+                dir: dir.to_owned(),
+            }
         } else {
-            Self::Io { path: path.to_owned(), action, source }
+            Self::Io {
+                path: path.to_owned(),
+                action,
+                source,
+            }
         }
     }
 }

@@ -21,7 +21,9 @@ pub(super) fn index_path(packs: &Path, number: u32) -> PathBuf {
 /// The number of the pack that a file is, if it is one.
 pub(super) fn pack_number(path: &Path) -> Option<u32> {
     let stem = path.file_name()?.to_str()?.strip_suffix(".pack")?;
-    (stem.len() == 8).then(|| u32::from_str_radix(stem, 16).ok()).flatten()
+    (stem.len() == 8)
+        .then(|| u32::from_str_radix(stem, 16).ok())
+        .flatten()
 }
 
 #[cfg(unix)]
@@ -60,7 +62,11 @@ pub(super) fn write_all_at(file: &File, mut buf: &[u8], mut offset: u64) -> io::
 
 /// Makes the names in a folder durable. Windows keeps them with the files and cannot open a folder for this.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 /// Packs open for reading, the one used last at the back.
@@ -71,8 +77,14 @@ pub(super) struct OpenPacks {
 
 impl OpenPacks {
     pub(super) fn get(&self, packs: &Path, number: u32) -> io::Result<Arc<File>> {
-        let mut open = self.open.lock().expect("nothing panics while it holds this");
-        let known = open.iter().position(|(open, _)| *open == number).and_then(|at| open.remove(at));
+        let mut open = self
+            .open
+            .lock()
+            .expect("nothing panics while it holds this");
+        let known = open
+            .iter()
+            .position(|(open, _)| *open == number)
+            .and_then(|at| open.remove(at));
         let pack = match known {
             Some(pack) => pack,
             None => (number, Arc::new(File::open(pack_path(packs, number))?)),

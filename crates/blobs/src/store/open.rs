@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::catalogue::Catalogue;
 use super::error::StoreError;
 use super::files::{index_path, pack_number, pack_path, sync_folder, write_all_at};
-use super::index_file;
+use super::index_file::{self, IndexOf};
 use super::scan::{Entry, scan};
 use super::writer::{ActivePack, MAX_PACK_BYTES, PACK_MAGIC, Writer};
 
@@ -18,10 +18,18 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
         let path = path.clone();
         move |source| StoreError::io(dir, &path, action, source)
     };
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io("open"))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io("open"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir: dir.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            dir: dir.to_owned(),
+        }),
         Err(TryLockError::Error(source)) => Err(io("lock")(source)),
     }
 }
@@ -39,9 +47,15 @@ pub(super) fn load(dir: &Path, packs: &Path) -> Result<(Catalogue, Writer), Stor
     for number in &numbers {
         let last = Some(number) == numbers.last();
         let path = pack_path(packs, *number);
-        let pack_len = fs::metadata(&path).map_err(|source| StoreError::io(dir, &path, "read", source))?.len();
+        let pack_len = fs::metadata(&path)
+            .map_err(|source| StoreError::io(dir, &path, "read", source))?
+            .len();
         let index = index_path(packs, *number);
-        let (entries, end) = match index_file::load(&index, pack_len) {
+        let of = IndexOf {
+            number: *number,
+            pack_len,
+        };
+        let (entries, end) = match index_file::load(&index, of) {
             Some(entries) => (entries, pack_len as usize),
             None if last => {
                 let pack = open_active(dir, &path, *number)?;
@@ -51,7 +65,7 @@ pub(super) fn load(dir: &Path, packs: &Path) -> Result<(Catalogue, Writer), Stor
             }
             None => {
                 let (_, found) = read_pack(dir, &path)?;
-                if let Err(error) = index_file::save(&index, pack_len, &found) {
+                if let Err(error) = index_file::save(&index, of, &found) {
                     tracing::warn!(pack = %path.display(), %error, "the index of a pack could not be made; opening will be slow again");
                 }
                 (found, pack_len as usize)
@@ -75,8 +89,16 @@ fn read_pack(dir: &Path, path: &Path) -> Result<(usize, Vec<Entry>), StoreError>
     }
     let bytes = fs::read(path).map_err(io)?;
     let (magic, version) = PACK_MAGIC.split_at(PACK_MAGIC.len() - 1);
-    if let Some(found) = bytes.strip_prefix(magic).and_then(|rest| rest.first()).filter(|found| **found != version[0]) {
-        return Err(StoreError::Version { path: path.to_owned(), found: *found });
+    // A zero is a version that never was, but what a lost page reads as.
+    if let Some(found) = bytes
+        .strip_prefix(magic)
+        .and_then(|rest| rest.first())
+        .filter(|found| **found > version[0])
+    {
+        return Err(StoreError::Version {
+            path: path.to_owned(),
+            found: *found,
+        });
     }
     let found = scan(&bytes, PACK_MAGIC.len());
     if found.damaged > 0 {
@@ -89,7 +111,11 @@ fn read_pack(dir: &Path, path: &Path) -> Result<(usize, Vec<Entry>), StoreError>
 fn open_active(dir: &Path, path: &Path, number: u32) -> Result<ActivePack, StoreError> {
     let (end, entries) = read_pack(dir, path)?;
     let io = |source| StoreError::io(dir, path, "mend", source);
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(io)?;
     let len_bytes = file.metadata().map_err(io)?.len();
     // A crash can fall between making the file and writing its first bytes, too.
     let end = end.max(PACK_MAGIC.len());
@@ -101,5 +127,11 @@ fn open_active(dir: &Path, path: &Path, number: u32) -> Result<ActivePack, Store
         sync_folder(path.parent().unwrap_or(dir)).map_err(io)?;
     }
     // Nothing in it is known to be on disk: it may have been written, and never synced, by the process before this one.
-    Ok(ActivePack { number, file: Arc::new(file), end, entries, synced_end: 0 })
+    Ok(ActivePack {
+        number,
+        file: Arc::new(file),
+        end,
+        entries,
+        synced_end: 0,
+    })
 }

@@ -48,13 +48,22 @@ pub(super) struct Record {
 }
 
 fn sum(bytes: &[u8]) -> [u8; 8] {
-    *blake3::hash(bytes).as_bytes().first_chunk().expect("a digest has 32 bytes")
+    *blake3::hash(bytes)
+        .as_bytes()
+        .first_chunk()
+        .expect("a digest has 32 bytes")
 }
 
 impl Record {
     pub(super) fn of(digest: Digest, kind: RecordKind, payload: &[u8], plain_len: usize) -> Self {
         let len = |len: usize| u32::try_from(len).expect("a block is at most MAX_BLOCK_BYTES");
-        Self { digest, kind, stored_len: len(payload.len()), plain_len: len(plain_len), payload_sum: sum(payload) }
+        Self {
+            digest,
+            kind,
+            stored_len: len(payload.len()),
+            plain_len: len(plain_len),
+            payload_sum: sum(payload),
+        }
     }
 
     /// Record and payload in a row.
@@ -81,7 +90,11 @@ impl Record {
         if !fields.starts_with(RECORD_MAGIC) || sum(fields) != record_sum {
             return None;
         }
-        let number = |at: usize| fields[at..].first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+        let number = |at: usize| {
+            fields[at..]
+                .first_chunk()
+                .map(|bytes| u32::from_be_bytes(*bytes))
+        };
         let read = Self {
             digest: Digest::from_bytes(*fields[4..].first_chunk()?),
             kind: RecordKind::from_code(fields[36])?,

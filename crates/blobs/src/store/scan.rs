@@ -20,7 +20,13 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(record: &Record, offset: usize) -> Self {
         let offset = u32::try_from(offset).expect("a pack is at most MAX_PACK_BYTES");
-        Self { digest: record.digest, kind: record.kind, offset, stored_len: record.stored_len, plain_len: record.plain_len }
+        Self {
+            digest: record.digest,
+            kind: record.kind,
+            offset,
+            stored_len: record.stored_len,
+            plain_len: record.plain_len,
+        }
     }
 }
 
@@ -37,7 +43,11 @@ pub(super) struct Scan {
 
 /// Reads the records in `pack` from byte `start`.
 pub(super) fn scan(pack: &[u8], start: usize) -> Scan {
-    let mut found = Scan { entries: Vec::new(), end: start.min(pack.len()), damaged: 0 };
+    let mut found = Scan {
+        entries: Vec::new(),
+        end: start.min(pack.len()),
+        damaged: 0,
+    };
     let mut damaged = 0;
     let mut at = start;
     while at < pack.len() {
@@ -54,7 +64,9 @@ pub(super) fn scan(pack: &[u8], start: usize) -> Scan {
             }
             Found::Nothing => {
                 damaged += 1;
-                let Some(next) = next_record(pack, at + 1) else { break };
+                let Some(next) = next_record(pack, at + 1) else {
+                    break;
+                };
                 at = next;
             }
         }
@@ -69,7 +81,9 @@ enum Found {
 }
 
 fn whole_record(pack: &[u8], at: usize) -> Found {
-    let Some(record) = Record::read(&pack[at..]) else { return Found::Nothing };
+    let Some(record) = Record::read(&pack[at..]) else {
+        return Found::Nothing;
+    };
     match pack.get(at + RECORD_LEN..at + record.len()) {
         Some(payload) if record.holds(payload) => Found::Whole(record),
         Some(_) => Found::Damaged(record),
@@ -78,6 +92,12 @@ fn whole_record(pack: &[u8], at: usize) -> Found {
 }
 
 fn next_record(pack: &[u8], from: usize) -> Option<usize> {
-    let mut windows = pack.get(from..)?.windows(RECORD_MAGIC.len()).enumerate().filter(|(_, window)| window == RECORD_MAGIC);
-    windows.find(|(at, _)| !matches!(whole_record(pack, from + at), Found::Nothing)).map(|(at, _)| from + at)
+    let mut windows = pack
+        .get(from..)?
+        .windows(RECORD_MAGIC.len())
+        .enumerate()
+        .filter(|(_, window)| window == RECORD_MAGIC);
+    windows
+        .find(|(at, _)| !matches!(whole_record(pack, from + at), Found::Nothing))
+        .map(|(at, _)| from + at)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::error::StoreError;
 use super::files::{index_path, pack_path, sync_folder, write_all_at};
-use super::index_file;
+use super::index_file::{self, IndexOf};
 use super::record::{RECORD_LEN, Record};
 use super::scan::Entry;
 use crate::block::MAX_BLOCK_BYTES;
@@ -19,7 +19,8 @@ use crate::block::MAX_BLOCK_BYTES;
 pub(super) const MAX_PACK_BYTES: usize = 16 << 20;
 
 /// Since a record is at most this, a full pack has at least 12 MiB.
-const _: () = assert!(MAX_PACK_BYTES - (MAX_BLOCK_BYTES + RECORD_LEN) - PACK_MAGIC.len() >= 4 << 20);
+const _: () =
+    assert!(MAX_PACK_BYTES - (MAX_BLOCK_BYTES + RECORD_LEN) - PACK_MAGIC.len() >= 4 << 20);
 
 /// What a pack begins with; the last byte is the version.
 pub(super) const PACK_MAGIC: &[u8; 8] = b"TESPACK\x01";
@@ -52,16 +53,37 @@ pub(super) struct Unsynced {
 }
 
 impl Writer {
-    pub(super) fn new(dir: &Path, packs: &Path, active: Option<ActivePack>, next_number: u32) -> Self {
-        Self { dir: dir.to_owned(), packs: packs.to_owned(), active, next_number, failed: false }
+    pub(super) fn new(
+        dir: &Path,
+        packs: &Path,
+        active: Option<ActivePack>,
+        next_number: u32,
+    ) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            packs: packs.to_owned(),
+            active,
+            next_number,
+            failed: false,
+        }
     }
 
     /// Appends a record with its payload; the number of the pack and where it lies there.
-    pub(super) fn append(&mut self, record: &Record, payload: &[u8]) -> Result<(u32, Entry), StoreError> {
+    pub(super) fn append(
+        &mut self,
+        record: &Record,
+        payload: &[u8],
+    ) -> Result<(u32, Entry), StoreError> {
         if self.failed {
-            return Err(StoreError::Failed { dir: self.dir.clone() });
+            return Err(StoreError::Failed {
+                dir: self.dir.clone(),
+            });
         }
-        if self.active.as_ref().is_some_and(|active| active.end + record.len() > MAX_PACK_BYTES) {
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.end + record.len() > MAX_PACK_BYTES)
+        {
             self.seal()?;
         }
         let active = match self.active.take() {
@@ -75,7 +97,12 @@ impl Writer {
         if let Err(error) = write_all_at(&active.file, &bytes, active.end as u64) {
             // Best effort: if it stays, the next record overwrites it, and a scan knows it for torn.
             let _ = active.file.set_len(active.end as u64);
-            return Err(StoreError::io(&self.dir, &pack_path(&self.packs, active.number), "write to", error));
+            return Err(StoreError::io(
+                &self.dir,
+                &pack_path(&self.packs, active.number),
+                "write to",
+                error,
+            ));
         }
         let entry = Entry::new(record, active.end);
         active.end += bytes.len();
@@ -87,25 +114,50 @@ impl Writer {
         let number = self.next_number;
         let path = pack_path(&self.packs, number);
         let fail = |error| StoreError::io(&self.dir, &path, "create", error);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(fail)?;
-        let begun = write_all_at(&file, PACK_MAGIC, 0).and_then(|()| file.sync_all()).and_then(|()| sync_folder(&self.packs));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(fail)?;
+        let begun = write_all_at(&file, PACK_MAGIC, 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_folder(&self.packs));
         if let Err(error) = begun {
             // Best effort: an empty pack does no harm, but its number could not be used again.
             let _ = std::fs::remove_file(&path);
             return Err(fail(error));
         }
         self.next_number += 1;
-        Ok(ActivePack { number, file: Arc::new(file), end: PACK_MAGIC.len(), entries: Vec::new(), synced_end: PACK_MAGIC.len() })
+        Ok(ActivePack {
+            number,
+            file: Arc::new(file),
+            end: PACK_MAGIC.len(),
+            entries: Vec::new(),
+            synced_end: PACK_MAGIC.len(),
+        })
     }
 
     /// Ends the active pack: synced, then indexed.
     fn seal(&mut self) -> Result<(), StoreError> {
-        let Some(active) = self.active.take() else { return Ok(()) };
+        let Some(active) = self.active.take() else {
+            return Ok(());
+        };
         if let Err(error) = active.file.sync_all() {
             self.failed = true;
-            return Err(StoreError::io(&self.dir, &pack_path(&self.packs, active.number), "sync", error));
+            return Err(StoreError::io(
+                &self.dir,
+                &pack_path(&self.packs, active.number),
+                "sync",
+                error,
+            ));
         }
-        let saved = index_file::save(&index_path(&self.packs, active.number), active.end as u64, &active.entries).and_then(|()| sync_folder(&self.packs));
+        let of = IndexOf {
+            number: active.number,
+            pack_len: active.end as u64,
+        };
+        let saved = index_file::save(&index_path(&self.packs, active.number), of, &active.entries)
+            .and_then(|()| sync_folder(&self.packs));
         if let Err(error) = saved {
             tracing::warn!(pack = active.number, %error, "the index of a full pack could not be written; it is made when the store is next opened");
         }
@@ -115,15 +167,28 @@ impl Writer {
     /// What is written but not known to be on disk.
     pub(super) fn unsynced(&self) -> Result<Option<Unsynced>, StoreError> {
         if self.failed {
-            return Err(StoreError::Failed { dir: self.dir.clone() });
+            return Err(StoreError::Failed {
+                dir: self.dir.clone(),
+            });
         }
-        let unsynced = self.active.as_ref().filter(|active| active.synced_end < active.end);
-        Ok(unsynced.map(|active| Unsynced { number: active.number, file: Arc::clone(&active.file), end: active.end }))
+        let unsynced = self
+            .active
+            .as_ref()
+            .filter(|active| active.synced_end < active.end);
+        Ok(unsynced.map(|active| Unsynced {
+            number: active.number,
+            file: Arc::clone(&active.file),
+            end: active.end,
+        }))
     }
 
     /// Takes note of a sync.
     pub(super) fn synced(&mut self, what: &Unsynced) {
-        if let Some(active) = self.active.as_mut().filter(|active| active.number == what.number) {
+        if let Some(active) = self
+            .active
+            .as_mut()
+            .filter(|active| active.number == what.number)
+        {
             active.synced_end = active.synced_end.max(what.end);
         }
     }

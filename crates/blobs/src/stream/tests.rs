@@ -28,7 +28,11 @@ fn decode(body: &[u8], piece_len: usize) -> Result<Vec<EncodedBlock>, StreamErro
 }
 
 fn sample() -> Vec<EncodedBlock> {
-    vec![EncodedBlock::encode(b"one"), EncodedBlock::encode(&[0; 5000]), EncodedBlock::encode(b"")]
+    vec![
+        EncodedBlock::encode(b"one"),
+        EncodedBlock::encode(&[0; 5000]),
+        EncodedBlock::encode(b""),
+    ]
 }
 
 proptest! {
@@ -50,7 +54,10 @@ proptest! {
 fn a_body_cut_off_anywhere_is_refused() {
     let body = body(&sample());
     for len in 0..body.len() {
-        assert!(matches!(decode(&body[..len], 64), Err(StreamError::Truncated { .. })), "cut at {len}");
+        assert!(
+            matches!(decode(&body[..len], 64), Err(StreamError::Truncated { .. })),
+            "cut at {len}"
+        );
     }
 }
 
@@ -65,9 +72,18 @@ fn what_is_wrong_is_named() {
     };
     check(&|b| b[0] = b'X', &|e| *e == StreamError::NotAStream);
     check(&|b| b[7] = 9, &|e| *e == StreamError::Version { found: 9 });
-    check(&|b| b[8 + 32] = 7, &|e| matches!(e, StreamError::UnknownEncoding { encoding: 7, .. }));
-    check(&|b| b[8 + 33] = 0x7F, &|e| matches!(e, StreamError::TooLarge { .. }));
-    check(&|b| *b.last_mut().unwrap() = 2, &|e| *e == StreamError::Count { expected: 2, found: 3 });
+    check(&|b| b[8 + 32] = 7, &|e| {
+        matches!(e, StreamError::UnknownEncoding { encoding: 7, .. })
+    });
+    check(&|b| b[8 + 33] = 0x7F, &|e| {
+        matches!(e, StreamError::TooLarge { .. })
+    });
+    check(&|b| *b.last_mut().unwrap() = 2, &|e| {
+        *e == StreamError::Count {
+            expected: 2,
+            found: 3,
+        }
+    });
     check(&|b| b.push(0), &|e| *e == StreamError::Trailing);
 }
 
@@ -76,7 +92,10 @@ fn the_largest_length_is_refused_before_a_byte_of_it_is_held() {
     let mut decoder = StreamDecoder::new();
     decoder.push(&StreamEncoder::new().header());
     decoder.push(&record(&[1; 32], 0, MAX_BLOCK_BYTES as u32 + 1));
-    assert!(matches!(decoder.next_block(), Err(StreamError::TooLarge { .. })));
+    assert!(matches!(
+        decoder.next_block(),
+        Err(StreamError::TooLarge { .. })
+    ));
     decoder.push(&[0; 1000]);
     assert_eq!(decoder.buffer.len(), 0, "a failed decoder holds nothing");
 }
@@ -84,7 +103,11 @@ fn the_largest_length_is_refused_before_a_byte_of_it_is_held() {
 /// Version 1 on the wire, byte for byte: an older or newer side reads exactly this.
 #[test]
 fn the_format_stays() {
-    let block = EncodedBlock { digest: Digest::from_bytes([0xAB; 32]), encoding: BlockEncoding::Raw, bytes: Bytes::from_static(b"hi") };
+    let block = EncodedBlock {
+        digest: Digest::from_bytes([0xAB; 32]),
+        encoding: BlockEncoding::Raw,
+        bytes: Bytes::from_static(b"hi"),
+    };
     let mut expected = b"TESBLK\x00\x01".to_vec();
     expected.extend([0xAB; 32]);
     expected.extend(b"\x00\x00\x00\x00\x02hi");
