@@ -1,17 +1,39 @@
 //! Typed client of a manager: pairing, packing, transfer, discovery.
+//!
+//! Clients and workers use the same crate: both trust one certificate and nobody else ([`Trust`]), speak the same typed API
+//! ([`Api`]), and move bytes as blocks ([`send`], [`receive`]). What only clients do is to read a .blend with everything it needs
+//! ([`pack`]), to put finished frames in place ([`Fetcher`]) and to remember which are there ([`Ledger`]).
+//! Nothing here prints: what people should know is a value or an error whose text is a sentence for them.
 
 mod address;
 mod api;
+mod choose;
 mod connect;
+mod discover;
 mod events;
+mod farm;
+mod folders;
+mod join;
 mod link_socket;
+mod private_file;
 mod retry;
 mod trust;
+mod worker_farm;
 
 pub use address::{AddressError, normalise_address};
 pub use api::{Access, Api, ApiError, BlockStream, Credentials, LogPart, Traffic};
+pub use choose::{ChooseError, ChosenBy, Wanted, choose_farm};
 pub use connect::ConnectError;
+pub use discover::{Browse, DiscoverError, Seen, browse, find_manager, leads_to_others};
 pub use events::{EventFilter, Events};
+pub use farm::{
+    Farm, FarmFileError, LocalManager, default_farm, farms, local_manager, remove_farm,
+    remove_local_manager, save_farm, set_default_farm, write_local_manager,
+};
+pub use folders::{FolderError, Folders};
+pub use join::{DISCOVERY_TIME, JoinError, join_as_client, join_as_worker, renew};
 pub use link_socket::{Link, LinkError, LinkReceiver, LinkSender};
+pub use private_file::{read_private, write_private};
 pub use retry::{Outage, Retry};
 pub use trust::{Identity, Trust, TrustError, fingerprint_of};
+pub use worker_farm::WorkerFarm;

@@ -108,6 +108,21 @@ impl Trust {
         Ok(fingerprint_of(&self.anchor_der()?))
     }
 
+    /// Whether the anchor is a CA that a manager made for its farm, as its subject says, and not one the owner brought.
+    pub(crate) fn is_farm_ca(&self) -> Result<bool, TrustError> {
+        use x509_parser::prelude::{FromDer, X509Certificate};
+        let der = self.anchor_der()?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|source| TrustError::Anchor {
+            source: Some(Box::new(source)),
+        })?;
+        let organisation = parsed
+            .subject()
+            .iter_organization()
+            .next()
+            .and_then(|name| name.as_str().ok());
+        Ok(parsed.is_ca() && organisation == Some("Tessera"))
+    }
+
     /// A TLS configuration that believes nobody but this farm. It offers no application protocol (ALPN) yet.
     ///
     /// # Errors
