@@ -13,6 +13,7 @@
 //!
 //! Nothing here is shared between two living Blenders, and nothing is read from the user's Blender preferences.
 
+mod blend;
 mod build;
 mod choose;
 mod driver;

@@ -101,6 +101,9 @@ pub struct Open {
 ///
 /// Both `/` and `\` part the rest, so a Windows path can be found on any system: `{from: "C:\\", to: "/root/C"}`.
 /// `from` is matched in whole components. A tree mirrored below a root needs one rule, `{from: "/", to: ROOT}`.
+///
+/// Libraries must be found while Blender loads, so their paths are changed in the .blend files themselves, and only in those
+/// that are below `to`: what is there must be copies that belong to the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remap {
     pub from: String,

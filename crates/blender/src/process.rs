@@ -139,11 +139,15 @@ impl Blender {
 
     /// Loads a file in place of the one that was open. A refusal leaves nothing open.
     pub async fn open(&mut self, open: &Open, log: &LogFiles) -> Result<Opened, Error> {
+        let relocated = relocate(open).await;
         match self
             .exchange("open the file", Some(log), &Request::Open(open))
             .await?
         {
-            Event::Opened(opened) => Ok(opened),
+            Event::Opened(opened) => Ok(Opened {
+                repointed: opened.repointed + relocated,
+                ..opened
+            }),
             other => Err(Error::unexpected("open the file", &other)),
         }
     }
@@ -233,6 +237,25 @@ impl Blender {
         };
         let end = self.keeper.bury(mercy).await;
         Error::of_end(doing, broken, self.fate.sealed(), end)
+    }
+}
+
+/// Makes absolute library paths fit before Blender loads the file. A file that cannot be understood is
+/// left to Blender, which then refuses it, or reports the libraries as missing.
+async fn relocate(open: &Open) -> u32 {
+    if open.remap.is_empty() {
+        return 0;
+    }
+    let (path, rules) = (open.path.clone(), open.remap.clone());
+    let relocated =
+        tokio::task::spawn_blocking(move || crate::blend::relocate_libraries(&path, &rules)).await;
+    match relocated {
+        Ok(Ok(count)) => count,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "library paths are left as they are");
+            0
+        }
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

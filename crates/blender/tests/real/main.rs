@@ -1,6 +1,13 @@
 //! The crate on real Blenders: 3.4 as an executable, 5.0 as a Python module.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests and does not see that these helpers are of tests"
+)]
+
 mod support;
 
 mod fake;
+mod libraries;
+mod pixels;
 mod smoke;

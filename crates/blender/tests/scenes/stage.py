@@ -1,0 +1,90 @@
+"""What the scene scripts share: where to write, an empty scene with a camera and a light, textures."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import sys
+import zlib
+from typing import Any
+
+import bpy
+
+ARGUMENTS = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
+OUT = os.path.abspath(ARGUMENTS[0])
+
+
+def new_scene() -> Any:
+    """An empty file with a camera and a light, rendered by Cycles in a blink."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    bpy.ops.object.camera_add(location=(6, -6, 4), rotation=(math.radians(63), 0, math.radians(45)))
+    scene.camera = bpy.context.object
+    bpy.ops.object.light_add(type="AREA", location=(2, -2, 5))
+    bpy.context.object.data.energy = 300
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 2
+    scene.cycles.use_adaptive_sampling = False
+    # Debian builds Blender without a denoiser.
+    scene.cycles.use_denoising = False
+    scene.render.resolution_x, scene.render.resolution_y = 96, 54
+    scene.frame_start, scene.frame_end = 1, 3
+    return scene
+
+
+def save(name: str) -> None:
+    """Saves as OUT/NAME with paths as they were given."""
+    path = os.path.join(OUT, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    bpy.ops.wm.save_as_mainfile(filepath=path, relative_remap=False)
+
+
+def write_png(path: str, colour: tuple[int, int, int]) -> str:
+    """A picture of 8 by 8 pixels in one colour, at OUT/PATH; returns the whole path."""
+    path = os.path.join(OUT, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    side = 8
+    rows = (b"\0" + bytes(colour) * side) * side
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    with open(path, "wb") as file:
+        file.write(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        )
+    return path
+
+
+def touch(path: str) -> str:
+    """A file that is only there, at OUT/PATH; returns the whole path."""
+    path = os.path.join(OUT, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(b"-")
+    return path
+
+
+def material(name: str) -> Any:
+    made = bpy.data.materials.new(name)
+    made.use_nodes = True
+    return made
+
+
+def texture(made: Any, image: Any) -> Any:
+    """Colours a material by an image."""
+    nodes = made.node_tree.nodes
+    node = nodes.new("ShaderNodeTexImage")
+    node.image = image
+    made.node_tree.links.new(node.outputs[0], nodes["Principled BSDF"].inputs["Base Color"])
+    return node
+
+
+def link(library: str, kind: str, name: str, relative: bool) -> Any:
+    """Links a datablock from OUT/LIBRARY."""
+    path = os.path.join(OUT, library)
+    with bpy.data.libraries.load(path, link=True, relative=relative) as (_source, target):
+        setattr(target, kind, [name])
+    return getattr(target, kind)[0]
