@@ -7,7 +7,7 @@
 //! - Names: [`Digest`], [`BlobRef`] (a whole file: the root of a tree of lists of blocks).
 //! - Cutting: [`write_file`] and its siblings; [`Origin`] remembers where blocks lie, so that a sender needs no copy.
 //! - Reading: [`read_file`], [`read_range`], [`missing_blocks`].
-//! - Trees of files: [`Manifest`] of [`TreePath`]s, put on disk by [`materialise`].
+//! - Trees of files: [`Manifest`] of [`TreePath`]s, put on disk by [`materialise()`].
 //! - Rest: [`Store`] keeps blocks in packs on disk. Way: [`StreamEncoder`] and [`StreamDecoder`] put many into one body.
 //!
 //! Every byte that enters is verified against its digest, and again each time it is read from disk; every length that another

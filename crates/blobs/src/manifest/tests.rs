@@ -41,7 +41,7 @@ proptest! {
         let mut backward = Manifest::new();
         let entries: Vec<_> = std::mem::take(&mut files).into_iter().map(|(text, (seed, size, encoding, executable))| {
             let blob = if size == 0 { BlobRef::empty() } else { BlobRef { digest: Digest::of(&seed.to_le_bytes()), size, depth: 3 } };
-            (path(&text), Entry { kind: EntryKind::File, blob, original_size: seed, encoding: FileEncoding::from_code(encoding).unwrap(), executable })
+            (TreePath::escaped(&text).unwrap(), Entry { kind: EntryKind::File, blob, original_size: seed, encoding: FileEncoding::from_code(encoding).unwrap(), executable })
         }).collect();
         for (path, entry) in &entries {
             forward.insert(path.clone(), *entry).unwrap();

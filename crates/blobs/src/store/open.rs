@@ -76,7 +76,7 @@ pub(super) fn load(dir: &Path, packs: &Path) -> Result<(Catalogue, Writer), Stor
         }
         catalogue.set_pack_len(*number, end);
     }
-    let next_number = numbers.last().map_or(1, |last| last + 1);
+    let next_number = numbers.last().map_or(1, |last| last.saturating_add(1));
     Ok((catalogue, Writer::new(dir, packs, active, next_number)))
 }
 

@@ -1,10 +1,9 @@
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
 
-use super::files::index_path;
+use super::files::{index_path, write_all_at};
 use super::writer::{MAX_PACK_BYTES, PACK_MAGIC};
 use super::*;
 use crate::block::BlockError;
@@ -29,6 +28,13 @@ fn small_blocks() -> Vec<Vec<u8>> {
         noise(2, 31),
     ]
 }
+
+/// Threads share them by reference.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Store>();
+    shared::<crate::Origin>();
+};
 
 fn fresh() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -274,7 +280,7 @@ fn damage_anywhere_never_gives_wrong_data_and_costs_one_block() {
         .open(first_pack(dir.path()))
         .unwrap();
     for at in PACK_MAGIC.len()..pack.len() {
-        file.write_all_at(&[pack[at] ^ 0x41], at as u64).unwrap();
+        write_all_at(&file, &[pack[at] ^ 0x41], at as u64).unwrap();
         for ((digest, _), bytes) in ends.iter().zip(small_blocks()) {
             match store.get(digest) {
                 Ok(found) => assert_eq!(found.unwrap(), bytes, "damage at {at}"),
@@ -286,7 +292,7 @@ fn damage_anywhere_never_gives_wrong_data_and_costs_one_block() {
                 assert_eq!(block.decode().unwrap(), bytes, "damage at {at}");
             }
         }
-        file.write_all_at(&[pack[at]], at as u64).unwrap();
+        write_all_at(&file, &[pack[at]], at as u64).unwrap();
     }
 }
 

@@ -112,6 +112,8 @@ impl Writer {
 
     fn begin_pack(&mut self) -> Result<ActivePack, StoreError> {
         let number = self.next_number;
+        // Also if this fails: a number is used once, so that what may be left under it is in nobody's way.
+        self.next_number = number.saturating_add(1);
         let path = pack_path(&self.packs, number);
         let fail = |error| StoreError::io(&self.dir, &path, "create", error);
         let file = OpenOptions::new()
@@ -124,11 +126,10 @@ impl Writer {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder(&self.packs));
         if let Err(error) = begun {
-            // Best effort: an empty pack does no harm, but its number could not be used again.
+            // Best effort: an empty pack does no harm.
             let _ = std::fs::remove_file(&path);
             return Err(fail(error));
         }
-        self.next_number += 1;
         Ok(ActivePack {
             number,
             file: Arc::new(file),
