@@ -10,4 +10,5 @@ mod support;
 mod fake;
 mod libraries;
 mod pixels;
+mod scan;
 mod smoke;

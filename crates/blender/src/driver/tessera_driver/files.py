@@ -239,8 +239,9 @@ def _elements(strip: Any, span: FrameSpan) -> Iterable[Any]:
     elements = list(strip.elements)
     if len(elements) < 2:
         return elements
-    # Where the strip is retimed or animated any element may be shown.
-    if getattr(strip, "use_reverse_frames", False) or getattr(strip, "speed_factor", 1.0) != 1.0 or strip.strobe > 1.0:
+    # Where the strip is trimmed, retimed or slowed, an element's place is not its frame.
+    plain = {"animation_offset_start": 0, "speed_factor": 1.0, "strobe": 1.0, "use_reverse_frames": False}
+    if any(getattr(strip, name, value) != value for name, value in plain.items()):
         return elements
     start = int(strip.frame_start)
     first, last = span.first - start, span.last - start

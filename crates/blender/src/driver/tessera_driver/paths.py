@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ def library_file(library: Any) -> str:
 
 def describe(owner: Any, inner: str = "") -> str:
     """A datablock for people, with the library it comes from."""
-    kind = owner.bl_rna.name.lower()
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", owner.bl_rna.name).lower()
     text = f"{inner} of {kind} '{owner.name}'" if inner else f"{kind} '{owner.name}'"
     library = getattr(owner, "library", None)
     return f"{text} in {os.path.basename(library_file(library))}" if library else text

@@ -1,0 +1,194 @@
+//! Everything that a file needs is found and named.
+
+use std::collections::BTreeMap;
+
+use tessera_blender::{ExternalFile, FileKind};
+
+use crate::support::{Stage, builds};
+
+#[tokio::test]
+async fn every_kind_of_file_is_found() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("dependencies.py", &[]);
+        stage.open("all.blend").await.unwrap();
+        let scan = stage.scan().await;
+        let files: BTreeMap<String, &ExternalFile> = scan
+            .files
+            .iter()
+            .map(|file| {
+                (
+                    file.path
+                        .strip_prefix(stage.path(""))
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned(),
+                    file,
+                )
+            })
+            .collect();
+        
+        // Path, kind, there, may be absent, first user.
+        let expected = [
+            ("tex/wood.png", FileKind::Image, true, false, "image 'Wood'"),
+            (
+                "other/wood.png",
+                FileKind::Image,
+                true,
+                false,
+                "image 'OtherWood'",
+            ),
+            (
+                "tex/gone.png",
+                FileKind::Image,
+                false,
+                false,
+                "image 'Gone'",
+            ),
+            (
+                "tex/unused.png",
+                FileKind::Image,
+                true,
+                true,
+                "image 'unused.png'",
+            ),
+            ("seq/f_0002.png", FileKind::Sequence, true, false, ""),
+            (
+                "seq/f_0003.png",
+                FileKind::Sequence,
+                true,
+                false,
+                "image 'Seq'",
+            ),
+            (
+                "seq/f_0004.png",
+                FileKind::Sequence,
+                false,
+                false,
+                "image 'Seq'",
+            ),
+            (
+                "seq/f_0005.png",
+                FileKind::Sequence,
+                true,
+                false,
+                "image 'Seq'",
+            ),
+            ("seq/f_0006.png", FileKind::Sequence, true, false, ""),
+            (
+                "udim/skin.1001.png",
+                FileKind::Udim,
+                true,
+                false,
+                "image 'Skin'",
+            ),
+            (
+                "udim/skin.1002.png",
+                FileKind::Udim,
+                true,
+                false,
+                "image 'Skin'",
+            ),
+            (
+                "udim/skin.1011.png",
+                FileKind::Udim,
+                true,
+                false,
+                "image 'Skin'",
+            ),
+            (
+                "light/spot.ies",
+                FileKind::Ies,
+                true,
+                false,
+                "node 'IES Texture' of material 'M'",
+            ),
+            (
+                "osl/missing.osl",
+                FileKind::Osl,
+                false,
+                false,
+                "node 'Script' of material 'M'",
+            ),
+            (
+                "mov/clip.mp4",
+                FileKind::Movie,
+                true,
+                false,
+                "image 'Movie'",
+            ),
+            (
+                "vdb/smoke.vdb",
+                FileKind::Volume,
+                true,
+                false,
+                "volume 'Volume'",
+            ),
+            (
+                "noise.wav",
+                FileKind::Sound,
+                true,
+                true,
+                "sound 'noise.wav'",
+            ),
+            ("note.txt", FileKind::Text, true, true, "text 'note.txt'"),
+            (
+                "abc/plane.abc",
+                FileKind::SceneCache,
+                true,
+                false,
+                "cache file 'plane.abc'",
+            ),
+            (
+                "cache/missing.pc2",
+                FileKind::MeshCache,
+                false,
+                false,
+                "modifier 'Points' of object 'Plane'",
+            ),
+            (
+                "blendcache_all/cloth_000001_00.bphys",
+                FileKind::PointCache,
+                true,
+                false,
+                "the file",
+            ),
+        ];
+        for (path, kind, exists, optional, user) in expected {
+            let Some(file) = files.get(path) else {
+                panic!("{build}: {path} is not among {:?}", files.keys())
+            };
+            assert_eq!(
+                (file.kind, file.exists, file.optional),
+                (kind, exists, optional),
+                "{build}: {file:?}"
+            );
+            assert!(
+                user.is_empty() || file.used_by[0] == user,
+                "{build}: {file:?}"
+            );
+        }
+        assert!(
+            files.keys().any(|path| path.starts_with("fonts/font.")),
+            "{build}: no font in {:?}",
+            files.keys()
+        );
+        for path in [
+            "tex/packed.png",
+            "seq/f_0009.png",
+            "seq/f_0010.png",
+            "all.blend",
+        ] {
+            assert!(
+                !files.contains_key(path),
+                "{build}: {path} is not needed: {:?}",
+                files.get(path)
+            );
+        }
+        let stored: Vec<&str> = ["tex/wood.png", "osl/missing.osl"]
+            .map(|path| files[path].stored.as_str())
+            .into();
+        assert_eq!(stored, ["//tex/wood.png", "//osl/missing.osl"]);
+    }
+}
