@@ -105,7 +105,10 @@ mod tests {
         assert_eq!(read(&text), Ok(vec![1, 2]));
         let check = |text: &str, part: &str| {
             let error = read(text).unwrap_err().to_string();
-            assert!(error.starts_with("list 7: ") && error.contains(part), "{error}");
+            assert!(
+                error.starts_with("list 7: ") && error.contains(part),
+                "{error}"
+            );
         };
         check(r#"{"v":2,"is":[1,2]}"#, "unknown version 2");
         check(r#"{"v":1,"is":[1,"x"]}"#, "invalid type");

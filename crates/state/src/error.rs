@@ -74,7 +74,8 @@ pub enum OpenError {
     },
 }
 
-pub(crate) const DAMAGED_ADVICE: &str = "put back a copy of the folder, or move the file away to begin with an empty record";
+pub(crate) const DAMAGED_ADVICE: &str =
+    "put back a copy of the folder, or move the file away to begin with an empty record";
 
 /// A write was refused or failed; nothing of it is recorded.
 #[derive(Debug, thiserror::Error)]

@@ -63,14 +63,20 @@ pub(crate) fn restore_page(
     given_up: Option<&str>,
     failures: Option<&str>,
 ) -> Result<(), Unreadable> {
-    let first = page * FRAMES_PER_PAGE;
+    let first = page
+        .checked_mul(FRAMES_PER_PAGE)
+        .filter(|&first| first < step.done.len())
+        .ok_or_else(|| Unreadable {
+            what: format!("page {page} of a step's frames"),
+            why: format!("the step has {} frames", step.done.len()),
+        })?;
     set_bits(&mut step.done, first, done);
     if let Some(given_up) = given_up {
         set_bits(&mut step.given_up, first, given_up);
     }
     if let Some(failures) = failures {
         for (place, count) in read_failures(failures)? {
-            step.failures.insert(first + place, count);
+            step.failures.insert(first.saturating_add(place), count);
         }
     }
     Ok(())

@@ -1,9 +1,12 @@
 //! Results, packed: one row holds those of up to [`FRAMES_PER_PAGE`](crate::FRAMES_PER_PAGE) frames.
 //!
-//! The bytes are one version byte, then the page in `postcard`, a compact format with a fixed specification. A frame is
-//! about 150 bytes of which 96 are digests, against 700 as JSON, so that a million frames are 150 MB. What is the same
-//! for many frames (build, device, the blob of an empty stderr) is written once a page. General compression would
-//! gain little more, since digests do not compress. A result not packed yet is a page of one, in the same bytes.
+//! The bytes are one version byte, the CRC-32 of the rest in little-endian order, then the page in `postcard`, a compact
+//! format with a fixed specification. A frame of two files is about 150 bytes of which 96 are digests, against 700 as
+//! JSON, so that a million frames are 150 MB. What is the same for many frames (build, device, the blob of an empty
+//! stderr) is written once a page. General compression would gain little more, since digests do not compress. A result
+//! not packed yet is a page of one, in the same bytes.
+//!
+//! The checksum is there because SQLite has none: in JSON a flipped bit mostly shows, in a digest it never would.
 //!
 //! The types here mirror the model's on purpose: the model may change its shape, what is on disk may not.
 
@@ -19,6 +22,9 @@ use tessera_model::{
 use super::Unreadable;
 
 const VERSION: u8 = 1;
+
+/// Bytes before the page: version and checksum.
+const HEADER: usize = 5;
 
 #[derive(Serialize, Deserialize)]
 struct PageV1 {
@@ -146,7 +152,11 @@ pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResu
             .values
             .into_iter()
             .map(|build| BuildV1 {
-                version: (build.version.major, build.version.minor, build.version.patch),
+                version: (
+                    build.version.major,
+                    build.version.minor,
+                    build.version.patch,
+                ),
                 hash: build.hash,
                 module: build.kind == BuildKind::Module,
             })
@@ -163,7 +173,12 @@ pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResu
             .collect(),
         frames,
     };
-    postcard::to_extend(&page, vec![VERSION]).expect("a growing buffer takes every plain value")
+    let room_for_checksum = vec![VERSION, 0, 0, 0, 0];
+    let mut bytes = postcard::to_extend(&page, room_for_checksum)
+        .expect("a growing buffer takes every plain value");
+    let checksum = crc32fast::hash(&bytes[HEADER..]);
+    bytes[1..HEADER].copy_from_slice(&checksum.to_le_bytes());
+    bytes
 }
 
 /// The results of `bytes`, of step `step` of job `job`, in the order they were written.
@@ -179,20 +194,7 @@ pub(crate) fn decode_results(
 }
 
 fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, String> {
-    let page: PageV1 = match bytes.split_first() {
-        Some((&VERSION, rest)) => {
-            let (page, rest) =
-                postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
-            if !rest.is_empty() {
-                return Err(format!("{} bytes too many", rest.len()));
-            }
-            page
-        }
-        Some((version, _)) => {
-            return Err(format!("their encoding has the unknown version {version}"));
-        }
-        None => return Err("they are empty".into()),
-    };
+    let page = unwrap(bytes)?;
     let builds: Vec<Build> = page.builds.into_iter().map(read_build).collect();
     let blobs: Vec<Blob> = page
         .blobs
@@ -240,6 +242,22 @@ fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, S
             })
         })
         .collect()
+}
+
+fn unwrap(bytes: &[u8]) -> Result<PageV1, String> {
+    let (&version, rest) = bytes.split_first().ok_or("they are empty")?;
+    if version != VERSION {
+        return Err(format!("their encoding has the unknown version {version}"));
+    }
+    let (checksum, rest) = rest.split_first_chunk().ok_or("they are cut off")?;
+    if crc32fast::hash(rest) != u32::from_le_bytes(*checksum) {
+        return Err("their checksum does not fit".into());
+    }
+    let (page, rest) = postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes too many", rest.len()));
+    }
+    Ok(page)
 }
 
 fn listed<T>(list: &[T], place: u32) -> Result<&T, String> {
@@ -369,7 +387,13 @@ mod tests {
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x80;
-            let _ = decode_results(JobId(7), StepIndex(2), &damaged);
+            assert!(decode_results(JobId(7), StepIndex(2), &damaged).is_err());
+            // As a program with a fault would write it: the checksum fits, the content need not.
+            if at >= HEADER {
+                let checksum = crc32fast::hash(&damaged[HEADER..]);
+                damaged[1..HEADER].copy_from_slice(&checksum.to_le_bytes());
+                let _ = decode_results(JobId(7), StepIndex(2), &damaged);
+            }
         }
         let mut longer = bytes;
         longer.push(0);

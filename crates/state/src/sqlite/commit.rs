@@ -17,26 +17,31 @@ pub(super) struct Batch<'c> {
     frames: HashMap<(JobId, StepIndex), u32>,
     /// Pages that got results: those that have enough of them are packed at the end.
     pub(super) grown: BTreeSet<(JobId, StepIndex, u32)>,
-    /// Jobs that ended: what they have is packed at the end.
+    /// Ended jobs of which results may still wait to be packed.
     pub(super) ended: BTreeSet<JobId>,
 }
 
 impl Sqlite {
     pub(crate) async fn commit(&self, term: Term, changes: &[Change]) -> Result<(), WriteError> {
-        self.write(async |conn| {
-            fence(conn, term).await?;
-            let mut batch = Batch {
-                conn,
-                frames: HashMap::new(),
-                grown: BTreeSet::new(),
-                ended: BTreeSet::new(),
-            };
-            for change in changes {
-                apply(&mut batch, change).await?;
-            }
-            pack::finish(&mut batch).await
-        })
-        .await
+        let ended = self.ended();
+        let ended = self
+            .write(async |conn| {
+                fence(conn, term).await?;
+                let mut batch = Batch {
+                    conn,
+                    frames: HashMap::new(),
+                    grown: BTreeSet::new(),
+                    ended,
+                };
+                for change in changes {
+                    apply(&mut batch, change).await?;
+                }
+                pack::finish(&mut batch).await?;
+                Ok(batch.ended)
+            })
+            .await?;
+        self.set_ended(ended);
+        Ok(())
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<()
     Ok(())
 }
 
-/// A frame is out of attempts.
+/// A frame is out of attempts. One that is done cannot be.
 pub(super) async fn give_up(
     batch: &mut Batch<'_>,
     key: LeaseKey,
@@ -52,6 +52,18 @@ pub(super) async fn give_up(
     let unit = key.unit;
     batch.check_frame(unit.job, unit.step, position).await?;
     let (page, at) = place(position);
+    let done: Option<bool> = sqlx::query_scalar(
+        "SELECT substr(done, ?, 1) = '1' FROM frame_page WHERE job = ? AND step = ? AND page = ?",
+    )
+    .bind(at + 1)
+    .bind(job_key(unit.job))
+    .bind(unit.step.0)
+    .bind(page)
+    .fetch_optional(&mut *batch.conn)
+    .await?;
+    if done == Some(true) {
+        return Ok(());
+    }
     change_page(batch.conn, unit.job, unit.step, page, |page| {
         page.give_up(at);
     })

@@ -60,6 +60,10 @@ impl From<sqlx::Error> for Fault {
         {
             return Self::DiskFull;
         }
+        // A value of a type or size that was never written.
+        if let sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) = error {
+            return Self::Damaged(error.to_string());
+        }
         match sqlite_code(&error) {
             Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE) => Self::DiskFull,
             Some(code) if matches!(code & 0xff, SQLITE_CORRUPT | SQLITE_NOTADB) => {

@@ -147,10 +147,9 @@ async fn leases(conn: &mut SqliteConnection) -> Result<Vec<Lease>, Fault> {
 }
 
 async fn attempts(conn: &mut SqliteConnection) -> Result<Vec<(UnitId, Attempt)>, Fault> {
-    let mut rows = sqlx::query(
-        "SELECT job, step, unit, attempt FROM unit_attempt ORDER BY job, step, unit",
-    )
-    .fetch(conn);
+    let mut rows =
+        sqlx::query("SELECT job, step, unit, attempt FROM unit_attempt ORDER BY job, step, unit")
+            .fetch(conn);
     let mut attempts = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let unit = UnitId {

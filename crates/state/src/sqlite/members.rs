@@ -11,10 +11,7 @@ use super::fault::{Fault, is_taken};
 use crate::WriteError;
 use crate::encoding::{decode_text, encode_text};
 
-pub(super) async fn set_worker(
-    batch: &mut Batch<'_>,
-    worker: &WorkerRecord,
-) -> Result<(), Fault> {
+pub(super) async fn set_worker(batch: &mut Batch<'_>, worker: &WorkerRecord) -> Result<(), Fault> {
     let known = sqlx::query("UPDATE worker SET name = ?, body = ? WHERE id = ?")
         .bind(&worker.name)
         .bind(encode_text(worker))
@@ -116,10 +113,7 @@ pub(super) async fn add_pairing(
     same(&before, pairing, "pairing code", "with the same hash")
 }
 
-pub(super) async fn remove_pairing(
-    batch: &mut Batch<'_>,
-    hash: SecretHash,
-) -> Result<(), Fault> {
+pub(super) async fn remove_pairing(batch: &mut Batch<'_>, hash: SecretHash) -> Result<(), Fault> {
     sqlx::query("DELETE FROM pairing WHERE hash = ?")
         .bind(&hash.0[..])
         .execute(&mut *batch.conn)
@@ -154,10 +148,7 @@ pub(super) async fn issue_certificate(
     same(&before, &body, "certificate", &issued.serial)
 }
 
-pub(super) async fn revoke_certificate(
-    batch: &mut Batch<'_>,
-    serial: &str,
-) -> Result<(), Fault> {
+pub(super) async fn revoke_certificate(batch: &mut Batch<'_>, serial: &str) -> Result<(), Fault> {
     sqlx::query("UPDATE certificate SET revoked = 1 WHERE serial = ?")
         .bind(serial)
         .execute(&mut *batch.conn)

@@ -1,16 +1,20 @@
 //! Opening, and the connections.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Connection, Sqlite as Database, SqliteConnection, SqlitePool, Transaction};
-use tessera_model::Term;
+use sqlx::{
+    ConnectOptions, Connection, Sqlite as Database, SqliteConnection, SqlitePool, Transaction,
+};
+use tessera_model::{JobId, Term};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use super::fault::{Fault, Place};
 use super::lock::{self, FolderLock};
+use super::pack;
 use super::schema::{self, Found};
 use crate::{OpenError, ReadError, WriteError};
 
@@ -34,6 +38,9 @@ pub struct Sqlite {
     writer: AsyncMutex<Writer>,
     readers: SqlitePool,
     lock: Mutex<Option<FolderLock>>,
+    /// Ended jobs of which results may still wait to be packed. Only a list of things to look at: one too many or too
+    /// few does no harm.
+    ended: Mutex<BTreeSet<JobId>>,
 }
 
 /// The one connection that writes.
@@ -53,10 +60,10 @@ impl Sqlite {
         let (place, lock) = tokio::task::spawn_blocking(move || prepare(given))
             .await
             .expect("preparing a folder does not panic")?;
-        let connection = match connect_writer(&place).await {
-            Ok(connection) => connection,
-            Err(refused) => return Err(refused),
-        };
+        let mut connection = connect_writer(&place).await?;
+        let ended = pack::left_over(&mut connection)
+            .await
+            .map_err(|fault| place.open_error(fault))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // A connection to a file does not go stale.
@@ -72,6 +79,7 @@ impl Sqlite {
             }),
             readers,
             lock: Mutex::new(Some(lock)),
+            ended: Mutex::new(ended),
         })
     }
 
@@ -88,6 +96,15 @@ impl Sqlite {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+    }
+
+    pub(super) fn ended(&self) -> BTreeSet<JobId> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.clone()
+    }
+
+    pub(super) fn set_ended(&self, jobs: BTreeSet<JobId>) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
     }
 
     /// A transaction that reads, from one moment.
@@ -140,10 +157,9 @@ impl Sqlite {
 
     pub(crate) async fn begin_term(&self) -> Result<Term, WriteError> {
         self.write(async |conn| {
-            let term: i64 =
-                sqlx::query_scalar("UPDATE farm SET term = term + 1 RETURNING term")
-                    .fetch_one(conn)
-                    .await?;
+            let term: i64 = sqlx::query_scalar("UPDATE farm SET term = term + 1 RETURNING term")
+                .fetch_one(conn)
+                .await?;
             Ok(Term(term.cast_unsigned()))
         })
         .await

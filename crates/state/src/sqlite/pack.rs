@@ -1,44 +1,67 @@
 //! Packing of results: the rows of a page become one row.
 //!
-//! A page is packed whenever [`ROWS_TO_PACK`] of its results wait as rows, and when its job ends. So at most
-//! `ROWS_TO_PACK - 1` rows a page wait, each result is written about three times in all, and the commit of one frame
-//! never rewrites a page of forty kilobytes but every sixty-fourth time.
+//! A page is packed whenever [`ROWS_TO_PACK`] of its results wait as rows. So each result is written about three times in
+//! all, and the commit of one frame rewrites a page of forty kilobytes only every sixty-fourth time. What still waits
+//! when a job ends is packed by the commits that follow, a few pages each, so that none of them takes long however
+//! scattered the job's frames are.
+
+use std::collections::BTreeSet;
 
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{FrameResult, JobId, StepIndex};
 
 use super::commit::Batch;
 use super::fault::Fault;
-use super::job_key;
+use super::{job_id, job_key};
 use crate::FRAMES_PER_PAGE;
 use crate::encoding::{decode_results, encode_results};
 
 /// A quarter of a page: the fewer, the more often pages are rewritten; the more, the more rows wait.
 const ROWS_TO_PACK: u32 = FRAMES_PER_PAGE / 4;
 
-/// Packs what the batch made ready.
+/// Pages of ended jobs that one commit packs: about ten milliseconds.
+const ENDED_PAGES_PER_COMMIT: u32 = 16;
+
+/// Packs what the batch made ready, and some of what ended jobs left.
 pub(super) async fn finish(batch: &mut Batch<'_>) -> Result<(), Fault> {
     for (job, step, page) in std::mem::take(&mut batch.grown) {
-        if batch.ended.contains(&job) {
-            continue;
-        }
         if waiting(batch.conn, job, step, page).await? >= ROWS_TO_PACK {
             pack(batch.conn, job, step, page).await?;
         }
     }
-    for job in std::mem::take(&mut batch.ended) {
+    let mut room = ENDED_PAGES_PER_COMMIT;
+    while room > 0
+        && let Some(&job) = batch.ended.first()
+    {
         let pages = sqlx::query(
-            "SELECT DISTINCT step, position / ? AS page FROM accept WHERE job = ? ORDER BY 1, 2",
+            "SELECT DISTINCT step, position / ? FROM accept WHERE job = ? ORDER BY 1, 2 LIMIT ?",
         )
         .bind(FRAMES_PER_PAGE)
         .bind(job_key(job))
+        .bind(room)
         .fetch_all(&mut *batch.conn)
         .await?;
+        let packed = pages.len() as u32;
         for row in pages {
             pack(batch.conn, job, StepIndex(row.try_get(0)?), row.try_get(1)?).await?;
         }
+        if packed < room {
+            batch.ended.remove(&job);
+        }
+        room -= packed;
     }
     Ok(())
+}
+
+/// Ended jobs of which results still wait, as an earlier process left them.
+pub(super) async fn left_over(conn: &mut SqliteConnection) -> Result<BTreeSet<JobId>, Fault> {
+    let jobs: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM job WHERE state IN ('cancelled', 'done', 'failed')
+         AND EXISTS (SELECT 1 FROM accept WHERE job = id)",
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(jobs.into_iter().map(job_id).collect())
 }
 
 async fn waiting(
@@ -66,14 +89,13 @@ async fn pack(
     page: u32,
 ) -> Result<(), Fault> {
     let first = page * FRAMES_PER_PAGE;
-    let packed: Option<Vec<u8>> = sqlx::query_scalar(
-        "SELECT body FROM result_page WHERE job = ? AND step = ? AND page = ?",
-    )
-    .bind(job_key(job))
-    .bind(step.0)
-    .bind(page)
-    .fetch_optional(&mut *conn)
-    .await?;
+    let packed: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT body FROM result_page WHERE job = ? AND step = ? AND page = ?")
+            .bind(job_key(job))
+            .bind(step.0)
+            .bind(page)
+            .fetch_optional(&mut *conn)
+            .await?;
     let waiting: Vec<Vec<u8>> = sqlx::query_scalar(
         "DELETE FROM accept WHERE job = ? AND step = ? AND position >= ? AND position < ?
          RETURNING body",

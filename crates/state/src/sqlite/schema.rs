@@ -55,9 +55,8 @@ pub(super) async fn migrate(conn: &mut SqliteConnection, from: u32) -> Result<()
     for (version, sql) in (1..).zip(MIGRATIONS).skip(from as usize) {
         let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(sql).execute(&mut *tx).await?;
-        let marks = format!(
-            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
-        );
+        let marks =
+            format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};");
         sqlx::raw_sql(sqlx::AssertSqlSafe(marks))
             .execute(&mut *tx)
             .await?;

@@ -1,0 +1,223 @@
+//! Things to record.
+
+use tessera_model::{
+    Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Device, FileRole,
+    FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job, JobId, JobSettings, Lease,
+    LeaseKey, Overrides, PairingGrant, PairingRecord, ResultTimings, Role, SecretHash, Step,
+    StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
+    WorkerRecord,
+};
+
+pub const JOB: JobId = JobId(1);
+pub const STEP: StepIndex = StepIndex(0);
+pub const WORKER: WorkerId = WorkerId(1);
+
+pub fn blob(salt: u64) -> Blob {
+    let mut digest = [0; 32];
+    for (at, chunk) in (1u64..).zip(digest.chunks_mut(8)) {
+        let mixed = salt.wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        chunk.copy_from_slice(&(mixed ^ mixed >> 31).to_le_bytes());
+    }
+    Blob {
+        digest,
+        size: salt * 100,
+        depth: (salt % 3) as u8,
+    }
+}
+
+pub fn build(patch: u16) -> Build {
+    Build {
+        version: BlenderVersion {
+            major: 3,
+            minor: 4,
+            patch,
+        },
+        hash: "55485cb379f7".into(),
+        kind: BuildKind::Executable,
+    }
+}
+
+pub fn settings(name: &str) -> JobSettings {
+    JobSettings {
+        name: name.into(),
+        category: "film".into(),
+        priority: 50,
+        tags: vec!["gpu".into()],
+        comment: "Größe \"quoted\"\n".into(),
+        chunk: 1,
+        max_attempts: 3,
+    }
+}
+
+/// A job with one step for each of `steps`, which are frame lists.
+pub fn job(id: u64, steps: &[&str]) -> Job {
+    Job {
+        id: JobId(id),
+        owner: "ada".parse().unwrap(),
+        settings: settings(&format!("job {id}")),
+        manifest: blob(1000 + id),
+        main_file: "scenes/shot.blend".into(),
+        file_version: BlenderVersion {
+            major: 3,
+            minor: 4,
+            patch: 1,
+        },
+        build: None,
+        steps: steps
+            .iter()
+            .map(|frames| Step {
+                kind: StepKind::Render(Overrides {
+                    samples: Some(64),
+                    device: Device::Interface("optix".into()),
+                    ..Overrides::default()
+                }),
+                frames: frames.parse().unwrap(),
+                in_order: false,
+            })
+            .collect(),
+        client_note: r#"{"output":"//render/####"}"#.into(),
+        submitted_at: Timestamp(1_700_000_000_000),
+    }
+}
+
+pub fn unit(job: JobId, step: StepIndex, index: u32) -> UnitId {
+    UnitId { job, step, index }
+}
+
+pub fn key(job: JobId, step: StepIndex, index: u32, attempt: u32) -> LeaseKey {
+    LeaseKey {
+        unit: unit(job, step, index),
+        attempt: Attempt(attempt),
+    }
+}
+
+pub fn leased(job: JobId, step: StepIndex, index: u32, attempt: u32, worker: WorkerId) -> Change {
+    Change::Leased(Lease {
+        key: key(job, step, index, attempt),
+        worker,
+    })
+}
+
+pub fn result(job: JobId, step: StepIndex, position: u32) -> FrameResult {
+    let salt = job.0 << 40 | u64::from(step.0) << 36 | u64::from(position) << 4;
+    FrameResult {
+        lease: key(job, step, position, 1),
+        position,
+        frame: position as i32 + 1,
+        worker: WORKER,
+        build: build(1),
+        device: "CPU".into(),
+        persistent: position > 0,
+        files: vec![
+            FrameFile {
+                role: FileRole::Main,
+                name: format!("{:04}.png", position + 1),
+                blob: blob(salt),
+            },
+            FrameFile {
+                role: FileRole::Node(0),
+                name: format!("depth/{:04}.exr", position + 1),
+                blob: blob(salt + 1),
+            },
+        ],
+        stdout: blob(salt + 2),
+        stderr: blob(0),
+        timings: ResultTimings {
+            transfer_us: 0,
+            load_us: 0,
+            sync_us: 1_500,
+            render_us: 900_000 + u64::from(position),
+            write_us: 20_000,
+            idle_us: 800,
+        },
+        at: Timestamp(1_700_000_000_000 + i64::from(position)),
+    }
+}
+
+pub fn done(job: JobId, step: StepIndex, position: u32) -> Change {
+    Change::FrameDone(Box::new(result(job, step, position)))
+}
+
+pub fn error(job: JobId, step: StepIndex, position: u32, attempt: u32) -> FrameError {
+    FrameError {
+        lease: key(job, step, position, attempt),
+        position,
+        frame: position as i32 + 1,
+        worker: WORKER,
+        kind: FrameErrorKind::Crash,
+        message: format!("Blender crashed at frame {}: see its log", position + 1),
+        stdout: Some(blob(u64::from(position))),
+        stderr: None,
+        at: Timestamp(1_700_000_000_500),
+    }
+}
+
+pub fn failed(job: JobId, step: StepIndex, position: u32, attempt: u32) -> Change {
+    Change::FrameFailed(Box::new(error(job, step, position, attempt)))
+}
+
+pub fn worker(id: u32, name: &str) -> WorkerRecord {
+    WorkerRecord {
+        id: WorkerId(id),
+        name: name.into(),
+        facts: Some(WorkerFacts {
+            slots: 2,
+            threads: 8,
+            cores: 16,
+            memory_bytes: 64 << 30,
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            host: name.into(),
+            tags: vec!["gpu".into()],
+            builds: vec![build(1)],
+            gpus: vec![Gpu {
+                interface: "optix".into(),
+                name: "NVIDIA RTX A4000".into(),
+            }],
+            version: "0.1.0".into(),
+        }),
+        mode: WorkerMode::Active,
+        paired_at: Timestamp(1_690_000_000_000),
+    }
+}
+
+pub fn token(id: &str) -> TokenRecord {
+    TokenRecord {
+        id: id.into(),
+        hash: SecretHash(blob(7).digest),
+        user: "ada".parse().unwrap(),
+        role: Role::Artist,
+        note: "laptop".into(),
+        created_at: Timestamp(1),
+        expires_at: Some(Timestamp(2)),
+    }
+}
+
+pub fn pairing(salt: u8) -> PairingRecord {
+    PairingRecord {
+        hash: SecretHash([salt; 32]),
+        grant: PairingGrant::Client {
+            user: "bob".parse().unwrap(),
+            role: Role::Admin,
+        },
+        expires_at: Timestamp(3),
+        once: true,
+    }
+}
+
+pub fn certificate(serial: &str) -> CertificateRecord {
+    CertificateRecord {
+        serial: serial.into(),
+        worker: WORKER,
+        expires_at: Timestamp(4),
+        revoked: false,
+    }
+}
+
+/// A worker and a job with the steps `steps`: what most tests begin with.
+pub fn farm(steps: &[&str]) -> Vec<Change> {
+    vec![
+        Change::WorkerSet(worker(WORKER.0, "anvil")),
+        Change::JobAdded(job(JOB.0, steps)),
+    ]
+}
