@@ -13,7 +13,7 @@ use tessera_merge::compare::{Report, paths};
 /// difference; dates, times, hosts and paths in the metadata are not. Exit status 0 only if something was compared and
 /// all of it is identical.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// A frame or a folder
     a: PathBuf,
     /// The frame or folder to hold it against
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = paths(&arguments.a, &arguments.b)?;
     if arguments.json {
         println!("{}", json_of(&report));

@@ -2,12 +2,10 @@
 //!
 //! Exit status: 0 done, 1 the answer is no (frames differ), 2 usage or nothing could be done.
 
-mod compare;
-mod contact_sheet;
-
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{compare, contact_sheet, demo};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -24,12 +22,14 @@ struct Arguments {
 enum Command {
     Compare(compare::Arguments),
     ContactSheet(contact_sheet::Arguments),
+    Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::ContactSheet(arguments) => contact_sheet::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
