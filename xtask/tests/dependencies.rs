@@ -1,5 +1,7 @@
 //! Holds the architecture: which crate may use which, and what stays out of the pure ones.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on shall panic")]
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
