@@ -1,0 +1,153 @@
+//! Sends what was decided, after it was recorded.
+
+use tessera_model::{Change, StepKind, WorkerId};
+use tessera_scheduler::{Order, Scheduler};
+use tessera_wire::event::What;
+use tessera_wire::link::{FrameToRender, LeaseOffer, Source, ToWorker};
+
+use super::core::{Batch, Core, News};
+use crate::events::Events;
+use crate::links::{Closing, Links};
+use crate::views;
+
+/// Answers, orders, news and questions, in this order.
+pub(super) fn release(
+    core: &mut Core,
+    batch: Batch,
+    now: tessera_scheduler::Now,
+    links: &Links,
+    events: &Events,
+) {
+    for step in batch.steps {
+        if let Some(link) = step.link {
+            links.enter(link);
+        }
+        if let Some((worker, keys)) = step.dropped {
+            core.roster.dropped(worker, &keys);
+        }
+        // The answer to a greeting is the link's first message, so it goes before the orders.
+        if let Some(pending) = step.pending {
+            pending(Ok(()));
+        }
+        for (worker, order) in step.orders {
+            core.roster.sent(worker, &order);
+            send(&core.scheduler, worker, order, links);
+        }
+    }
+    for change in &batch.changes {
+        match change {
+            Change::CertificateRevoked(serial) => links.close_serial(serial),
+            Change::WorkerRemoved(worker) => links.close(*worker, Closing::Dismissed),
+            _ => {}
+        }
+    }
+    tell(
+        &core.scheduler,
+        now,
+        batch.news,
+        &batch.changes,
+        links,
+        events,
+    );
+    for question in batch.questions {
+        question(&core.scheduler, now);
+    }
+}
+
+fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
+    let message = match order {
+        Order::Lease { key, frames } => {
+            // A job that was removed in the same breath has no work any more.
+            let Some(job) = scheduler.job_ref(key.unit.job) else {
+                return;
+            };
+            let (Some(step), Some(build)) =
+                (job.steps.get(usize::from(key.unit.step.0)), &job.build)
+            else {
+                tracing::error!(unit = %key.unit, "a lease without a step or a build is not sent");
+                return;
+            };
+            let StepKind::Render(overrides) = &step.kind;
+            ToWorker::Lease(Box::new(LeaseOffer {
+                key,
+                job_name: job.settings.name.clone(),
+                manifest: job.manifest,
+                main_file: job.main_file.clone(),
+                build: build.clone(),
+                overrides: overrides.clone(),
+                frames: frames
+                    .into_iter()
+                    .map(|frame| FrameToRender {
+                        position: frame.position,
+                        frame: frame.frame,
+                        wanted: frame.wanted,
+                    })
+                    .collect(),
+                in_order: step.in_order,
+                sources: vec![Source {
+                    address: String::new(),
+                    identity: tessera_wire::MANAGER_NAME.into(),
+                }],
+            }))
+        }
+        Order::Recall(key) => ToWorker::Recall { key },
+        Order::Cancel(key) => ToWorker::Cancel { key },
+        Order::Mode(mode) => ToWorker::Mode { mode },
+        Order::Dismiss => return links.close(worker, Closing::Dismissed),
+    };
+    links.send(worker, message);
+}
+
+/// Frames first, then the jobs they change: who sees a job done has seen its last frame.
+fn tell(
+    scheduler: &Scheduler,
+    now: tessera_scheduler::Now,
+    news: News,
+    changes: &[Change],
+    links: &Links,
+    events: &Events,
+) {
+    let mut told = Vec::new();
+    for (job, step, position, frame, worker) in news.started {
+        told.push(What::FrameStarted {
+            job,
+            step,
+            position,
+            frame,
+            worker,
+        });
+    }
+    for change in changes {
+        if let Change::FrameDone(result) = change {
+            told.push(What::FrameDone {
+                result: result.clone(),
+            });
+        }
+    }
+    for (error, given_up) in news.failures {
+        told.push(What::FrameFailed { error, given_up });
+    }
+    for job in &news.jobs {
+        if let Some(view) = scheduler.job(now, *job) {
+            told.push(What::Job {
+                job: views::job_summary(&view),
+            });
+        }
+    }
+    for job in news.removed_jobs {
+        told.push(What::JobRemoved { job });
+    }
+    for worker in news.workers {
+        if let Some(view) = scheduler.worker(now, worker) {
+            told.push(What::Worker {
+                worker: views::worker_status(&view, links),
+            });
+        }
+    }
+    for change in changes {
+        if let Change::WorkerRemoved(worker) = change {
+            told.push(What::WorkerRemoved { worker: *worker });
+        }
+    }
+    events.publish(now.wall, told);
+}

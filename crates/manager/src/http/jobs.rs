@@ -1,0 +1,273 @@
+//! Jobs: how they stand, what was delivered, and what their owners do to them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use tessera_model::{FrameError, FrameResult, JobEdit, JobId, StepIndex};
+use tessera_scheduler::{Input, JobCommand};
+use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
+use tessera_wire::api::{FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
+
+use super::access::Client;
+use super::app::App;
+use super::extract::{Json, Paging, Path, Query, page_limit};
+use super::problem::{Answer, applied, no_job};
+use crate::views;
+
+/// A place in the frames of all steps of a job: the step in the upper half, the position in the lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cursor {
+    step: u16,
+    position: u32,
+}
+
+impl Cursor {
+    fn from_query(from: Option<u64>) -> Self {
+        let from = from.unwrap_or(0);
+        Self {
+            step: u16::try_from(from >> 32).unwrap_or(u16::MAX),
+            position: u32::try_from(from & u64::from(u32::MAX)).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn to_query(self) -> u64 {
+        u64::from(self.step) << 32 | u64::from(self.position)
+    }
+}
+
+/// A page out of one entry more than fits: the entry too much is where the next page begins.
+fn page<T>(mut items: Vec<T>, limit: u32, place: impl Fn(&T) -> u64) -> Page<T> {
+    let limit = limit as usize;
+    let next = items.get(limit).map(place);
+    items.truncate(limit);
+    Page { items, next }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct JobsQuery {
+    after: Option<JobId>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<JobsQuery>,
+) -> Answer<Json<Page<JobSummary>>> {
+    let limit = page_limit(query.limit) as usize;
+    let mut items: Vec<JobSummary> = app
+        .engine
+        .read(move |scheduler, now| {
+            let views = scheduler.jobs(now, query.after, limit + 1);
+            views.iter().map(views::job_summary).collect()
+        })
+        .await?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| last.id.0);
+    Ok(Json(Page { items, next }))
+}
+
+async fn detail(app: &App, job: JobId) -> Answer<Json<JobDetail>> {
+    app.engine
+        .read(move |scheduler, now| scheduler.job(now, job).map(views::job_detail))
+        .await?
+        .map(Json)
+        .ok_or_else(|| no_job(job))
+}
+
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    Path(job): Path<JobId>,
+) -> Answer<Json<JobDetail>> {
+    detail(&app, job).await
+}
+
+async fn command(app: &App, client: &Client, job: JobId, command: JobCommand) -> Answer<()> {
+    client.may_change_job(app, job).await?;
+    tracing::info!(%job, user = %client.user.name, ?command, "job changed");
+    applied(app.engine.input(Input::Job(job, command)).await?)
+}
+
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Path(job): Path<JobId>,
+    Json(edit): Json<JobEdit>,
+) -> Answer<Json<JobDetail>> {
+    command(&app, &client, job, JobCommand::Edit(edit)).await?;
+    detail(&app, job).await
+}
+
+pub(super) async fn act(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Path(job): Path<JobId>,
+    Json(action): Json<JobAction>,
+) -> Answer<Json<JobDetail>> {
+    let wanted = match action {
+        JobAction::Pause => JobCommand::Pause,
+        JobAction::Resume => JobCommand::Resume,
+        JobAction::Cancel => JobCommand::Cancel,
+        JobAction::Retry => JobCommand::Retry,
+    };
+    command(&app, &client, job, wanted).await?;
+    detail(&app, job).await
+}
+
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Path(job): Path<JobId>,
+) -> Answer<StatusCode> {
+    command(&app, &client, job, JobCommand::Remove).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Number of steps of a job.
+async fn steps(app: &App, job: JobId) -> Answer<u16> {
+    app.engine
+        .read(move |scheduler, _| scheduler.job_ref(job).map(|job| job.steps.len()))
+        .await?
+        .map(|steps| u16::try_from(steps).unwrap_or(u16::MAX))
+        .ok_or_else(|| no_job(job))
+}
+
+pub(super) async fn frames(
+    State(app): State<Arc<App>>,
+    Path(job): Path<JobId>,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<FrameStatus>>> {
+    let steps = steps(&app, job).await?;
+    let mut at = Cursor::from_query(paging.from);
+    let wanted = paging.limit() as usize + 1;
+    let items: Vec<FrameStatus> = app
+        .engine
+        .read(move |scheduler, _| {
+            let mut items = Vec::new();
+            while at.step < steps && items.len() < wanted {
+                let views =
+                    scheduler.frames(job, StepIndex(at.step), at.position, wanted - items.len());
+                items.extend(views.iter().map(views::frame_status));
+                at = Cursor {
+                    step: at.step + 1,
+                    position: 0,
+                };
+            }
+            items
+        })
+        .await?;
+    let place = |frame: &FrameStatus| {
+        let cursor = Cursor {
+            step: frame.step,
+            position: frame.position,
+        };
+        cursor.to_query()
+    };
+    Ok(Json(page(items, paging.limit(), place)))
+}
+
+pub(super) async fn results(
+    State(app): State<Arc<App>>,
+    Path(job): Path<JobId>,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<FrameResult>>> {
+    let steps = steps(&app, job).await?;
+    let mut at = Cursor::from_query(paging.from);
+    let wanted = paging.limit() + 1;
+    const { assert!(tessera_wire::api::PAGE_MAX < MAX_RESULTS_PER_READ) };
+    let mut items: Vec<FrameResult> = Vec::new();
+    while at.step < steps && items.len() < wanted as usize {
+        let read = app
+            .state
+            .results(job, StepIndex(at.step), at.position..u32::MAX)
+            .await?;
+        let room = wanted as usize - items.len();
+        items.extend(read.into_iter().take(room));
+        at = Cursor {
+            step: at.step + 1,
+            position: 0,
+        };
+    }
+    let place = |result: &FrameResult| {
+        let cursor = Cursor {
+            step: result.lease.unit.step.0,
+            position: result.position,
+        };
+        cursor.to_query()
+    };
+    Ok(Json(page(items, paging.limit(), place)))
+}
+
+pub(super) async fn errors(
+    State(app): State<Arc<App>>,
+    Path(job): Path<JobId>,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<FrameError>>> {
+    steps(&app, job).await?;
+    let before = paging
+        .from
+        .map(|from| ErrorSeq(i64::try_from(from).unwrap_or(i64::MAX)));
+    // A page that is full may be followed by an empty one: better than a read of one more than the record gives at once.
+    let limit = paging.limit();
+    let entries = app.state.errors(job, before, limit).await?;
+    let next = entries
+        .last()
+        .filter(|_| entries.len() == limit as usize)
+        .map(|last| last.seq.0.unsigned_abs());
+    let items = entries.into_iter().map(|entry| entry.error).collect();
+    Ok(Json(Page { items, next }))
+}
+
+pub(super) async fn journal(
+    State(app): State<Arc<App>>,
+    Path(job): Path<JobId>,
+) -> Answer<Json<Journal>> {
+    let steps = app
+        .engine
+        .read(move |scheduler, _| scheduler.job_ref(job).map(|job| job.steps.clone()))
+        .await?
+        .ok_or_else(|| no_job(job))?;
+    let accepts = app.state.accepts(job).await?.ok_or_else(|| no_job(job))?;
+    let repeated = accepts
+        .steps
+        .iter()
+        .zip(&steps)
+        .flat_map(|(accepts, step)| {
+            accepts
+                .repeated
+                .keys()
+                .filter_map(|&position| step.frames.at(position))
+        })
+        .collect();
+    Ok(Json(Journal {
+        frames: steps.iter().map(|step| step.frames.len()).sum(),
+        accepts: accepts.total(),
+        repeated,
+        leases: 0,
+        failures: 0,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_a_page_says_where_the_next_begins() {
+        for (step, position) in [(0, 0), (0, 7), (3, 0), (u16::MAX, u32::MAX)] {
+            let cursor = Cursor { step, position };
+            assert_eq!(Cursor::from_query(Some(cursor.to_query())), cursor);
+        }
+        assert_eq!(Cursor::from_query(Some(u64::MAX)).step, u16::MAX);
+        let check = |count: u64, next| {
+            let page = page((0..count).collect(), 3, |&item| item);
+            assert_eq!(page.items.len() as u64, count.min(3));
+            assert_eq!(page.next, next);
+        };
+        check(0, None);
+        check(3, None);
+        check(4, Some(3));
+    }
+}

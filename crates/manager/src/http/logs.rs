@@ -1,0 +1,168 @@
+//! Blender's own words of a frame: of a finished one from the store, of a running one from its worker.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header;
+use serde::Deserialize;
+use tessera_blobs::{BlobRef, Store, read_range};
+use tessera_model::{JobId, StepIndex};
+use tessera_scheduler::FrameView;
+use tessera_wire::blob::to_store;
+use tessera_wire::link::LogStream;
+use tessera_wire::problem::ProblemKind;
+use tokio::sync::mpsc;
+
+use super::app::App;
+use super::extract::{Path, Query};
+use super::problem::{Answer, failure, no_job};
+
+/// Says whether anything will follow.
+const COMPLETE: &str = "tessera-log-complete";
+
+/// Bytes handed over at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Pieces between the disk and the network.
+const PIECES_BETWEEN: usize = 4;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LogQuery {
+    #[serde(default = "stdout")]
+    stream: LogStream,
+    #[serde(default)]
+    from: u64,
+}
+
+fn stdout() -> LogStream {
+    LogStream::Stdout
+}
+
+pub(super) async fn log(
+    State(app): State<Arc<App>>,
+    Path((job, frame)): Path<(JobId, i32)>,
+    Query(query): Query<LogQuery>,
+) -> Answer<Response> {
+    let view = find(&app, job, frame).await?;
+    if view.rendering
+        && let (Some(worker), Some(key)) = (view.worker, view.lease)
+    {
+        match app
+            .links
+            .log(worker, key, view.position, query.stream, query.from)
+            .await
+        {
+            Ok(part) if !part.ended => return Ok(text(Body::from(part.bytes), false)),
+            // Over in this moment: what the store has is the whole.
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%worker, "no live log: {error}"),
+        }
+    }
+    match recorded(&app, job, &view, query.stream).await? {
+        Some((blob, complete)) => Ok(text(from_store(&app, blob, query.from), complete)),
+        None => Ok(text(Body::empty(), false)),
+    }
+}
+
+/// The frame, in the first step that has it.
+async fn find(app: &App, job: JobId, frame: i32) -> Answer<FrameView> {
+    app.engine
+        .read(move |scheduler, _| {
+            let steps = &scheduler.job_ref(job)?.steps;
+            let found = steps
+                .iter()
+                .zip(0..)
+                .find_map(|(step, index)| Some((StepIndex(index), step.frames.position(frame)?)));
+            Some(found.and_then(|(step, position)| scheduler.frames(job, step, position, 1).pop()))
+        })
+        .await?
+        .ok_or_else(|| no_job(job))?
+        .ok_or_else(|| {
+            failure(
+                ProblemKind::NotFound,
+                format!("job {job} has no frame {frame}"),
+                "`tessera job show` lists them",
+            )
+        })
+}
+
+/// What the record has of it, and whether more can follow: of a frame that failed and waits for its next try it can.
+async fn recorded(
+    app: &App,
+    job: JobId,
+    view: &FrameView,
+    stream: LogStream,
+) -> Answer<Option<(BlobRef, bool)>> {
+    if let Some(result) = app.state.result(job, view.step, view.position).await? {
+        let blob = match stream {
+            LogStream::Stdout => result.stdout,
+            LogStream::Stderr => result.stderr,
+        };
+        return Ok(Some((to_store(&blob), true)));
+    }
+    let errors = app
+        .state
+        .frame_errors(job, view.step, view.position)
+        .await?;
+    let newest = errors.into_iter().find_map(|entry| match stream {
+        LogStream::Stdout => entry.error.stdout,
+        LogStream::Stderr => entry.error.stderr,
+    });
+    Ok(newest.map(|blob| (to_store(&blob), view.failed || view.worker.is_none())))
+}
+
+fn text(body: Body, complete: bool) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (
+            header::HeaderName::from_static(COMPLETE),
+            if complete { "true" } else { "false" },
+        ),
+    ];
+    (headers, body).into_response()
+}
+
+fn from_store(app: &App, blob: BlobRef, from: u64) -> Body {
+    if from >= blob.size {
+        return Body::empty();
+    }
+    let (pieces, sending) = mpsc::channel(PIECES_BETWEEN);
+    let store = Arc::clone(&app.store);
+    tokio::task::spawn_blocking(move || copy(&store, &blob, from, &pieces));
+    Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(sending))
+}
+
+type Piece = Result<Bytes, io::Error>;
+
+fn copy(store: &Store, blob: &BlobRef, from: u64, pieces: &mpsc::Sender<Piece>) {
+    let mut out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
+    let read = read_range(blob, from..blob.size, |digest| store.get(digest), &mut out)
+        .map_err(io::Error::other)
+        .and_then(|()| out.flush());
+    if let Err(error) = read
+        && !pieces.is_closed()
+    {
+        tracing::error!("cannot read a log: {error}");
+        let _ = pieces.blocking_send(Err(error));
+    }
+}
+
+/// Writes into a channel; fails once nobody reads any more.
+struct Pieces<'a>(&'a mpsc::Sender<Piece>);
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What workers report of frames. Reporting twice is harmless: a worker repeats until it is answered.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use tessera_blobs::{BlobRef, TreePath};
+use tessera_model::{Blob, FrameError, FrameResult, WorkerId};
+use tessera_scheduler::{Input, Outcome};
+use tessera_wire::api::Verdict;
+use tessera_wire::blob::to_store;
+use tessera_wire::problem::ProblemKind;
+
+use super::access::WorkerPeer;
+use super::app::App;
+use super::blobs;
+use super::extract::Json;
+use super::problem::{Answer, failure, unexpected};
+use super::submit::complete;
+use crate::clock;
+
+/// Most files of one frame: views times file-output slots stay far below.
+const FILES_MAX: usize = 4096;
+
+/// Longest text of an error or a device: it is shown in lists.
+const TEXT_MAX_BYTES: usize = 16 * 1024;
+
+pub(super) async fn done(
+    State(app): State<Arc<App>>,
+    worker: WorkerPeer,
+    Json(mut result): Json<FrameResult>,
+) -> Answer<Json<Verdict>> {
+    check_worker(&worker, result.worker)?;
+    if result.files.len() > FILES_MAX || result.device.len() > TEXT_MAX_BYTES {
+        return Err(failure(
+            ProblemKind::TooLarge,
+            format!("a frame has at most {FILES_MAX} files"),
+            "",
+        ));
+    }
+    for file in &result.files {
+        // A name that leaves its folder would be written by a client: it must not even be recorded.
+        TreePath::new(&file.name).map_err(|error| {
+            failure(
+                ProblemKind::Invalid,
+                format!("'{}' is not a name of a frame's file: {error}", file.name),
+                "",
+            )
+        })?;
+    }
+    let named = result
+        .files
+        .iter()
+        .map(|file| &file.blob)
+        .chain([&result.stdout, &result.stderr]);
+    check_blobs(&app, named).await?;
+    result.at = clock::wall();
+    let outcome = app.engine.input(Input::Done(Box::new(result))).await?;
+    verdict(outcome)
+}
+
+pub(super) async fn failed(
+    State(app): State<Arc<App>>,
+    worker: WorkerPeer,
+    Json(mut error): Json<FrameError>,
+) -> Answer<Json<Verdict>> {
+    check_worker(&worker, error.worker)?;
+    if error.message.len() > TEXT_MAX_BYTES {
+        return Err(failure(
+            ProblemKind::TooLarge,
+            format!(
+                "an error's message has at most {} KiB",
+                TEXT_MAX_BYTES >> 10
+            ),
+            "",
+        ));
+    }
+    check_blobs(&app, error.stdout.iter().chain(&error.stderr)).await?;
+    error.at = clock::wall();
+    let outcome = app.engine.input(Input::Failed(Box::new(error))).await?;
+    verdict(outcome)
+}
+
+fn check_worker(peer: &WorkerPeer, claimed: WorkerId) -> Answer<()> {
+    if claimed == peer.worker {
+        return Ok(());
+    }
+    Err(failure(
+        ProblemKind::Forbidden,
+        format!("worker {} cannot report for worker {claimed}", peer.worker),
+        "",
+    ))
+}
+
+async fn check_blobs<'a>(app: &App, named: impl Iterator<Item = &'a Blob>) -> Answer<()> {
+    let named: Vec<BlobRef> = named.map(to_store).collect();
+    blobs::walk(app, move |store| complete(store, &named)).await
+}
+
+fn verdict(outcome: Outcome) -> Answer<Json<Verdict>> {
+    match outcome {
+        Outcome::Accepted => Ok(Json(Verdict::Accepted)),
+        Outcome::NotNeeded => Ok(Json(Verdict::NotNeeded)),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        other => Err(unexpected(&other)),
+    }
+}

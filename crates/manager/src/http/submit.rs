@@ -1,0 +1,149 @@
+//! A new job: taken in only if every byte it names is here and every number it brings has a bound.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use tessera_blobs::{Store, TreePath};
+use tessera_model::MAX_FRAMES;
+use tessera_scheduler::{Input, NewJob, Outcome};
+use tessera_wire::api::{Submit, Submitted};
+use tessera_wire::blob::to_store;
+use tessera_wire::problem::ProblemKind;
+
+use super::access::Client;
+use super::app::App;
+use super::blobs::{self, StoreWalk, read_manifest};
+use super::extract::Json;
+use super::problem::{Answer, Failure, failure, internal, missing, unexpected};
+
+/// Largest note of a client. It is kept with the job in memory.
+const NOTE_MAX_BYTES: usize = 64 * 1024;
+
+/// Most steps of a job.
+const STEPS_MAX: usize = 64;
+
+/// Largest settings and steps as JSON, lists of frames aside: names, tags and comments are kept in memory and shown in lists.
+const SETTINGS_MAX_BYTES: usize = 64 * 1024;
+
+/// Most frames that one lease can carry: 60 bytes each stay below the link's largest message.
+const LEASE_FRAMES_MAX: u32 = 50_000;
+
+const _: () = assert!(LEASE_FRAMES_MAX as usize * 60 < tessera_wire::link::MESSAGE_MAX);
+
+pub(super) async fn submit(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Json(submit): Json<Submit>,
+) -> Answer<Json<Submitted>> {
+    check_bounds(&submit)?;
+    let main_file = TreePath::new(&submit.main_file).map_err(|error| {
+        invalid(format!(
+            "'{}' is not a path in a file tree: {error}",
+            submit.main_file
+        ))
+    })?;
+    let manifest = submit.manifest;
+    blobs::walk(&app, move |store| check_tree(store, &manifest, &main_file)).await?;
+    let job = NewJob {
+        owner: client.user.name.clone(),
+        settings: submit.settings,
+        manifest: submit.manifest,
+        main_file: submit.main_file,
+        file_version: submit.file_version,
+        steps: submit.steps,
+        client_note: submit.client_note,
+    };
+    match app.engine.input(Input::Submit(Box::new(job))).await? {
+        Outcome::Submitted(job, build) => {
+            tracing::info!(%job, user = %client.user.name, "job submitted");
+            Ok(Json(Submitted { job, build }))
+        }
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn invalid(title: String) -> Failure {
+    failure(ProblemKind::Invalid, title, "")
+}
+
+fn check_bounds(submit: &Submit) -> Answer<()> {
+    if submit.client_note.len() > NOTE_MAX_BYTES {
+        return Err(failure(
+            ProblemKind::TooLarge,
+            format!("the job's note is larger than {} KiB", NOTE_MAX_BYTES >> 10),
+            "",
+        ));
+    }
+    let settings = serde_json::to_vec(&submit.settings).map_err(|error| internal(&error))?;
+    let kinds: usize = submit
+        .steps
+        .iter()
+        .map(|step| serde_json::to_vec(&step.kind).map_or(0, |kind| kind.len()))
+        .sum();
+    if settings.len() + kinds > SETTINGS_MAX_BYTES {
+        return Err(failure(
+            ProblemKind::TooLarge,
+            format!(
+                "the job's settings are larger than {} KiB",
+                SETTINGS_MAX_BYTES >> 10
+            ),
+            "shorten its comment or tags",
+        ));
+    }
+    if submit.steps.is_empty() || submit.steps.len() > STEPS_MAX {
+        return Err(invalid(format!(
+            "a job has 1 to {STEPS_MAX} steps, not {}",
+            submit.steps.len()
+        )));
+    }
+    let frames: u64 = submit
+        .steps
+        .iter()
+        .map(|step| u64::from(step.frames.len()))
+        .sum();
+    if frames > u64::from(MAX_FRAMES) {
+        return Err(invalid(format!(
+            "the job has more than {MAX_FRAMES} frames: split it into several jobs"
+        )));
+    }
+    if submit.settings.chunk > LEASE_FRAMES_MAX {
+        return Err(invalid(format!(
+            "a chunk has at most {LEASE_FRAMES_MAX} frames"
+        )));
+    }
+    if let Some(step) = submit
+        .steps
+        .iter()
+        .find(|step| step.in_order && step.frames.len() > LEASE_FRAMES_MAX)
+    {
+        return Err(invalid(format!(
+            "{} frames depend on each other, and one worker is given at most {LEASE_FRAMES_MAX}: bake the simulation, or split the job",
+            step.frames.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the manifest and all it names are in the store, and the .blend is in it.
+fn check_tree(store: &Store, manifest: &tessera_model::Blob, main_file: &TreePath) -> Answer<()> {
+    let root = to_store(manifest);
+    complete(store, [&root])?;
+    let tree = read_manifest(store, &root)?;
+    if tree.get(main_file).is_none() {
+        return Err(invalid(format!("'{main_file}' is not in the file tree")));
+    }
+    complete(store, tree.blobs())
+}
+
+/// Whether these blobs are whole in the store.
+pub(super) fn complete<'a>(
+    store: &Store,
+    blobs: impl IntoIterator<Item = &'a tessera_blobs::BlobRef>,
+) -> StoreWalk<()> {
+    let lacking = store.missing_of(blobs)?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(missing(lacking.iter().map(ToString::to_string).collect()))
+}

@@ -1,0 +1,260 @@
+//! The open links of workers: where orders go out, and where the log of a running frame is asked for.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tessera_model::{LeaseKey, WorkerId};
+use tessera_wire::link::{LogStream, ToWorker};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Messages that wait for a worker to read them. A worker holds few leases, so one that lets so many gather does not read:
+/// its link is closed, and it may greet again.
+pub(crate) const OUTGOING_MAX: usize = 256;
+
+/// Log parts asked of one worker at a time: each answer is up to 256 KiB.
+const LOG_REQUESTS_MAX: usize = 16;
+
+/// Longest wait for a part of a running frame's log.
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Tells links of one worker apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LinkId(u64);
+
+/// Why a link is closed from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The same worker greeted over another one.
+    Replaced,
+    /// Its worker or its certificate is no longer of the farm.
+    Dismissed,
+    /// It may come back soon.
+    Later,
+}
+
+/// A link, as those who send to it see it.
+#[derive(Debug)]
+pub(crate) struct LinkHandle {
+    pub(crate) id: LinkId,
+    pub(crate) worker: WorkerId,
+    pub(crate) serial: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) outgoing: mpsc::Sender<ToWorker>,
+    pub(crate) closing: watch::Sender<Option<Closing>>,
+}
+
+/// A part of a running frame's log.
+#[derive(Debug)]
+pub(crate) struct LogPart {
+    pub(crate) bytes: Vec<u8>,
+    /// The frame is over: its whole log is or will be in the store.
+    pub(crate) ended: bool,
+}
+
+/// Why there is no part of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LogError {
+    #[error("the worker is not linked")]
+    NotLinked,
+    #[error("too many ask this worker for logs at once")]
+    Busy,
+    #[error("the worker did not answer in {} s", LOG_TIMEOUT.as_secs())]
+    Silent,
+}
+
+#[derive(Debug)]
+struct Open {
+    handle: LinkHandle,
+    logs: HashMap<u64, oneshot::Sender<LogPart>>,
+}
+
+/// All of them; at most one for each worker.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    open: Mutex<HashMap<WorkerId, Open>>,
+    next: AtomicU64,
+}
+
+impl Links {
+    fn open(&self) -> MutexGuard<'_, HashMap<WorkerId, Open>> {
+        self.open
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// A name for a new link.
+    pub(crate) fn next_id(&self) -> LinkId {
+        LinkId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// From now on orders for this worker go there; one it had before is closed.
+    pub(crate) fn enter(&self, handle: LinkHandle) {
+        let worker = handle.worker;
+        let entry = Open {
+            handle,
+            logs: HashMap::new(),
+        };
+        if let Some(old) = self.open().insert(worker, entry) {
+            old.handle.closing.send_replace(Some(Closing::Replaced));
+        }
+    }
+
+    /// A link has ended; one that took its place stays.
+    pub(crate) fn leave(&self, worker: WorkerId, link: LinkId) {
+        let mut open = self.open();
+        if open
+            .get(&worker)
+            .is_some_and(|entry| entry.handle.id == link)
+        {
+            open.remove(&worker);
+        }
+    }
+
+    /// Sends, if there is a link. One whose queue is full is closed.
+    pub(crate) fn send(&self, worker: WorkerId, message: ToWorker) {
+        if let Some(entry) = self.open().get(&worker)
+            && let Err(mpsc::error::TrySendError::Full(_)) = entry.handle.outgoing.try_send(message)
+        {
+            tracing::warn!(%worker, "the worker does not read its messages: its link is closed");
+            entry.handle.closing.send_replace(Some(Closing::Later));
+        }
+    }
+
+    /// Closes a worker's link.
+    pub(crate) fn close(&self, worker: WorkerId, why: Closing) {
+        if let Some(entry) = self.open().get(&worker) {
+            entry.handle.closing.send_replace(Some(why));
+        }
+    }
+
+    /// Closes the link that was opened with this certificate.
+    pub(crate) fn close_serial(&self, serial: &str) {
+        for entry in self
+            .open()
+            .values()
+            .filter(|entry| entry.handle.serial == serial)
+        {
+            entry.handle.closing.send_replace(Some(Closing::Dismissed));
+        }
+    }
+
+    /// Where a worker's link comes from.
+    pub(crate) fn address(&self, worker: WorkerId) -> Option<SocketAddr> {
+        self.open().get(&worker).map(|entry| entry.handle.address)
+    }
+
+    /// Asks a worker for a part of the log of a frame it renders.
+    pub(crate) async fn log(
+        &self,
+        worker: WorkerId,
+        key: LeaseKey,
+        position: u32,
+        stream: LogStream,
+        from: u64,
+    ) -> Result<LogPart, LogError> {
+        let request = self.next.fetch_add(1, Ordering::Relaxed);
+        let answer = {
+            let mut open = self.open();
+            let entry = open.get_mut(&worker).ok_or(LogError::NotLinked)?;
+            entry.logs.retain(|_, waiting| !waiting.is_closed());
+            if entry.logs.len() >= LOG_REQUESTS_MAX {
+                return Err(LogError::Busy);
+            }
+            let question = ToWorker::Log {
+                request,
+                key,
+                position,
+                stream,
+                from,
+            };
+            entry
+                .handle
+                .outgoing
+                .try_send(question)
+                .map_err(|_| LogError::Busy)?;
+            let (sender, answer) = oneshot::channel();
+            entry.logs.insert(request, sender);
+            answer
+        };
+        match tokio::time::timeout(LOG_TIMEOUT, answer).await {
+            Ok(Ok(part)) => Ok(part),
+            Ok(Err(_)) => Err(LogError::NotLinked),
+            Err(_) => Err(LogError::Silent),
+        }
+    }
+
+    /// A worker answered. What nobody waits for is dropped.
+    pub(crate) fn answer(&self, worker: WorkerId, link: LinkId, request: u64, part: LogPart) {
+        let waiting = self
+            .open()
+            .get_mut(&worker)
+            .filter(|entry| entry.handle.id == link)
+            .and_then(|entry| entry.logs.remove(&request));
+        if let Some(waiting) = waiting {
+            drop(waiting.send(part));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_model::WorkerMode;
+
+    use super::*;
+
+    struct Far {
+        outgoing: mpsc::Receiver<ToWorker>,
+        closing: watch::Receiver<Option<Closing>>,
+        id: LinkId,
+    }
+
+    fn link(links: &Links, worker: u32) -> Far {
+        let (sender, outgoing) = mpsc::channel(2);
+        let (close, closing) = watch::channel(None);
+        let id = links.next_id();
+        links.enter(LinkHandle {
+            id,
+            worker: WorkerId(worker),
+            serial: format!("{worker}"),
+            address: "10.0.0.1:1".parse().unwrap(),
+            outgoing: sender,
+            closing: close,
+        });
+        Far {
+            outgoing,
+            closing,
+            id,
+        }
+    }
+
+    fn mode() -> ToWorker {
+        ToWorker::Mode {
+            mode: WorkerMode::Active,
+        }
+    }
+
+    #[test]
+    fn the_newest_link_counts_and_a_deaf_one_is_closed() {
+        let links = Links::default();
+        let old = link(&links, 1);
+        let mut new = link(&links, 1);
+        assert_eq!(*old.closing.borrow(), Some(Closing::Replaced));
+        links.leave(WorkerId(1), old.id);
+        links.send(WorkerId(1), mode());
+        assert!(new.outgoing.try_recv().is_ok());
+        for _ in 0..2 {
+            links.send(WorkerId(1), mode());
+        }
+        assert_eq!(*new.closing.borrow(), None);
+        links.send(WorkerId(1), mode());
+        assert_eq!(*new.closing.borrow(), Some(Closing::Later));
+        let other = link(&links, 2);
+        links.close_serial("2");
+        assert_eq!(*other.closing.borrow(), Some(Closing::Dismissed));
+        links.leave(WorkerId(1), new.id);
+        assert_eq!(links.address(WorkerId(1)), None);
+    }
+}

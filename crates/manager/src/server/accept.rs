@@ -1,0 +1,225 @@
+//! One task a connection, with bounds on how many there are and how slow they may be.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::Subnet;
+use crate::http::Peer;
+use crate::identity::PeerCertificate;
+
+/// Longest that a handshake may take: three round trips over the worst network, and no more.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest that a request's head may take, and that a connection may lie idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections at once: some for each of several hundred workers and clients. Who comes later waits in the system's queue.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// File descriptors that are left to the record, the store and everything else.
+const DESCRIPTORS_KEPT: u64 = 200;
+
+/// Requests at once in one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+
+/// Bytes of a request's head.
+const HEAD_MAX_BYTES: usize = 32 * 1024;
+
+/// Bytes that may be on their way in one stream and in one connection: enough for 1 Gbit/s at 15 ms.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// An HTTP/2 connection whose other end does not answer pings is dropped.
+const PING: Duration = Duration::from_secs(20);
+
+/// How long requests that run when the manager ends have to finish.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// After an accept that failed (no descriptors left) it is tried again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection shares.
+#[derive(Clone)]
+pub(crate) struct Server {
+    tls: TlsAcceptor,
+    router: Router,
+    allow_from: Arc<[Subnet]>,
+    room: Arc<Semaphore>,
+    connections: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Server {
+    pub(crate) fn new(
+        tls: Arc<ServerConfig>,
+        router: Router,
+        allow_from: &[Subnet],
+        connections: TaskTracker,
+        ending: CancellationToken,
+    ) -> Self {
+        Self {
+            tls: TlsAcceptor::from(tls),
+            router,
+            allow_from: allow_from.into(),
+            room: Arc::new(Semaphore::new(connection_bound())),
+            connections,
+            ending,
+        }
+    }
+
+    /// This machine always may: who can start programs on it needs no network to reach it.
+    fn may_connect(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        self.allow_from.is_empty()
+            || ip.is_loopback()
+            || self.allow_from.iter().any(|subnet| subnet.contains(ip))
+    }
+}
+
+/// As many as there are file descriptors for.
+fn connection_bound() -> usize {
+    #[cfg(unix)]
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let descriptors: Option<u64> = None;
+    let room = descriptors.map_or(u64::MAX, |limit| {
+        limit.saturating_sub(DESCRIPTORS_KEPT).max(16)
+    });
+    usize::try_from(room)
+        .unwrap_or(usize::MAX)
+        .min(CONNECTIONS_MAX)
+}
+
+/// Accepts until the manager ends.
+pub(crate) async fn serve(server: Server, listener: TcpListener) {
+    loop {
+        let accepted = async {
+            let room = Arc::clone(&server.room)
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?;
+            let (stream, address) = listener.accept().await?;
+            Ok::<_, io::Error>((stream, address, room))
+        };
+        let accepted = tokio::select! {
+            () = server.ending.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, address, room)) if server.may_connect(address) => {
+                let connection = connection(server.clone(), stream, address, room);
+                server.connections.spawn(connection);
+            }
+            Ok((_, address, _)) => tracing::debug!(%address, "not among those who may connect"),
+            Err(error) => {
+                tracing::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    server: Server,
+    stream: TcpStream,
+    address: SocketAddr,
+    room: OwnedSemaphorePermit,
+) {
+    let _room = room;
+    // Small answers leave at once. A socket that refuses is about to fail anyway.
+    let _ = stream.set_nodelay(true);
+    let handshake = timeout(HANDSHAKE_TIMEOUT, server.tls.accept(stream));
+    let handshaken = tokio::select! {
+        () = server.ending.cancelled() => return,
+        handshaken = handshake => handshaken,
+    };
+    match handshaken {
+        Ok(Ok(stream)) => requests(server, stream, address).await,
+        Ok(Err(error)) => tracing::debug!(%address, "handshake failed: {error}"),
+        Err(_) => tracing::debug!(%address, "handshake took too long"),
+    }
+}
+
+async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketAddr) {
+    let shown = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(<[_]>::first);
+    let certificate = match shown.map(PeerCertificate::read) {
+        // Verified, and yet no worker's: issued by the farm for something that this version does not know.
+        Some(None) => {
+            return tracing::warn!(%address, "a certificate of the farm that is no worker's");
+        }
+        Some(certificate) => certificate,
+        None => None,
+    };
+    let peer = Peer {
+        address,
+        certificate,
+    };
+    let router = server.router;
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_MAX_BYTES as u32)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    let mut connection =
+        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = server.ending.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(GRACE, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return tracing::debug!(%address, "a request was cut off by the end"),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, "connection ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_some_and_not_for_all() {
+        assert!((16..=CONNECTIONS_MAX).contains(&connection_bound()));
+    }
+}

@@ -1,0 +1,98 @@
+//! What the scheduler shows, as the network has it.
+
+use tessera_model::JobState;
+use tessera_scheduler::{FrameView, HeldView, JobView, WorkerView};
+use tessera_wire::api::{
+    FramePhase, FrameStatus, Held, JobDetail, JobSummary, Phase, WorkerStatus,
+};
+
+use crate::links::Links;
+
+fn phase(view: &JobView) -> Phase {
+    match view.state {
+        JobState::Active if view.rendering > 0 => Phase::Rendering,
+        JobState::Active => Phase::Waiting,
+        JobState::Paused => Phase::Paused,
+        JobState::Cancelled => Phase::Cancelled,
+        JobState::Done => Phase::Done,
+        JobState::Failed => Phase::Failed,
+    }
+}
+
+/// A job in a list.
+pub(crate) fn job_summary(view: &JobView) -> JobSummary {
+    JobSummary {
+        id: view.job.id,
+        owner: view.job.owner.clone(),
+        settings: view.job.settings.clone(),
+        state: view.state,
+        phase: phase(view),
+        frames: view.frames,
+        done: view.done,
+        failed: view.failed,
+        leased: view.leased,
+        build: view.job.build.clone(),
+        submitted_at: view.job.submitted_at,
+    }
+}
+
+/// All about a job.
+pub(crate) fn job_detail(view: JobView) -> JobDetail {
+    JobDetail {
+        summary: job_summary(&view),
+        manifest: view.job.manifest,
+        main_file: view.job.main_file,
+        file_version: view.job.file_version,
+        steps: view.job.steps,
+        client_note: view.job.client_note,
+        blocked_workers: view.blocked,
+        waiting_because: view.waiting_because,
+    }
+}
+
+/// A frame in a list.
+pub(crate) fn frame_status(view: &FrameView) -> FrameStatus {
+    let phase = if view.done {
+        FramePhase::Done
+    } else if view.rendering {
+        FramePhase::Rendering
+    } else if view.worker.is_some() {
+        FramePhase::Queued
+    } else if view.failed {
+        FramePhase::Failed
+    } else {
+        FramePhase::Waiting
+    };
+    FrameStatus {
+        step: view.step.0,
+        position: view.position,
+        frame: view.frame,
+        phase,
+        worker: view.worker,
+        failures: view.failures,
+    }
+}
+
+/// A worker. Its link is open if a socket is, whatever the scheduler was last told.
+pub(crate) fn worker_status(view: &WorkerView, links: &Links) -> WorkerStatus {
+    let address = links.address(view.record.id);
+    WorkerStatus {
+        id: view.record.id,
+        name: view.record.name.clone(),
+        facts: view.record.facts.clone(),
+        mode: view.record.mode,
+        linked: address.is_some(),
+        silent_ms: view.silent_ms,
+        holds: view.holds.iter().map(held).collect(),
+        address: address.map(|address| address.to_string()),
+    }
+}
+
+fn held(view: &HeldView) -> Held {
+    Held {
+        job: view.job,
+        frame: view.frame,
+        rendering: view.rendering,
+        attempt: view.attempt,
+    }
+}
