@@ -144,7 +144,7 @@ fn path(path: &Path) -> Result<&str> {
 }
 
 /// An empty folder in the place of whatever was there.
-fn fresh_folder(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn fresh_folder(folder: &Path) -> Result<PathBuf> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)
             .with_context(|| format!("cannot empty {}", folder.display()))?;

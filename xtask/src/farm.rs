@@ -13,7 +13,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use tessera_wire::api::Pairing;
+use tessera_client::{Api, Folders, Wanted, choose_farm};
+use tessera_model::{FrameResult, JobId};
+use tessera_wire::api::{Journal, PAGE_MAX, Pairing};
 use tessera_wire::line::{Line, LineKind};
 
 /// Longest wait for a line: far beyond anything that works, so that what does not work ends.
@@ -145,6 +147,46 @@ impl Home {
             _ => None,
         })?;
         Ok(process)
+    }
+
+    /// Asks the manager of this user on this machine for a job's results, over the same API that everything uses.
+    ///
+    /// # Errors
+    /// If no manager of this user runs, or it does not answer.
+    pub fn results(&self, job: JobId) -> Result<Vec<FrameResult>> {
+        let api = self.api()?;
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let mut results = Vec::new();
+            let mut from = Some(0);
+            while let Some(start) = from {
+                let page = api.results(job, start, PAGE_MAX).await?;
+                results.extend(page.items);
+                from = page.next;
+            }
+            Ok(results)
+        })
+    }
+
+    /// What the record says of a job's deliveries.
+    ///
+    /// # Errors
+    /// As [`results`](Self::results).
+    pub fn journal(&self, job: JobId) -> Result<Journal> {
+        let api = self.api()?;
+        tokio::runtime::Runtime::new()?.block_on(async { Ok(api.journal(job).await?) })
+    }
+
+    /// The API of this user's farm, as every command of the user finds it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn api(&self) -> Result<Api> {
+        // Fails only if a provider is installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folders = Folders::at(&self.folder);
+        let (farm, _) =
+            choose_farm(&folders, &Wanted::default())?.context("no manager of this user runs")?;
+        Ok(Api::new(farm.access())?)
     }
 }
 

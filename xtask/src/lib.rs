@@ -5,6 +5,7 @@
 //! - the other modules are one `cargo xtask COMMAND` each.
 
 pub mod baseline;
+pub mod bench;
 pub mod compare;
 pub mod contact_sheet;
 pub mod demo;

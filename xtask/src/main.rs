@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{compare, contact_sheet, demo};
+use xtask::{bench, compare, contact_sheet, demo};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -23,6 +23,7 @@ enum Command {
     Compare(compare::Arguments),
     ContactSheet(contact_sheet::Arguments),
     Demo(demo::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::ContactSheet(arguments) => contact_sheet::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
