@@ -101,8 +101,8 @@ pub enum WriteError {
         /// The frame's position.
         position: u32,
     },
-    /// The attempt is not higher than one recorded before.
-    #[error("attempt {} of unit {} was handed out before", key.attempt.0, key.unit)]
+    /// The unit was handed out with a higher attempt since, or this very attempt is in another worker's hands.
+    #[error("attempt {} of unit {} was handed out otherwise", key.attempt.0, key.unit)]
     AttemptUsed {
         /// The lease.
         key: LeaseKey,

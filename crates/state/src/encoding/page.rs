@@ -12,46 +12,78 @@ pub(crate) fn place(position: u32) -> (u32, u32) {
     (position / FRAMES_PER_PAGE, position % FRAMES_PER_PAGE)
 }
 
-/// The columns of a page that the program writes. The done bits are the database's own: its triggers keep them.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// A page while a batch works on it. Its done bits are only looked at: the database's own triggers keep them.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FramePage {
-    given_up: Option<String>,
+    done: Vec<u8>,
+    given_up: Option<Vec<u8>>,
     failures: BTreeMap<u32, u32>,
 }
 
+const CLEAR: [u8; FRAMES_PER_PAGE as usize] = [b'0'; FRAMES_PER_PAGE as usize];
+
 impl FramePage {
-    /// From the columns.
+    /// A page nothing is known of.
+    pub(crate) fn new() -> Self {
+        Self {
+            done: CLEAR.to_vec(),
+            given_up: None,
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// From the columns `done`, `given_up` and `failures`.
     pub(crate) fn read(
-        given_up: Option<String>,
+        done: &str,
+        given_up: Option<&str>,
         failures: Option<&str>,
     ) -> Result<Self, Unreadable> {
         Ok(Self {
-            given_up,
+            done: read_digits(done)?,
+            given_up: given_up.map(read_digits).transpose()?,
             failures: failures.map_or(Ok(BTreeMap::new()), read_failures)?,
         })
     }
 
-    /// As the columns `given_up` and `failures`.
+    /// The columns `given_up` and `failures`.
     pub(crate) fn columns(&self) -> (Option<&str>, Option<String>) {
+        let given_up = self.given_up.as_deref().map(|digits| {
+            std::str::from_utf8(digits).expect("digits are ASCII, reading and writing see to it")
+        });
         let failures = (!self.failures.is_empty()).then(|| {
             serde_json::to_string(&self.failures).expect("a map of numbers is always JSON")
         });
-        (self.given_up.as_deref(), failures)
+        (given_up, failures)
     }
 
-    /// Marks the frame at `place` of the page as given up.
+    /// The frame at `place` of the page is given up, unless it is done.
     pub(crate) fn give_up(&mut self, place: u32) {
-        let bits = self
-            .given_up
-            .get_or_insert_with(|| "0".repeat(FRAMES_PER_PAGE as usize));
         let at = place as usize;
-        bits.replace_range(at..=at, "1");
+        if self.done[at] != b'1' {
+            self.given_up.get_or_insert_with(|| CLEAR.to_vec())[at] = b'1';
+        }
     }
 
-    /// Counts a failure of the frame at `place` of the page.
+    /// The frame at `place` of the page failed once more.
     pub(crate) fn fail(&mut self, place: u32) {
         let count = self.failures.entry(place).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// The frame at `place` of the page is done, as the trigger has it too.
+    pub(crate) fn finish(&mut self, place: u32) {
+        let at = place as usize;
+        self.done[at] = b'1';
+        self.failures.remove(&place);
+        if let Some(given_up) = &mut self.given_up {
+            given_up[at] = b'0';
+        }
+    }
+
+    /// No frame of the page is given up or has failed.
+    pub(crate) fn retry(&mut self) {
+        self.given_up = None;
+        self.failures.clear();
     }
 }
 
@@ -90,6 +122,17 @@ fn set_bits(bits: &mut FrameBits, first: u32, text: &str) {
     }
 }
 
+fn read_digits(text: &str) -> Result<Vec<u8>, Unreadable> {
+    let digits = text.as_bytes();
+    if digits.len() == FRAMES_PER_PAGE as usize && digits.is_ascii() {
+        return Ok(digits.to_vec());
+    }
+    Err(Unreadable {
+        what: "bits of a page of frames".into(),
+        why: format!("they are {} bytes long", digits.len()),
+    })
+}
+
 fn read_failures(text: &str) -> Result<BTreeMap<u32, u32>, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable {
         what: "failure counts of a page of frames".into(),
@@ -103,15 +146,18 @@ mod tests {
 
     #[test]
     fn a_page_reads_back() {
-        let mut page = FramePage::default();
+        let mut page = FramePage::new();
         assert_eq!(page.columns(), (None, None));
+        page.finish(1);
         page.give_up(0);
+        page.give_up(1);
         page.give_up(255);
         page.fail(3);
         page.fail(3);
         page.fail(200);
+        let done = format!("{:0<256}", "01");
         let (given_up, failures) = page.columns();
-        let again = FramePage::read(given_up.map(str::to_owned), failures.as_deref()).unwrap();
+        let again = FramePage::read(&done, given_up, failures.as_deref()).unwrap();
         assert_eq!(again, page);
 
         let mut step = StepSnapshot {
@@ -119,10 +165,17 @@ mod tests {
             given_up: FrameBits::new(600),
             failures: BTreeMap::new(),
         };
-        let done = format!("{:0<256}", "01");
         restore_page(&mut step, 1, &done, given_up, failures.as_deref()).unwrap();
         assert_eq!(step.done.iter().collect::<Vec<_>>(), [257]);
         assert_eq!(step.given_up.iter().collect::<Vec<_>>(), [256, 511]);
         assert_eq!(step.failures, BTreeMap::from([(259, 2), (456, 1)]));
+
+        page.finish(255);
+        page.finish(3);
+        page.give_up(3);
+        assert_eq!(page.columns().0, Some(format!("{:0<256}", "1").as_str()));
+        assert_eq!(page.columns().1.as_deref(), Some(r#"{"200":1}"#));
+        page.retry();
+        assert_eq!(page.columns(), (None, None));
     }
 }

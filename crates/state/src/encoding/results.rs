@@ -105,72 +105,28 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
     }
 }
 
+/// The lists of a page in the making.
+struct Lists {
+    builds: Distinct<Build>,
+    devices: Distinct<String>,
+    blobs: Distinct<Blob>,
+}
+
 /// The bytes of `results`, all of one step.
 pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResult>) -> Vec<u8> {
-    let mut builds: Distinct<Build> = Distinct::new();
-    let mut devices = Distinct::new();
-    let mut blobs = Distinct::new();
+    let mut lists = Lists {
+        builds: Distinct::new(),
+        devices: Distinct::new(),
+        blobs: Distinct::new(),
+    };
     let frames = results
         .into_iter()
-        .map(|result| FrameV1 {
-            position: result.position,
-            frame: result.frame,
-            unit: result.lease.unit.index,
-            attempt: result.lease.attempt.0,
-            worker: result.worker.0,
-            build: builds.place(&result.build),
-            device: devices.place(&result.device),
-            persistent: result.persistent,
-            files: result
-                .files
-                .iter()
-                .map(|file| FileV1 {
-                    role: match &file.role {
-                        FileRole::Main => RoleV1::Main,
-                        FileRole::View(name) => RoleV1::View(name.clone()),
-                        FileRole::Node(node) => RoleV1::Node(*node),
-                    },
-                    name: file.name.clone(),
-                    blob: blobs.place(&file.blob),
-                })
-                .collect(),
-            stdout: blobs.place(&result.stdout),
-            stderr: blobs.place(&result.stderr),
-            timings_us: [
-                result.timings.transfer_us,
-                result.timings.load_us,
-                result.timings.sync_us,
-                result.timings.render_us,
-                result.timings.write_us,
-                result.timings.idle_us,
-            ],
-            at_ms: result.at.0,
-        })
+        .map(|result| write_frame(result, &mut lists))
         .collect();
     let page = PageV1 {
-        builds: builds
-            .values
-            .into_iter()
-            .map(|build| BuildV1 {
-                version: (
-                    build.version.major,
-                    build.version.minor,
-                    build.version.patch,
-                ),
-                hash: build.hash,
-                module: build.kind == BuildKind::Module,
-            })
-            .collect(),
-        devices: devices.values,
-        blobs: blobs
-            .values
-            .into_iter()
-            .map(|blob: Blob| BlobV1 {
-                digest: blob.digest,
-                size: blob.size,
-                depth: blob.depth,
-            })
-            .collect(),
+        builds: lists.builds.values.into_iter().map(write_build).collect(),
+        devices: lists.devices.values,
+        blobs: lists.blobs.values.into_iter().map(write_blob).collect(),
         frames,
     };
     let room_for_checksum = vec![VERSION, 0, 0, 0, 0];
@@ -179,6 +135,69 @@ pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResu
     let checksum = crc32fast::hash(&bytes[HEADER..]);
     bytes[1..HEADER].copy_from_slice(&checksum.to_le_bytes());
     bytes
+}
+
+fn write_frame(result: &FrameResult, lists: &mut Lists) -> FrameV1 {
+    let timings = result.timings;
+    FrameV1 {
+        position: result.position,
+        frame: result.frame,
+        unit: result.lease.unit.index,
+        attempt: result.lease.attempt.0,
+        worker: result.worker.0,
+        build: lists.builds.place(&result.build),
+        device: lists.devices.place(&result.device),
+        persistent: result.persistent,
+        files: result
+            .files
+            .iter()
+            .map(|file| FileV1 {
+                role: write_role(&file.role),
+                name: file.name.clone(),
+                blob: lists.blobs.place(&file.blob),
+            })
+            .collect(),
+        stdout: lists.blobs.place(&result.stdout),
+        stderr: lists.blobs.place(&result.stderr),
+        timings_us: [
+            timings.transfer_us,
+            timings.load_us,
+            timings.sync_us,
+            timings.render_us,
+            timings.write_us,
+            timings.idle_us,
+        ],
+        at_ms: result.at.0,
+    }
+}
+
+fn write_build(build: Build) -> BuildV1 {
+    let BlenderVersion {
+        major,
+        minor,
+        patch,
+    } = build.version;
+    BuildV1 {
+        version: (major, minor, patch),
+        hash: build.hash,
+        module: build.kind == BuildKind::Module,
+    }
+}
+
+fn write_blob(blob: Blob) -> BlobV1 {
+    BlobV1 {
+        digest: blob.digest,
+        size: blob.size,
+        depth: blob.depth,
+    }
+}
+
+fn write_role(role: &FileRole) -> RoleV1 {
+    match role {
+        FileRole::Main => RoleV1::Main,
+        FileRole::View(name) => RoleV1::View(name.clone()),
+        FileRole::Node(node) => RoleV1::Node(*node),
+    }
 }
 
 /// The results of `bytes`, of step `step` of job `job`, in the order they were written.

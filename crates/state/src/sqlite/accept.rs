@@ -22,8 +22,12 @@ pub(super) async fn accept(batch: &mut Batch<'_>, result: &FrameResult) -> Resul
         .await;
     match done {
         Ok(_) => {
-            let (page, _) = place(position);
-            batch.grown.insert((unit.job, unit.step, page));
+            let (page, at) = place(position);
+            let page = (unit.job, unit.step, page);
+            if let Some(page) = batch.pages.get_mut(&page) {
+                page.finish(at);
+            }
+            batch.grown.insert(page);
             Ok(())
         }
         Err(error) if is_accepted_before(&error) => Err(WriteError::AlreadyDone {

@@ -6,8 +6,12 @@ use sqlx::SqliteConnection;
 use tessera_model::{Change, JobId, StepIndex, Term};
 
 use super::fault::Fault;
-use super::{Sqlite, accept, errors, job_key, jobs, leases, members, pack};
+use super::{Sqlite, accept, errors, job_key, jobs, leases, members, pack, pages};
 use crate::WriteError;
+use crate::encoding::FramePage;
+
+/// Job, step, page.
+pub(super) type PageKey = (JobId, StepIndex, u32);
 
 /// A batch at work: the transaction's connection, and what is found out once for the whole batch.
 #[derive(Debug)]
@@ -15,8 +19,10 @@ pub(super) struct Batch<'c> {
     pub(super) conn: &'c mut SqliteConnection,
     /// Number of frames of the steps that the batch has met.
     frames: HashMap<(JobId, StepIndex), u32>,
+    /// Pages of bits and counts that the batch changes, as they are by now.
+    pub(super) pages: HashMap<PageKey, FramePage>,
     /// Pages that got results: those that have enough of them are packed at the end.
-    pub(super) grown: BTreeSet<(JobId, StepIndex, u32)>,
+    pub(super) grown: BTreeSet<PageKey>,
     /// Ended jobs of which results may still wait to be packed.
     pub(super) ended: BTreeSet<JobId>,
 }
@@ -30,12 +36,14 @@ impl Sqlite {
                 let mut batch = Batch {
                     conn,
                     frames: HashMap::new(),
+                    pages: HashMap::new(),
                     grown: BTreeSet::new(),
                     ended,
                 };
                 for change in changes {
                     apply(&mut batch, change).await?;
                 }
+                pages::finish(&mut batch).await?;
                 pack::finish(&mut batch).await?;
                 Ok(batch.ended)
             })
@@ -120,6 +128,7 @@ impl Batch<'_> {
     /// Forgets what was found out about a job that is removed.
     pub(super) fn forget(&mut self, job: JobId) {
         self.frames.retain(|&(of, _), _| of != job);
+        self.pages.retain(|&(of, _, _), _| of != job);
         self.grown.retain(|&(of, _, _)| of != job);
         self.ended.remove(&job);
     }

@@ -6,8 +6,8 @@ use tessera_model::{FrameError, JobId, LeaseKey, StepIndex};
 
 use super::commit::Batch;
 use super::fault::Fault;
-use super::{Sqlite, job_key, jobs};
-use crate::encoding::{FramePage, decode_text, encode_text, place};
+use super::{Sqlite, job_key, jobs, pages};
+use crate::encoding::{decode_text, encode_text};
 use crate::view::{ErrorEntry, ErrorSeq};
 use crate::{MAX_ERRORS_PER_JOB, MAX_ERRORS_PER_READ, ReadError};
 
@@ -35,8 +35,8 @@ pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<()
     if done.rows_affected() == 0 {
         return Ok(());
     }
-    let (page, at) = place(error.position);
-    change_page(batch.conn, unit.job, unit.step, page, |page| page.fail(at)).await?;
+    let (page, at) = pages::page_of(batch, unit.job, unit.step, error.position).await?;
+    page.fail(at);
     if done.last_insert_rowid() % TRIM_EVERY == 0 {
         trim(batch.conn, unit.job).await?;
     }
@@ -51,23 +51,9 @@ pub(super) async fn give_up(
 ) -> Result<(), Fault> {
     let unit = key.unit;
     batch.check_frame(unit.job, unit.step, position).await?;
-    let (page, at) = place(position);
-    let done: Option<bool> = sqlx::query_scalar(
-        "SELECT substr(done, ?, 1) = '1' FROM frame_page WHERE job = ? AND step = ? AND page = ?",
-    )
-    .bind(at + 1)
-    .bind(job_key(unit.job))
-    .bind(unit.step.0)
-    .bind(page)
-    .fetch_optional(&mut *batch.conn)
-    .await?;
-    if done == Some(true) {
-        return Ok(());
-    }
-    change_page(batch.conn, unit.job, unit.step, page, |page| {
-        page.give_up(at);
-    })
-    .await
+    let (page, at) = pages::page_of(batch, unit.job, unit.step, position).await?;
+    page.give_up(at);
+    Ok(())
 }
 
 /// The counts of a job's frames begin again; its errors stay readable.
@@ -80,42 +66,11 @@ pub(super) async fn retry(batch: &mut Batch<'_>, job: JobId) -> Result<(), Fault
     .bind(job_key(job))
     .execute(&mut *batch.conn)
     .await?;
-    Ok(())
-}
-
-async fn change_page(
-    conn: &mut SqliteConnection,
-    job: JobId,
-    step: StepIndex,
-    page: u32,
-    change: impl FnOnce(&mut FramePage),
-) -> Result<(), Fault> {
-    let row = sqlx::query(
-        "SELECT given_up, failures FROM frame_page WHERE job = ? AND step = ? AND page = ?",
-    )
-    .bind(job_key(job))
-    .bind(step.0)
-    .bind(page)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let mut frames = match row {
-        Some(row) => FramePage::read(row.try_get(0)?, row.try_get(1)?)?,
-        None => FramePage::default(),
-    };
-    change(&mut frames);
-    let (given_up, failures) = frames.columns();
-    sqlx::query(
-        "INSERT INTO frame_page (job, step, page, done, given_up, failures)
-         VALUES (?, ?, ?, hex(zeroblob(128)), ?, ?)
-         ON CONFLICT DO UPDATE SET given_up = excluded.given_up, failures = excluded.failures",
-    )
-    .bind(job_key(job))
-    .bind(step.0)
-    .bind(page)
-    .bind(given_up)
-    .bind(failures)
-    .execute(conn)
-    .await?;
+    for (&(of, _, _), page) in &mut batch.pages {
+        if of == job {
+            page.retry();
+        }
+    }
     Ok(())
 }
 

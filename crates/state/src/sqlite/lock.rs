@@ -13,7 +13,16 @@ use crate::OpenError;
 /// Held while it lives.
 #[derive(Debug)]
 pub(super) struct FolderLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child process that is just being started shares the open file for a moment.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "letting go of the record's folder");
+        }
+    }
 }
 
 /// Takes the lock `path`, or says who has it. Blocks for the time of a few file operations.
@@ -47,5 +56,5 @@ pub(super) fn take(folder: &Path, path: &Path) -> Result<FolderLock, OpenError> 
         .set_len(0)
         .and_then(|()| file.seek(SeekFrom::Start(0)))
         .and_then(|_| writeln!(file, "{}", std::process::id()));
-    Ok(FolderLock { _file: file })
+    Ok(FolderLock { file })
 }

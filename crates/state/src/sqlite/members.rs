@@ -56,18 +56,6 @@ pub(super) async fn remove_worker(batch: &mut Batch<'_>, worker: WorkerId) -> Re
     Ok(())
 }
 
-/// Refuses a worker that is not there.
-pub(super) async fn worker_exists(batch: &mut Batch<'_>, worker: WorkerId) -> Result<(), Fault> {
-    let found: Option<u32> = sqlx::query_scalar("SELECT id FROM worker WHERE id = ?")
-        .bind(worker.0)
-        .fetch_optional(&mut *batch.conn)
-        .await?;
-    match found {
-        Some(_) => Ok(()),
-        None => Err(WriteError::NoSuchWorker(worker).into()),
-    }
-}
-
 pub(super) async fn add_token(batch: &mut Batch<'_>, token: &TokenRecord) -> Result<(), Fault> {
     let added = sqlx::query("INSERT INTO token (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(&token.id)

@@ -14,6 +14,7 @@ mod lock;
 mod members;
 mod open;
 mod pack;
+mod pages;
 mod results;
 mod roots;
 mod schema;

@@ -239,3 +239,33 @@ async fn connect_writer(place: &Place) -> Result<SqliteConnection, OpenError> {
     schema::migrate(&mut conn, version).await.map_err(fault)?;
     Ok(conn)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The promises of durability rest on these.
+    #[tokio::test]
+    async fn the_connection_that_writes_is_set_as_it_must_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(folder.path()).await.unwrap();
+        let check = async |pragma: &'static str, expected: &str| {
+            let mut writer = store.writer.lock().await;
+            let conn = writer.connection.as_mut().unwrap();
+            let text = format!("SELECT CAST(\"{pragma}\" AS TEXT) FROM pragma_{pragma}");
+            let value: String = sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                .fetch_one(conn)
+                .await
+                .unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        };
+        for _ in 0..2 {
+            check("synchronous", "2").await;
+            check("journal_mode", "wal").await;
+            check("foreign_keys", "1").await;
+            // Also of the connection that takes the place of one that was given up.
+            store.writer.lock().await.connection = None;
+            store.begin_term().await.unwrap();
+        }
+    }
+}

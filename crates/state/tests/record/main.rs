@@ -1,6 +1,9 @@
 //! One suite over [`State`](tessera_state::State), whichever database is behind it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is a failed test"
+)]
 
 mod damage;
 mod facts;

@@ -248,12 +248,14 @@ impl Model {
         if known.and_then(|job| job.frames(unit.step)).is_none() {
             return Err(WriteError::NoSuchUnit(unit));
         }
-        if self.attempts.get(&unit).is_some_and(|&had| had >= attempt) {
-            return if self.leases.get(&lease.key) == Some(&lease.worker) {
-                Ok(())
-            } else {
-                Err(WriteError::AttemptUsed { key: lease.key })
-            };
+        let used = Err(WriteError::AttemptUsed { key: lease.key });
+        if self.attempts.get(&unit).is_some_and(|&had| had > attempt) {
+            return used;
+        }
+        match self.leases.get(&lease.key) {
+            Some(&worker) if worker == lease.worker => return Ok(()),
+            Some(_) => return used,
+            None => {}
         }
         if !self.workers.contains_key(&lease.worker) {
             return Err(WriteError::NoSuchWorker(lease.worker));
@@ -275,6 +277,7 @@ impl Model {
         }
         job.results.insert(at, result.clone());
         job.given_up.remove(&at);
+        job.failures.remove(&at);
         Ok(())
     }
 

@@ -178,6 +178,12 @@ async fn scattered_frames() {
         took += begun.elapsed();
     }
     rate("failures", count, took);
+    let given_up: Vec<_> = (0..MILLION)
+        .map(|at| Change::FrameGivenUp(facts::key(job, STEP, 0, 1), at))
+        .collect();
+    let begun = Instant::now();
+    state.commit(term, &given_up).await.unwrap();
+    println!("a million frames given up at once: {:.2?}", begun.elapsed());
     let begun = Instant::now();
     let snapshot = state.load().await.unwrap();
     println!("load: {:.2?}", begun.elapsed());

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
+use sqlx::ConnectOptions;
 use tessera_model::{Change, JobId, JobState, Term, WorkerId};
 use tessera_state::{FRAMES_PER_PAGE, State, WriteError};
 
@@ -89,6 +90,37 @@ async fn a_frame_is_accepted_once_packed_or_not() {
     assert!(accepts.steps[0].repeated.is_empty());
     assert_eq!(accepts.steps[0].of(400), 0);
     assert!(!accepts.exactly_once());
+}
+
+/// The constraint is the database's, not only this program's.
+#[tokio::test]
+async fn the_database_itself_refuses_a_second_accept() {
+    let (folder, state, term) = farm(&["1..600"]).await;
+    let all: Vec<_> = (0..300).map(|at| done(JOB, STEP, at)).collect();
+    state.commit(term, &all).await.unwrap();
+    state.close().await;
+    let mut conn = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(folder.path().join("record.sqlite3"))
+        .connect()
+        .await
+        .unwrap();
+    // 5 is packed, 299 waits, 300 is free.
+    for (sql, refused) in [
+        ("INSERT INTO accept VALUES (1, 0, 5, x'01')", true),
+        (
+            "INSERT OR REPLACE INTO accept VALUES (1, 0, 5, x'01')",
+            true,
+        ),
+        ("INSERT INTO accept VALUES (1, 0, 299, x'01')", true),
+        (
+            "INSERT OR REPLACE INTO accept VALUES (1, 0, 299, x'01')",
+            true,
+        ),
+        ("INSERT INTO accept VALUES (1, 0, 300, x'01')", false),
+    ] {
+        let outcome = sqlx::raw_sql(sql).execute(&mut conn).await;
+        assert_eq!(outcome.is_err(), refused, "{sql}: {outcome:?}");
+    }
 }
 
 #[tokio::test]
@@ -193,18 +225,55 @@ async fn ids_are_never_used_again() {
 
 #[tokio::test]
 async fn attempts_only_rise_until_the_unit_is_closed() {
-    let first = facts::farm(&["1..9"]);
+    let mut first = facts::farm(&["1..9"]);
+    first.push(Change::WorkerSet(facts::worker(2, "bellows")));
     check(&[
         &first,
         &[leased(JOB, STEP, 0, 2, WORKER)],
         &[leased(JOB, STEP, 0, 1, WORKER)],
+        &[leased(JOB, STEP, 0, 2, WorkerId(2))],
+        &[leased(JOB, STEP, 0, 2, WorkerId(9))],
         &[Change::LeaseEnded(key(JOB, STEP, 0, 2))],
+        // Lapsed, and taken up again by the worker that went on with it.
         &[leased(JOB, STEP, 0, 2, WORKER)],
-        &[leased(JOB, STEP, 0, 3, WORKER)],
+        &[Change::LeaseEnded(key(JOB, STEP, 0, 2))],
+        &[leased(JOB, STEP, 0, 3, WorkerId(2))],
+        &[leased(JOB, STEP, 0, 2, WORKER)],
         &[Change::UnitClosed(unit(JOB, STEP, 0))],
         &[leased(JOB, STEP, 0, 1, WORKER)],
     ])
     .await;
+}
+
+/// Within one batch the pages are at work in memory; it must be as if every change were a batch of its own.
+#[tokio::test]
+async fn changes_of_one_page_in_one_batch_come_in_their_order() {
+    let first = facts::farm(&["1..600"]);
+    let give_up = |at| Change::FrameGivenUp(key(JOB, STEP, at, 1), at);
+    let batch = [
+        failed(JOB, STEP, 1, 1),
+        give_up(1),
+        done(JOB, STEP, 1),
+        done(JOB, STEP, 2),
+        give_up(2),
+        failed(JOB, STEP, 2, 1),
+        failed(JOB, STEP, 3, 1),
+        give_up(3),
+        Change::FramesRetried(JOB),
+        failed(JOB, STEP, 4, 1),
+        give_up(300),
+        done(JOB, STEP, 301),
+        give_up(301),
+    ];
+    let all: Vec<_> = (0..600).map(give_up).collect();
+    let again = [
+        Change::JobRemoved(JOB),
+        Change::JobAdded(facts::job(2, &["1..600"])),
+    ];
+    check(&[&first, &batch, &all, &batch[7..9], &batch[9..11], &again]).await;
+    let mut at_once = batch.to_vec();
+    at_once.extend(again);
+    check(&[&first, &at_once]).await;
 }
 
 #[tokio::test]

@@ -69,6 +69,7 @@ BEGIN
     SELECT RAISE(ABORT, 'the frame was accepted before');
 END;
 
+-- A frame that is done is neither given up nor failing.
 CREATE TRIGGER accept_is_done AFTER INSERT ON accept
 BEGIN
     INSERT INTO frame_page (job, step, page, done)
@@ -79,7 +80,8 @@ BEGIN
     );
     UPDATE frame_page SET
         done = substr(done, 1, NEW.position % 256) || '1' || substr(done, NEW.position % 256 + 2),
-        given_up = substr(given_up, 1, NEW.position % 256) || '0' || substr(given_up, NEW.position % 256 + 2)
+        given_up = substr(given_up, 1, NEW.position % 256) || '0' || substr(given_up, NEW.position % 256 + 2),
+        failures = json_remove(failures, '$."' || (NEW.position % 256) || '"')
     WHERE job = NEW.job AND step = NEW.step AND page = NEW.position / 256;
 END;
 
@@ -112,6 +114,7 @@ CREATE TABLE unit_attempt (
     FOREIGN KEY (job, step) REFERENCES step ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- What is in workers' hands. Closing a unit takes its leases with it.
 CREATE TABLE lease (
     job     INTEGER NOT NULL,
     step    INTEGER NOT NULL,
@@ -119,7 +122,7 @@ CREATE TABLE lease (
     attempt INTEGER NOT NULL,
     worker  INTEGER NOT NULL REFERENCES worker ON DELETE CASCADE,
     PRIMARY KEY (job, step, unit, attempt),
-    FOREIGN KEY (job, step) REFERENCES step ON DELETE CASCADE
+    FOREIGN KEY (job, step, unit) REFERENCES unit_attempt ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lease_of_worker ON lease (worker);
 
