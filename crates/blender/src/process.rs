@@ -19,8 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::build::Build;
+use crate::header::saved_by;
 use crate::message::{
-    Event, Hello, Open, Opened, Pong, Render, Rendered, Request, Scan, ScanRequest,
+    Event, Hello, Open, Opened, Pong, Refusal, RefusalCode, Render, Rendered, Request, Scan,
+    ScanRequest,
 };
 
 pub use error::Error;
@@ -140,10 +142,10 @@ impl Blender {
     /// Loads a file in place of the one that was open. A refusal leaves nothing open.
     pub async fn open(&mut self, open: &Open, log: &LogFiles) -> Result<Opened, Error> {
         let relocated = relocate(open).await;
-        match self
+        let answer = self
             .exchange("open the file", Some(log), &Request::Open(open))
-            .await?
-        {
+            .await;
+        match answer.map_err(|error| self.too_new(open, error))? {
             Event::Opened(opened) => Ok(Opened {
                 repointed: opened.repointed + relocated,
                 ..opened
@@ -188,6 +190,28 @@ impl Blender {
     /// Ends it and all its children now, and waits until they are gone.
     pub async fn kill(self) {
         self.keeper.bury(keeper::Mercy::None).await;
+    }
+
+    /// An old Blender says of a file in the format of 5.0 that it is none.
+    fn too_new(&self, open: &Open, error: Error) -> Error {
+        let Error::Refused { doing, refusal } = error else {
+            return error;
+        };
+        let ours = self.build.version;
+        match saved_by(&open.path) {
+            Ok(series) if refusal.code == RefusalCode::NotBlend && series > ours.series() => {
+                let text = format!(
+                    "{} was saved by Blender {series}; this is {ours}",
+                    open.path.display()
+                );
+                let code = RefusalCode::TooNew;
+                Error::Refused {
+                    doing,
+                    refusal: Refusal { code, text },
+                }
+            }
+            _ => Error::Refused { doing, refusal },
+        }
     }
 
     /// One request and its final event. Without `log`, output goes where it went before.

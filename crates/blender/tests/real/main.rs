@@ -7,6 +7,8 @@
 
 mod support;
 
+mod exactness;
+mod expendable;
 mod fake;
 mod libraries;
 mod pixels;

@@ -28,7 +28,7 @@ async fn every_kind_of_file_is_found() {
                 )
             })
             .collect();
-        
+
         // Path, kind, there, may be absent, first user.
         let expected = [
             ("tex/wood.png", FileKind::Image, true, false, "image 'Wood'"),

@@ -75,7 +75,7 @@ font_files = [os.path.join(folder, name) for folder, _, names in os.walk("/usr/s
 bundled = os.path.join(bpy.utils.system_resource("DATAFILES"), "fonts")
 if os.path.isdir(bundled):
     font_files += [os.path.join(bundled, name) for name in os.listdir(bundled)]
-for index, candidate in enumerate(sorted(name for name in font_files if name.endswith((".ttf", ".otf", ".woff2")))):
+for candidate in sorted(name for name in font_files if name.endswith((".ttf", ".otf", ".woff2"))):
     os.makedirs(os.path.join(stage.OUT, "fonts"), exist_ok=True)
     extension = os.path.splitext(candidate)[1]
     copy = os.path.join(stage.OUT, f"fonts/font{extension}")

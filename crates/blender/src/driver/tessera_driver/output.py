@@ -10,6 +10,9 @@ import bpy
 
 from .physics import compositor_tree
 
+HAS_TEMPLATES = bpy.app.version >= (5, 0, 0)
+"""Paths may have templates in braces."""
+
 MARK = "@TESSERA-FRAME@"
 """Stands for the frame's digits while Blender makes a name; no file is called so."""
 
@@ -89,6 +92,20 @@ def _pattern(scene: Any, view: str) -> dict[str, Any]:
         revert(undo)
     prefix, suffix = made.split(f"{MARK}0", 1)
     return {"prefix": prefix, "digits": digits, "suffix": suffix}
+
+
+def numbered(name: str, frame: int) -> str:
+    """The frame put into a pattern as Blender does, the extension aside."""
+    run = _last_run(name)
+    begin, end = run or (len(name), len(name))
+    digits = end - begin if run else 4
+    return at({"prefix": name[:begin], "digits": digits, "suffix": name[end:]}, frame)
+
+
+def at(pattern: dict[str, Any], frame: int) -> str:
+    """A pattern's name at a frame."""
+    sign = "-" if frame < 0 else ""
+    return f"{pattern['prefix']}{sign}{abs(frame):0{pattern['digits']}d}{pattern['suffix']}"
 
 
 def _last_run(name: str) -> tuple[int, int] | None:
@@ -219,7 +236,7 @@ class FileOutput:
     def _resolved(self, folder: str) -> str:
         undo: list[Callable[[], None]] = []
         try:
-            if "{" in folder:
+            if "{" in folder and HAS_TEMPLATES:
                 plain = folder.replace("{node_name}", escape(self.node.label or self.node.name))
                 set_property(self.scene.render, "filepath", f"{plain}/x", undo)
                 folder = os.path.dirname(self.scene.render.frame_path(frame=0))
@@ -229,8 +246,8 @@ class FileOutput:
 
 
 def escape(path: str) -> str:
-    """Paths have templates in braces since 5.0."""
-    return path.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (5, 0, 0) else path
+    """A path that must not be taken for one with templates."""
+    return path.replace("{", "{{").replace("}", "}}") if HAS_TEMPLATES else path
 
 
 def file_outputs() -> list[FileOutput]:

@@ -163,10 +163,8 @@ class Renderer:
         """The operator that `-f` and `-a` stand for, over one frame."""
         if scene.camera is None and _needs_camera(scene):
             raise Refusal("camera", f"the scene {scene.name!r} has no camera")
-        arguments: dict[str, Any] = {"animation": True, "scene": scene.name}
-        if "frame_start" in bpy.ops.render.render.get_rna_type().properties:
-            arguments |= {"frame_start": frame, "frame_end": frame}
-        else:
+        arguments = _frame_arguments(scene, frame, undo)
+        if arguments is None:
             # The operator reads the scene's range once, before `render_init`; there it is put back, because drivers and
             # stamps may show it.
             self._frame_range = (scene, scene.frame_start, scene.frame_end)
@@ -175,8 +173,9 @@ class Renderer:
             scene.frame_start = frame
             scene.frame_end = frame
             scene.frame_start = frame
+            arguments = {"animation": True}
         try:
-            result = bpy.ops.render.render(**arguments)
+            result = bpy.ops.render.render(scene=scene.name, **arguments)
         except RuntimeError as error:
             text = str(error).strip().removeprefix("Error:").strip()
             code = "write" if "cannot save" in text or "write" in text.lower() else "render"
@@ -184,6 +183,7 @@ class Renderer:
         if "FINISHED" not in result:
             raise Refusal("render", f"Blender ended the render of frame {frame} early; its log says why")
 
+    @bpy.app.handlers.persistent
     def _on_init(self, *_arguments: Any) -> None:
         self._restore_frame_range()
 
@@ -202,6 +202,21 @@ class Renderer:
                 self._stamps[name] = time.monotonic()
 
         return stamp
+
+
+def _frame_arguments(scene: Any, frame: int, undo: Undo) -> dict[str, Any] | None:
+    """Tells the operator which frame to render; None where only the scene's range can."""
+    if "frame_start" in bpy.ops.render.render.get_rna_type().properties:
+        return {"animation": True, "frame_start": frame, "frame_end": frame}
+    if frame >= scene.bl_rna.properties["frame_start"].hard_min:
+        return None
+    # A range cannot begin below zero, but a single picture can be of such a frame.
+    current = scene.frame_current
+    undo.append(lambda: scene.frame_set(current))
+    scene.frame_set(frame)
+    folder, name = os.path.split(scene.render.filepath)
+    output.set_property(scene.render, "filepath", os.path.join(folder, output.numbered(name, frame)), undo)
+    return {"write_still": True}
 
 
 MAIN = "frame"
@@ -288,7 +303,7 @@ def _use_gpu(kinds: list[str]) -> list[dict[str, str]]:
 
 def _collect(scene: Any, frame: int, out_dir: str, names: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The files that are there now, with what each is."""
-    views = {_at(entry["name"], frame): entry["view"] for entry in names}
+    views = {output.at(entry["name"], frame): entry["view"] for entry in names}
     found = []
     for folder, _folders, files in os.walk(out_dir):
         for file in files:
@@ -307,11 +322,6 @@ def _collect(scene: Any, frame: int, out_dir: str, names: list[dict[str, Any]]) 
             raise Refusal("write", f"Blender rendered frame {frame} and did not write {name}; its log says why")
     order = {"main": 0, "view": 1, "node": 2}
     return sorted(found, key=lambda entry: (order[entry["role"]], entry.get("index", 0), entry["name"]))
-
-
-def _at(pattern: dict[str, Any], frame: int) -> str:
-    sign = "-" if frame < 0 else ""
-    return f"{pattern['prefix']}{sign}{abs(frame):0{pattern['digits']}d}{pattern['suffix']}"
 
 
 def _peak_memory_bytes() -> int:
