@@ -38,7 +38,8 @@ pub struct WorkerConfig {
     pub memory_limit_bytes: Option<u64>,
     /// A Blender that uses no processor time for this long has hung.
     pub hang_after: Duration,
-    /// Bytes of scenes kept for jobs to come. What is in use at once may be more.
+    /// Bytes of scenes kept for jobs to come, half of them as trees of files, half as blocks. What is in use at once may
+    /// be more.
     pub cache_max_bytes: u64,
     /// Added to every Blender's environment.
     pub environment: Vec<(OsString, OsString)>,

@@ -50,7 +50,7 @@ impl From<BlenderError> for Failure {
             BlenderError::Log { source, .. } if is_full(source) => FrameErrorKind::Disk,
             _ => FrameErrorKind::Worker,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, in_full(&error))
     }
 }
 
@@ -66,7 +66,8 @@ impl From<MaterialiseError> for Failure {
             MaterialiseError::Io { source, .. } if is_full(source) => FrameErrorKind::Disk,
             _ => FrameErrorKind::Files,
         };
-        Self::new(kind, error.to_string())
+        let message = format!("cannot lay out the job's files: {}", in_full(&error));
+        Self::new(kind, message)
     }
 }
 
@@ -77,6 +78,22 @@ impl From<StoreError> for Failure {
             StoreError::Io { source, .. } if is_full(source) => FrameErrorKind::Disk,
             _ => FrameErrorKind::Worker,
         };
-        Self::new(kind, error.to_string())
+        let message = format!("cannot keep the job's files: {}", in_full(&error));
+        Self::new(kind, message)
     }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors say their cause themselves.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
 }

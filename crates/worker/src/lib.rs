@@ -14,6 +14,7 @@
 
 mod backoff;
 mod blenders;
+mod block_cache;
 mod config;
 mod crew;
 mod deliver;

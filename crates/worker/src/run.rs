@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_blobs::Store;
 use tessera_client::WorkerFarm;
 use tessera_model::WorkerFacts;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::blenders::{self, Blenders};
+use crate::block_cache::BlockCache;
 use crate::config::{WorkerConfig, identity_path};
 use crate::crew::Crew;
 use crate::deliver::{Deliverer, Sealed, restore};
@@ -85,7 +85,7 @@ fn identity(config: &WorkerConfig) -> Result<WorkerFarm, WorkerError> {
 /// The worker's folder, opened.
 #[derive(Debug)]
 struct Disk {
-    store: Arc<Store>,
+    blocks: Arc<BlockCache>,
     frames: Arc<Frames>,
     trees: TreesDir,
     shelf: Shelf,
@@ -103,16 +103,16 @@ impl Disk {
         };
         make_private_folder(&config.data_dir).map_err(folder)?;
         // Its lock is the whole folder's: nothing else is touched before.
-        let store =
-            Store::open(&config.store_dir()).map_err(|source| WorkerError::Store { source })?;
+        let blocks = BlockCache::open(config.store_dir(), config.cache_max_bytes / 2)
+            .map_err(|source| WorkerError::Store { source })?;
         let (frames, left) = Frames::open(&config.frames_dir()).map_err(folder)?;
         let trees = TreesDir::new(config.trees_dir());
         let found = trees.find().map_err(folder)?;
         let disk = Self {
-            store: Arc::new(store),
+            blocks: Arc::new(blocks),
             frames: Arc::new(frames),
             trees,
-            shelf: Shelf::new(config.cache_max_bytes, found),
+            shelf: Shelf::new(config.cache_max_bytes / 2, found),
         };
         let left = left.into_iter().filter_map(|dir| restore(dir, worker));
         Ok((disk, left.collect()))
@@ -182,7 +182,7 @@ impl Worker {
             trees: TreeKeeper::new(
                 Arc::clone(&hub),
                 uplink.clone(),
-                disk.store,
+                disk.blocks,
                 disk.trees,
                 crew.clone(),
             ),

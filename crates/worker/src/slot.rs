@@ -4,32 +4,32 @@
 //! next order and the folder that was made ready meanwhile: hashing, sending and logging happen elsewhere. A Blender
 //! that crashes, hangs or grows too large is the frame's failure and never the slot's.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod station;
+mod terms;
 
-use tessera_blender::{
-    Blender, DeviceKind, DeviceRequest, Launch, Open, Opened, Overrides, Remap, Render, Rendered,
-};
-use tessera_model::{Build, Device, FrameErrorKind, JobId, ResultTimings};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tessera_blender::{Launch, Rendered};
+use tessera_model::{Build, FrameErrorKind, JobId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blenders::Blenders;
 use crate::deliver::{Outcome, Report};
-use crate::desk::{FrameEnd, FrameOrder, Input, Order, SceneKey, Warm};
+use crate::desk::{FrameEnd, FrameOrder, Input, Order, Warm};
 use crate::failure::Failure;
 use crate::frame_dir::{FrameDir, Frames};
 use crate::hub::{Hub, SlotOrder};
 use crate::log_tail::Logs;
 use crate::trees::TreesDir;
+use station::{NoFrame, Station};
+use terms::{device_name, render_request, timings};
 
 /// A Blender without work is ended after this long: its memory may be wanted by whoever sits at the machine, and
 /// loading the scene again costs little against such a pause.
 const WARM_FOR: Duration = Duration::from_secs(600);
-
-/// After a pause longer than this, a Blender is asked whether it still lives before a frame is charged with its death.
-const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// What every slot shares.
 #[derive(Debug)]
@@ -49,43 +49,21 @@ pub(crate) struct SlotContext {
 pub(crate) struct Slot {
     index: usize,
     context: Arc<SlotContext>,
-    living: Option<Living>,
+    station: Station,
     /// Made ready for the next frame.
     folder: Option<JoinHandle<std::io::Result<FrameDir>>>,
     /// The frame before: its job, and when it ended by the driver's clock, in seconds.
     before: Option<(JobId, f64)>,
-    idle_since: Instant,
-}
-
-#[derive(Debug)]
-struct Living {
-    blender: Blender,
-    build: Build,
-    open: Option<(SceneKey, Opened)>,
-}
-
-/// Why there is no picture.
-#[derive(Debug)]
-enum NoFrame {
-    Stopped,
-    Failed(Failure),
-}
-
-impl<E: Into<Failure>> From<E> for NoFrame {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 impl Slot {
     pub(crate) fn new(index: usize, context: Arc<SlotContext>) -> Self {
         Self {
             index,
+            station: Station::new(Arc::clone(&context)),
             context,
-            living: None,
             folder: None,
             before: None,
-            idle_since: Instant::now(),
         }
     }
 
@@ -105,7 +83,7 @@ impl Slot {
                 biased;
                 () = end.cancelled() => break,
                 order = orders.recv() => order,
-                () = tokio::time::sleep(WARM_FOR), if self.living.is_some() => {
+                () = tokio::time::sleep(WARM_FOR), if self.station.is_manned() => {
                     self.cool().await;
                     continue;
                 }
@@ -117,19 +95,8 @@ impl Slot {
                 Order::Warm(build) => self.warm_up(&build, &stop).await,
                 Order::Frame(order) => self.frame(&order, &stop).await,
             }
-            self.idle_since = Instant::now();
         }
-        if let Some(living) = self.living.take() {
-            living.blender.kill().await;
-        }
-    }
-
-    fn warm(&self) -> Warm {
-        let living = self.living.as_ref();
-        Warm {
-            build: living.map(|living| living.build.clone()),
-            scene: living.and_then(|living| living.open.as_ref().map(|(scene, _)| scene.clone())),
-        }
+        self.station.clear().await;
     }
 
     /// Makes the next frame's folder while something else goes on.
@@ -150,12 +117,7 @@ impl Slot {
 
     /// Nobody needs this Blender now.
     async fn cool(&mut self) {
-        if let Some(living) = self.living.take() {
-            tracing::info!("{} was idle for long and is ended", living.build);
-            if let Err(error) = living.blender.quit().await {
-                tracing::debug!("{error}");
-            }
-        }
+        self.station.retire().await;
         self.context.hub.apply(Input::Cooled { slot: self.index });
     }
 
@@ -163,7 +125,7 @@ impl Slot {
     async fn warm_up(&mut self, build: &Build, stop: &CancellationToken) {
         let started = async {
             let folder = self.take_folder().await?;
-            let started = self.have(build, &folder, stop).await;
+            let started = self.station.have(build, &folder, stop).await;
             // What Blender says at its start belongs to the first frame's log.
             self.folder = Some(tokio::spawn(async move { Ok(folder) }));
             started
@@ -175,7 +137,7 @@ impl Slot {
         }
         self.context.hub.apply(Input::SlotIdle {
             slot: self.index,
-            warm: self.warm(),
+            warm: self.station.warm(),
         });
     }
 
@@ -187,8 +149,7 @@ impl Slot {
         };
         let key = (order.offer.key, order.frame.position);
         self.context.logs.begin(key, &folder);
-        let began = Instant::now();
-        let rendered = self.render(order, &folder, stop, began).await;
+        let rendered = self.render(order, &folder, stop).await;
         self.context.logs.end(&key);
         match rendered {
             Ok((rendered, load)) => self.rendered(order, folder, rendered, load),
@@ -202,6 +163,26 @@ impl Slot {
                 self.ended(FrameEnd::Stopped, None);
             }
         }
+    }
+
+    /// Has all ready and renders. Besides the frame, what loading took: nothing, while the scene is kept.
+    async fn render(
+        &mut self,
+        order: &FrameOrder,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<(Rendered, Duration), NoFrame> {
+        let request = render_request(order, folder)?;
+        let load = self.station.load(order, folder, stop).await?;
+        if load > Duration::ZERO {
+            self.before = None;
+        }
+        // The next frame's folder is made while Blender works.
+        self.prepare_folder();
+        let slot = self.index;
+        self.context.hub.apply(Input::FrameStarted { slot });
+        let rendered = self.station.render(request, folder, stop).await?;
+        Ok((rendered, load))
     }
 
     /// Hands the finished frame over. The next order is there when this returns.
@@ -267,179 +248,7 @@ impl Slot {
     fn ended(&self, end: FrameEnd, report: Option<Report>) {
         self.context
             .hub
-            .frame_ended(self.index, end, self.warm(), report);
-    }
-
-    /// Has Blender and scene ready and renders. Besides the frame, what loading took.
-    async fn render(
-        &mut self,
-        order: &FrameOrder,
-        folder: &FrameDir,
-        stop: &CancellationToken,
-        began: Instant,
-    ) -> Result<(Rendered, Duration), NoFrame> {
-        let offer = &order.offer;
-        let overrides = overrides(&offer.overrides)?;
-        self.bury_dead().await;
-        let mut loaded = false;
-        if self
-            .living
-            .as_ref()
-            .is_none_or(|living| living.build != offer.build)
-        {
-            self.have(&offer.build, folder, stop).await?;
-            loaded = true;
-        }
-        let is_open = |living: &Living| {
-            let open = living.open.as_ref();
-            open.is_some_and(|(scene, _)| *scene == order.scene) && !order.afresh
-        };
-        if !self.living.as_ref().is_some_and(is_open) {
-            self.open(order, folder, stop).await?;
-            loaded = true;
-        }
-        let load = if loaded {
-            began.elapsed()
-        } else {
-            Duration::ZERO
-        };
-        if loaded {
-            self.before = None;
-        }
-        // The next frame's folder is made while Blender works.
-        self.prepare_folder();
-        let living = self.living.as_mut().expect("was just made sure of");
-        let (_, opened) = living.open.as_ref().expect("was just opened");
-        let request = Render {
-            scene: offer
-                .overrides
-                .scene
-                .clone()
-                .unwrap_or_else(|| opened.active_scene.clone()),
-            frame: order.frame.frame,
-            out_dir: folder.out(),
-            name: None,
-            overrides,
-        };
-        self.context
-            .hub
-            .apply(Input::FrameStarted { slot: self.index });
-        let log = folder.frame_log();
-        let rendered = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            rendered = living.blender.render(&request, &log) => Some(rendered),
-        };
-        let rendered = self.unless_stopped(rendered).await?;
-        Ok((rendered, load))
-    }
-
-    /// Has a Blender of this build living, in place of any other.
-    async fn have(
-        &mut self,
-        build: &Build,
-        folder: &FrameDir,
-        stop: &CancellationToken,
-    ) -> Result<(), NoFrame> {
-        if let Some(living) = self.living.take() {
-            living.blender.kill().await;
-        }
-        let local = self.context.blenders.borrow().get(build).cloned();
-        let Some(local) = local else {
-            let message = format!("this worker has no {build} any more: install it again");
-            return Err(Failure::new(FrameErrorKind::Worker, message).into());
-        };
-        let log = folder.launch_log();
-        let launched = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Err(NoFrame::Stopped),
-            launched = Blender::launch(&local, &self.context.launch, &log) => launched,
-        };
-        match launched {
-            Ok(blender) => {
-                self.living = Some(Living {
-                    blender,
-                    build: build.clone(),
-                    open: None,
-                });
-                Ok(())
-            }
-            Err(error) => {
-                // Full: somebody looks into it already.
-                let _ = self.context.suspect.try_send(build.clone());
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Opens the order's scene in the living Blender.
-    async fn open(
-        &mut self,
-        order: &FrameOrder,
-        folder: &FrameDir,
-        stop: &CancellationToken,
-    ) -> Result<(), NoFrame> {
-        let root = self.context.trees.of(&order.scene.manifest);
-        let open = Open {
-            path: root.join(&order.scene.main_file),
-            autoexec: order.scene.autoexec,
-            remap: remap(&root),
-            addons: Vec::new(),
-        };
-        let living = self
-            .living
-            .as_mut()
-            .expect("a scene is opened in a living Blender");
-        living.open = None;
-        let log = folder.open_log();
-        let opened = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            opened = living.blender.open(&open, &log) => Some(opened),
-        };
-        let opened = self.unless_stopped(opened).await?;
-        for library in &opened.missing_libraries {
-            let job = &order.offer.job_name;
-            tracing::warn!(library = %library.display(), "'{job}' links a library that is not there");
-        }
-        let living = self.living.as_mut().expect("it has just answered");
-        living.open = Some((order.scene.clone(), opened));
-        Ok(())
-    }
-
-    /// What came of a request; `None`: it was to be stopped. A Blender that can take no more is ended.
-    async fn unless_stopped<T>(
-        &mut self,
-        answer: Option<Result<T, tessera_blender::Error>>,
-    ) -> Result<T, NoFrame> {
-        let lives = match &answer {
-            Some(Ok(_)) => true,
-            Some(Err(error)) => error.blender_lives(),
-            None => false,
-        };
-        if !lives && let Some(living) = self.living.take() {
-            living.blender.kill().await;
-        }
-        match answer {
-            Some(answer) => Ok(answer?),
-            None => Err(NoFrame::Stopped),
-        }
-    }
-
-    /// A Blender that died while it had nothing to do is no frame's failure.
-    async fn bury_dead(&mut self) {
-        if self.idle_since.elapsed() < PING_AFTER {
-            return;
-        }
-        let Some(living) = &self.living else {
-            return;
-        };
-        if let Err(error) = living.blender.handle().ping().await {
-            tracing::warn!("{} ended while it was idle: {error}", living.build);
-            if let Some(living) = self.living.take() {
-                living.blender.kill().await;
-            }
-        }
+            .frame_ended(self.index, end, self.station.warm(), report);
     }
 }
 
@@ -450,92 +259,4 @@ fn discard(folder: FrameDir) {
             tracing::warn!(path = %folder.path().display(), "cannot remove a frame's folder: {error}");
         }
     });
-}
-
-/// Where absolute paths of the machine the job comes from lie in its tree.
-fn remap(root: &std::path::Path) -> Vec<Remap> {
-    let mut rules = vec![Remap {
-        from: "/".to_owned(),
-        to: root.to_owned(),
-    }];
-    // Windows drives are folders of one capital letter.
-    for letter in 'A'..='Z' {
-        let drive = root.join(letter.to_string());
-        if drive.is_dir() {
-            rules.push(Remap {
-                from: format!("{letter}:\\"),
-                to: drive,
-            });
-        }
-    }
-    rules
-}
-
-fn overrides(asked: &tessera_model::Overrides) -> Result<Overrides, Failure> {
-    let device = match &asked.device {
-        Device::File => None,
-        Device::Cpu => Some(DeviceRequest::Cpu),
-        Device::Gpu => Some(DeviceRequest::Gpu),
-        Device::Interface(name) => Some(match name.as_str() {
-            "cuda" => DeviceRequest::Cuda,
-            "optix" => DeviceRequest::Optix,
-            "hip" => DeviceRequest::Hip,
-            "oneapi" => DeviceRequest::Oneapi,
-            "metal" => DeviceRequest::Metal,
-            _ => {
-                let message = format!(
-                    "there is no device '{name}': use cpu, gpu, cuda, optix, hip, oneapi or metal"
-                );
-                return Err(Failure::new(FrameErrorKind::Scene, message));
-            }
-        }),
-    };
-    Ok(Overrides {
-        engine: asked.engine.clone(),
-        samples: asked.samples,
-        device,
-        exr: asked.exr,
-        ..Overrides::default()
-    })
-}
-
-/// As Cycles names it: "CPU", "OPTIX: NVIDIA L4".
-fn device_name(used: &tessera_blender::DeviceUsed) -> String {
-    let kind = match used.kind {
-        DeviceKind::Cpu => return "CPU".to_owned(),
-        DeviceKind::Cuda => "CUDA",
-        DeviceKind::Optix => "OPTIX",
-        DeviceKind::Hip => "HIP",
-        DeviceKind::Oneapi => "ONEAPI",
-        DeviceKind::Metal => "METAL",
-    };
-    let names: Vec<&str> = used
-        .devices
-        .iter()
-        .map(|device| device.name.as_str())
-        .collect();
-    format!("{kind}: {}", names.join(", "))
-}
-
-fn timings(
-    rendered: &Rendered,
-    order: &FrameOrder,
-    load: Duration,
-    before: Option<(JobId, f64)>,
-) -> ResultTimings {
-    let driver = rendered.timings;
-    let idle = before.map_or(0.0, |(_, ended)| driver.begin_seconds - ended);
-    ResultTimings {
-        transfer_us: micros(order.transfer.as_secs_f64()),
-        load_us: micros(load.as_secs_f64()),
-        sync_us: micros(driver.prepare_seconds),
-        render_us: micros(driver.render_seconds),
-        write_us: micros(driver.write_seconds),
-        idle_us: micros(idle),
-    }
-}
-
-fn micros(seconds: f64) -> u64 {
-    // Saturates: what is negative or not a number counts as nothing.
-    (seconds * 1e6) as u64
 }

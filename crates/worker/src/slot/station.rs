@@ -1,0 +1,235 @@
+//! The place of a living Blender: started, given a scene, asked for frames, ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tessera_blender::{Blender, Open, Opened, Render, Rendered};
+use tessera_model::{Build, FrameErrorKind};
+use tokio_util::sync::CancellationToken;
+
+use super::SlotContext;
+use super::terms::remap;
+use crate::desk::{FrameOrder, SceneKey, Warm};
+use crate::failure::Failure;
+use crate::frame_dir::FrameDir;
+
+/// After a pause longer than this, a Blender is asked whether it still lives before a frame is charged with its death.
+const PING_AFTER: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Station {
+    context: Arc<SlotContext>,
+    living: Option<Living>,
+    /// When it was last asked something.
+    asked: Instant,
+}
+
+#[derive(Debug)]
+struct Living {
+    blender: Blender,
+    build: Build,
+    open: Option<(SceneKey, Opened)>,
+}
+
+/// Why there is no picture.
+#[derive(Debug)]
+pub(super) enum NoFrame {
+    Stopped,
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for NoFrame {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Station {
+    pub(super) fn new(context: Arc<SlotContext>) -> Self {
+        Self {
+            context,
+            living: None,
+            asked: Instant::now(),
+        }
+    }
+
+    /// Whether a Blender lives here.
+    pub(super) fn is_manned(&self) -> bool {
+        self.living.is_some()
+    }
+
+    pub(super) fn warm(&self) -> Warm {
+        let living = self.living.as_ref();
+        Warm {
+            build: living.map(|living| living.build.clone()),
+            scene: living.and_then(|living| living.open.as_ref().map(|(scene, _)| scene.clone())),
+        }
+    }
+
+    /// Ends the Blender now, with all its children.
+    pub(super) async fn clear(&mut self) {
+        if let Some(living) = self.living.take() {
+            living.blender.kill().await;
+        }
+    }
+
+    /// Ends a Blender that nobody needs.
+    pub(super) async fn retire(&mut self) {
+        if let Some(living) = self.living.take() {
+            tracing::info!("{} was idle for long and is ended", living.build);
+            if let Err(error) = living.blender.quit().await {
+                tracing::debug!("{error}");
+            }
+        }
+    }
+
+    /// Has the order's Blender living and its scene open. What that took; nothing, if both were there.
+    pub(super) async fn load(
+        &mut self,
+        order: &FrameOrder,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<Duration, NoFrame> {
+        let began = Instant::now();
+        self.bury_dead().await;
+        let warm = self.living.as_ref();
+        let build = &order.offer.build;
+        if warm.is_none_or(|living| living.build != *build) {
+            self.have(build, folder, stop).await?;
+        }
+        let warm = self.living.as_ref();
+        let open = warm.and_then(|living| living.open.as_ref());
+        if !order.afresh && open.is_some_and(|(scene, _)| *scene == order.scene) {
+            return Ok(Duration::ZERO);
+        }
+        self.open(order, folder, stop).await?;
+        Ok(began.elapsed())
+    }
+
+    /// Renders. The request's scene is the file's active one if it names none.
+    pub(super) async fn render(
+        &mut self,
+        mut request: Render,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<Rendered, NoFrame> {
+        let living = self.living.as_mut().expect("a scene was loaded");
+        let (_, opened) = living.open.as_ref().expect("a scene was loaded");
+        if request.scene.is_empty() {
+            request.scene.clone_from(&opened.active_scene);
+        }
+        let log = folder.frame_log();
+        let rendered = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            rendered = living.blender.render(&request, &log) => Some(rendered),
+        };
+        self.unless_stopped(rendered).await
+    }
+
+    /// Has a Blender of this build living, in place of any other.
+    pub(super) async fn have(
+        &mut self,
+        build: &Build,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<(), NoFrame> {
+        self.clear().await;
+        let local = self.context.blenders.borrow().get(build).cloned();
+        let Some(local) = local else {
+            let message = format!("this worker has no {build} any more: install it again");
+            return Err(Failure::new(FrameErrorKind::Worker, message).into());
+        };
+        let log = folder.launch_log();
+        let launched = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(NoFrame::Stopped),
+            launched = Blender::launch(&local, &self.context.launch, &log) => launched,
+        };
+        match launched {
+            Ok(blender) => {
+                self.living = Some(Living {
+                    blender,
+                    build: build.clone(),
+                    open: None,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                // Full: somebody looks into it already.
+                let _ = self.context.suspect.try_send(build.clone());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Opens the order's scene in the living Blender.
+    async fn open(
+        &mut self,
+        order: &FrameOrder,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<(), NoFrame> {
+        let root = self.context.trees.of(&order.scene.manifest);
+        let open = Open {
+            path: root.join(&order.scene.main_file),
+            autoexec: order.scene.autoexec,
+            remap: remap(&root),
+            addons: Vec::new(),
+        };
+        let living = self
+            .living
+            .as_mut()
+            .expect("a scene is opened in a living Blender");
+        living.open = None;
+        let log = folder.open_log();
+        let opened = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            opened = living.blender.open(&open, &log) => Some(opened),
+        };
+        let opened = self.unless_stopped(opened).await?;
+        for library in &opened.missing_libraries {
+            let job = &order.offer.job_name;
+            tracing::warn!(library = %library.display(), "'{job}' links a library that is not there");
+        }
+        let living = self.living.as_mut().expect("it has just answered");
+        living.open = Some((order.scene.clone(), opened));
+        Ok(())
+    }
+
+    /// What came of a request; `None`: it was to be stopped. A Blender that can take no more is ended.
+    async fn unless_stopped<T>(
+        &mut self,
+        answer: Option<Result<T, tessera_blender::Error>>,
+    ) -> Result<T, NoFrame> {
+        let lives = match &answer {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => error.blender_lives(),
+            None => false,
+        };
+        if !lives {
+            self.clear().await;
+        }
+        self.asked = Instant::now();
+        match answer {
+            Some(answer) => Ok(answer?),
+            None => Err(NoFrame::Stopped),
+        }
+    }
+
+    /// A Blender that died while it had nothing to do is no frame's failure.
+    async fn bury_dead(&mut self) {
+        if self.asked.elapsed() < PING_AFTER {
+            return;
+        }
+        let Some(living) = &self.living else {
+            return;
+        };
+        if let Err(error) = living.blender.handle().ping().await {
+            tracing::warn!("{} ended while it was idle: {error}", living.build);
+            self.clear().await;
+        }
+    }
+}

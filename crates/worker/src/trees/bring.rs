@@ -1,0 +1,200 @@
+//! One job's files from a manager to a tree on disk.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tessera_blobs::{BlobRef, Digest, Manifest, ManifestError, MaterialiseError, Store};
+use tessera_client::{ApiError, ReceiveError, receive};
+use tessera_model::FrameErrorKind;
+use tessera_wire::MANAGER_NAME;
+use tessera_wire::blob::to_store;
+use tessera_wire::link::Source;
+use tessera_wire::problem::ProblemKind;
+use tokio_util::sync::CancellationToken;
+
+use super::TreeKeeper;
+use crate::desk::Fetch;
+use crate::failure::{Failure, in_full};
+use crate::uplink::Uplink;
+
+/// Blocks that turned out damaged are fetched anew this often; a disk that goes on like that is broken.
+const REPAIRS_MAX: u32 = 3;
+
+/// Why there is no tree.
+#[derive(Debug)]
+pub(super) enum NoTree {
+    GivenUp,
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for NoTree {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The bytes of the tree once it is there.
+pub(super) async fn bring(
+    keeper: &TreeKeeper,
+    fetch: &Fetch,
+    give_up: &CancellationToken,
+) -> Result<u64, NoTree> {
+    usable(&fetch.sources)?;
+    let mut room_made = false;
+    loop {
+        let blocks = Arc::clone(&keeper.blocks);
+        let opening = tokio::task::spawn_blocking(move || blocks.store());
+        let store = opening.await.expect("opening the store does not panic")?;
+        let bringing = Bringing {
+            keeper,
+            store,
+            give_up,
+        };
+        match bringing.tree(to_store(&fetch.manifest)).await {
+            Err(NoTree::Failed(failure)) if failure.kind == FrameErrorKind::Disk && !room_made => {
+                room_made = true;
+                drop(bringing);
+                keeper.empty_cache().await;
+            }
+            done => return done,
+        }
+    }
+}
+
+struct Bringing<'a> {
+    keeper: &'a TreeKeeper,
+    store: Arc<Store>,
+    give_up: &'a CancellationToken,
+}
+
+impl Bringing<'_> {
+    async fn tree(&self, root: BlobRef) -> Result<u64, NoTree> {
+        for _ in 0..REPAIRS_MAX {
+            self.receive(&[root]).await?;
+            let Some(manifest) = self.read_manifest(root).await? else {
+                continue;
+            };
+            let manifest = Arc::new(manifest);
+            // A tree of a former run needs no blocks.
+            if self.keeper.trees.of(&root.digest).exists()
+                && self.lay_out(root.digest, &manifest).await?
+            {
+                return Ok(manifest.total_size());
+            }
+            let blobs: Vec<BlobRef> = manifest.blobs().copied().collect();
+            self.receive(&blobs).await?;
+            if self.lay_out(root.digest, &manifest).await? {
+                return Ok(manifest.total_size());
+            }
+        }
+        let message =
+            "the job's files were damaged on the worker's disk again and again: check that disk";
+        Err(Failure::new(FrameErrorKind::Disk, message).into())
+    }
+
+    /// Fetches what is missing of these, from a manager that may be away for a while.
+    async fn receive(&self, blobs: &[BlobRef]) -> Result<(), NoTree> {
+        let receiving = self.receive_at_last(blobs);
+        let received = self.give_up.run_until_cancelled(receiving).await;
+        Ok(received.ok_or(NoTree::GivenUp)??)
+    }
+
+    async fn receive_at_last(&self, blobs: &[BlobRef]) -> Result<(), ReceiveError> {
+        let mut uplink = self.keeper.uplink.clone();
+        let mut backoff = Uplink::backoff();
+        loop {
+            let api = uplink.api().await;
+            match receive(&api, &self.store, blobs, |_| {}).await {
+                Err(ReceiveError::Api(error)) if may_pass(&error) => {
+                    let wait = backoff.wait();
+                    tracing::debug!("fetched again in {:.1} s: {error}", wait.as_secs_f64());
+                    tokio::time::sleep(wait).await;
+                }
+                done => return done.map(|_| ()),
+            }
+        }
+    }
+
+    /// None if a block of it turned out damaged and has to be fetched again.
+    async fn read_manifest(&self, root: BlobRef) -> Result<Option<Manifest>, NoTree> {
+        let store = Arc::clone(&self.store);
+        let reading = tokio::task::spawn_blocking(move || read_manifest(&store, root));
+        Ok(reading.await.expect("reading a manifest does not panic")?)
+    }
+
+    /// False if a block is missing, or was damaged and has been forgotten: it is to be fetched.
+    async fn lay_out(&self, digest: Digest, manifest: &Arc<Manifest>) -> Result<bool, NoTree> {
+        let (store, manifest) = (Arc::clone(&self.store), Arc::clone(manifest));
+        let (root, give_up) = (self.keeper.trees.of(&digest), self.give_up.clone());
+        let laying = tokio::task::spawn_blocking(move || {
+            let go_on = |_| match give_up.is_cancelled() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            tessera_blobs::materialise(&manifest, &store, &root, go_on)
+        });
+        match laying.await.expect("laying out files does not panic") {
+            Ok(_) => Ok(true),
+            Err(MaterialiseError::Cancelled { .. }) => Err(NoTree::GivenUp),
+            Err(MaterialiseError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn read_manifest(store: &Store, root: BlobRef) -> Result<Option<Manifest>, Failure> {
+    let error = match Manifest::read(&root, |digest| store.get(digest)) {
+        Ok(manifest) => return Ok(Some(manifest)),
+        Err(error) => error,
+    };
+    // A damaged list is found by looking what is missing; damaged data only by reading it, which has just been done.
+    if let ManifestError::Read(_) = &error {
+        if let Ok(missing) = store.missing_of([&root])
+            && !missing.is_empty()
+        {
+            return Ok(None);
+        }
+        if store.forget(&root.digest)? {
+            return Ok(None);
+        }
+    }
+    let message = format!(
+        "the job's list of files cannot be read: {}",
+        in_full(&error)
+    );
+    Err(Failure::new(FrameErrorKind::Files, message))
+}
+
+/// Whether asking again can help: it cannot where the manager has understood and said no.
+fn may_pass(error: &ApiError) -> bool {
+    use ProblemKind::{Conflict, Invalid, MissingBlobs, NotFound, TooLarge};
+    let no = [Conflict, Invalid, MissingBlobs, NotFound, TooLarge];
+    error.kind().is_none_or(|kind| !no.contains(&kind))
+}
+
+/// Whether one of those who have the bytes is one that this worker can ask: so far, a manager of its farm.
+fn usable(sources: &[Source]) -> Result<(), Failure> {
+    let manager = |source: &Source| {
+        source.address.is_empty() || source.identity.is_empty() || source.identity == MANAGER_NAME
+    };
+    match sources.is_empty() || sources.iter().any(manager) {
+        true => Ok(()),
+        false => {
+            let message = "the job's files are only at places this version of the worker cannot ask: \
+                           install the manager's version on the worker";
+            Err(Failure::new(FrameErrorKind::Files, message))
+        }
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Store(error) => error.into(),
+            error => {
+                let message = format!("cannot bring the job's files: {}", in_full(&error));
+                Self::new(FrameErrorKind::Files, message)
+            }
+        }
+    }
+}
