@@ -6,6 +6,7 @@
 
 mod blocks;
 mod error;
+mod forward;
 mod routes;
 mod transport;
 mod turns;

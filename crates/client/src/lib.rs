@@ -12,11 +12,19 @@ mod connect;
 mod discover;
 mod events;
 mod farm;
+mod fetch;
 mod folders;
 mod join;
+mod ledger;
 mod link_socket;
+mod output;
+mod pack;
+mod place;
+mod placeholder;
 mod private_file;
+mod receive;
 mod retry;
+mod send;
 mod trust;
 mod worker_farm;
 
@@ -30,10 +38,20 @@ pub use farm::{
     Farm, FarmFileError, LocalManager, default_farm, farms, local_manager, remove_farm,
     remove_local_manager, save_farm, set_default_farm, write_local_manager,
 };
+pub use fetch::{FetchError, Fetched, FetchedFile, Fetcher};
 pub use folders::{FolderError, Folders};
 pub use join::{DISCOVERY_TIME, JoinError, join_as_client, join_as_worker, renew};
+pub use ledger::{Ledger, LedgerError, LedgerKey};
 pub use link_socket::{Link, LinkError, LinkReceiver, LinkSender};
+pub use output::{NodeFolder, OutputChoice, OutputError, OutputPlan};
+pub use pack::{
+    MissingFile, PackError, PackOptions, PackStage, Packed, SubmitError, pack, send_packed,
+    submit_packed,
+};
+pub use placeholder::{clear_placeholder, put_placeholder, skipped};
 pub use private_file::{read_private, write_private};
+pub use receive::{ReceiveError, ReceiveProgress, Received, receive};
 pub use retry::{Outage, Retry};
+pub use send::{Ask, BlockSource, SendError, SendProgress, Sent, send};
 pub use trust::{Identity, Trust, TrustError, fingerprint_of};
 pub use worker_farm::WorkerFarm;

@@ -8,7 +8,8 @@ use tessera_model::{FrameError, FrameResult, JobEdit, JobId, WorkerId};
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, FrameStatus, Health, JobAction,
     JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing,
-    Renewal, Submit, Submitted, TokenInfo, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
+    Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
+    WorkerStatus,
 };
 use tessera_wire::link::LogStream;
 use tessera_wire::routes::{self, Route};
@@ -298,6 +299,13 @@ impl Api {
             missing.extend(answer.digests);
         }
         Ok(missing)
+    }
+
+    /// What the manager lacks of some trees, as far as the lists it has tell; empty once it has everything.
+    pub async fn blobs_needed(&self, trees: &Trees) -> Result<Vec<Digest>, ApiError> {
+        let call = Call::new(routes::BLOBS_NEEDED, routes::BLOBS_NEEDED.path).json(trees);
+        let answer: Digests = self.json(call.repeat(Repeat::Safe)).await?;
+        Ok(answer.digests)
     }
 
     /// Sends blocks; they are durable at the manager when this returns. The caller bounds how many.

@@ -74,8 +74,31 @@ struct Inner {
     /// Index of the address that answered last.
     current: AtomicUsize,
     authorization: Option<HeaderValue>,
+}
+
+/// Counts the bytes of bodies; one made of another counts into both.
+#[derive(Debug, Default)]
+struct Meter {
     sent_bytes: AtomicU64,
     received_bytes: AtomicU64,
+    whole: Option<Arc<Meter>>,
+}
+
+impl Meter {
+    fn sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.sent(bytes);
+        }
+    }
+
+    fn received(&self, bytes: usize) {
+        self.received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.received(bytes);
+        }
+    }
 }
 
 /// Client of one farm's managers. Clones share connections and counters.
@@ -83,6 +106,7 @@ struct Inner {
 pub struct Api {
     inner: Arc<Inner>,
     retry: Retry,
+    meter: Arc<Meter>,
 }
 
 /// A request before it has an address.
@@ -188,12 +212,11 @@ impl Api {
                 .collect(),
             current: AtomicUsize::new(0),
             authorization,
-            sent_bytes: AtomicU64::new(0),
-            received_bytes: AtomicU64::new(0),
         };
         Self {
             inner: Arc::new(inner),
             retry: Retry::once(),
+            meter: Arc::default(),
         }
     }
 
@@ -201,8 +224,21 @@ impl Api {
     #[must_use]
     pub fn retrying(&self, retry: Retry) -> Self {
         Self {
-            inner: self.inner.clone(),
             retry,
+            ..self.clone()
+        }
+    }
+
+    /// The same client with a [`traffic`](Self::traffic) that begins at zero; it counts into this one's too.
+    #[must_use]
+    pub fn metered(&self) -> Self {
+        let meter = Meter {
+            whole: Some(self.meter.clone()),
+            ..Meter::default()
+        };
+        Self {
+            meter: Arc::new(meter),
+            ..self.clone()
         }
     }
 
@@ -221,12 +257,12 @@ impl Api {
         &self.inner.addresses
     }
 
-    /// Bytes of all bodies so far, of all clones.
+    /// Bytes of all bodies so far, of this client and its clones.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         Traffic {
-            sent_bytes: self.inner.sent_bytes.load(Ordering::Relaxed),
-            received_bytes: self.inner.received_bytes.load(Ordering::Relaxed),
+            sent_bytes: self.meter.sent_bytes.load(Ordering::Relaxed),
+            received_bytes: self.meter.received_bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -236,12 +272,6 @@ impl Api {
 
     pub(crate) fn retry(&self) -> &Retry {
         &self.retry
-    }
-
-    pub(crate) fn count_received(&self, bytes: usize) {
-        self.inner
-            .received_bytes
-            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn turns(&self, repeat: Repeat) -> Result<Turns<'_>, ApiError> {
@@ -267,6 +297,25 @@ impl Api {
         }
     }
 
+    /// A request in this client's name.
+    pub(super) fn request(
+        &self,
+        method: reqwest::Method,
+        address: &str,
+        path: &str,
+        headers: HeaderMap,
+    ) -> reqwest::RequestBuilder {
+        let request = self
+            .inner
+            .http
+            .request(method, format!("{address}{path}"))
+            .headers(headers);
+        match &self.inner.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
     async fn send_to(&self, address: &str, call: &Call) -> Result<Response, ApiError> {
         let method = match call.route.method {
             Method::Get => reqwest::Method::GET,
@@ -275,18 +324,9 @@ impl Api {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut request = self
-            .inner
-            .http
-            .request(method, format!("{address}{}", call.path))
-            .headers(call.headers.clone());
-        if let Some(authorization) = &self.inner.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
+        let mut request = self.request(method, address, &call.path, call.headers.clone());
         if let Some((body, media_type)) = &call.body {
-            self.inner
-                .sent_bytes
-                .fetch_add(body.len() as u64, Ordering::Relaxed);
+            self.meter.sent(body.len());
             request = request.header(CONTENT_TYPE, *media_type).body(body.clone());
         }
         let patience = answer_patience(call.body.as_ref().map_or(0, |(body, _)| body.len()));
@@ -366,7 +406,7 @@ impl Api {
     ) -> Result<Option<Bytes>, ApiError> {
         match tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await {
             Ok(Ok(chunk)) => {
-                self.count_received(chunk.as_ref().map_or(0, Bytes::len));
+                self.meter.received(chunk.as_ref().map_or(0, Bytes::len));
                 Ok(chunk)
             }
             Ok(Err(source)) => Err(ApiError::Cut {

@@ -1,0 +1,308 @@
+//! Which frames of a render are in their place, so that the same command again renders only what is missing.
+//!
+//! One file of JSON lines for each (manifest, settings, output): a frame, its files, and what each holds. A frame counts as present
+//! only if every file holds exactly that now. Lines are only added; the last one of a frame counts, one cut off by a crash does not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tessera_blobs::{BlobRef, BoxError, write_file};
+use tessera_model::{FrameSet, JobId, Overrides};
+
+use crate::fetch::Fetched;
+use crate::folders::Folders;
+use crate::output::OutputPlan;
+
+/// Longest line that is read; a frame of thousands of files stays below.
+const LINE_MAX_BYTES: u64 = 4 << 20;
+
+/// Ledgers not used for this long are removed when another one is opened: what they knew costs one render to find out again.
+const FORGOTTEN_AFTER: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
+
+/// Ledgers looked at for removal each time.
+const SWEEP_MAX: usize = 10_000;
+
+/// Names what a ledger is about: the bytes of the scene, what the job changes of it, where the frames go. Not which frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LedgerKey([u8; 32]);
+
+impl fmt::Display for LedgerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl LedgerKey {
+    /// The key of rendering `main_file` of a manifest with these changes to this place.
+    #[must_use]
+    pub fn of(
+        manifest: &BlobRef,
+        main_file: &str,
+        overrides: &Overrides,
+        plan: &OutputPlan,
+    ) -> Self {
+        let parts = (
+            manifest.to_string(),
+            main_file,
+            overrides,
+            &plan.directory,
+            &plan.names,
+            &plan.nodes,
+        );
+        let bytes = serde_json::to_vec(&parts)
+            .expect("paths of a plan came out of text and can be text again");
+        Self(*tessera_blobs::Digest::of(&bytes).as_bytes())
+    }
+}
+
+/// A ledger that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be {action} ({source}), so this render could not be taken up again later: check permissions and disk", path.display())]
+pub struct LedgerError {
+    path: PathBuf,
+    action: &'static str,
+    source: io::Error,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Entry {
+    Frame {
+        frame: i32,
+        files: BTreeMap<PathBuf, String>,
+    },
+    Job {
+        job: JobId,
+    },
+}
+
+/// The ledger of one render.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: File,
+    frames: BTreeMap<i32, BTreeMap<PathBuf, String>>,
+    job: Option<JobId>,
+}
+
+impl Ledger {
+    /// Opens the ledger of a key; made if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or made.
+    pub fn open(folders: &Folders, key: &LedgerKey) -> Result<Self, LedgerError> {
+        let folder = folders.data.join("renders");
+        let path = folder.join(format!("{key}.jsonl"));
+        let failed = |action| {
+            let path = path.clone();
+            move |source| LedgerError {
+                path,
+                action,
+                source,
+            }
+        };
+        fs::create_dir_all(&folder).map_err(failed("made"))?;
+        sweep(&folder);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(failed("opened"))?;
+        let mut ledger = Self {
+            path: path.clone(),
+            file: file.try_clone().map_err(failed("opened"))?,
+            frames: BTreeMap::new(),
+            job: None,
+        };
+        ledger.read(&mut file).map_err(failed("read"))?;
+        Ok(ledger)
+    }
+
+    fn read(&mut self, file: &mut File) -> io::Result<()> {
+        let mut reader = BufReader::new(file);
+        let mut line = Vec::new();
+        let mut ended = true;
+        loop {
+            line.clear();
+            if reader
+                .by_ref()
+                .take(LINE_MAX_BYTES)
+                .read_until(b'\n', &mut line)?
+                == 0
+            {
+                break;
+            }
+            ended = line.ends_with(b"\n");
+            match serde_json::from_slice(&line) {
+                Ok(Entry::Frame { frame, files }) => drop(self.frames.insert(frame, files)),
+                Ok(Entry::Job { job }) => self.job = Some(job),
+                // A line cut off by a crash, or of a newer program: what it said is found out again.
+                Err(error) => {
+                    tracing::debug!(%error, "a line of {} is passed over", self.path.display())
+                }
+            }
+        }
+        if !ended {
+            self.file.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+        let mut line = serde_json::to_vec(entry)
+            .expect("paths of a plan came out of text and can be text again");
+        line.push(b'\n');
+        let written = self
+            .file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_data());
+        written.map_err(|source| LedgerError {
+            path: self.path.clone(),
+            action: "written",
+            source,
+        })
+    }
+
+    /// Records a frame that is in its place.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn record(&mut self, fetched: &Fetched) -> Result<(), LedgerError> {
+        let files: BTreeMap<_, _> = fetched
+            .files
+            .iter()
+            .map(|file| (file.path.clone(), file.blob.to_string()))
+            .collect();
+        self.add(&Entry::Frame {
+            frame: fetched.frame,
+            files: files.clone(),
+        })?;
+        self.frames.insert(fetched.frame, files);
+        Ok(())
+    }
+
+    /// The job that rendered last for this ledger. Its number may be another job's on another farm: compare what it renders.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        self.job
+    }
+
+    /// Records the job that renders now.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_job(&mut self, job: JobId) -> Result<(), LedgerError> {
+        self.add(&Entry::Job { job })?;
+        self.job = Some(job);
+        Ok(())
+    }
+
+    /// Those of `frames` whose files hold exactly what was recorded. Reads every one of them: call it on a blocking thread.
+    #[must_use]
+    pub fn present(&self, frames: &FrameSet) -> Vec<i32> {
+        let complete = |files: &BTreeMap<PathBuf, String>| {
+            !files.is_empty() && files.iter().all(|(path, blob)| holds(path, blob))
+        };
+        frames
+            .iter()
+            .filter(|frame| self.frames.get(frame).is_some_and(complete))
+            .collect()
+    }
+}
+
+/// Whether a file holds what `blob` names. Its size is looked at first, so a wrong one is seldom read.
+fn holds(path: &Path, blob: &str) -> bool {
+    let Ok(blob) = blob.parse::<BlobRef>() else {
+        return false;
+    };
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() == blob.size) {
+        return false;
+    }
+    let cut = write_file(path, |_| Ok::<_, BoxError>(()));
+    cut.is_ok_and(|cut| cut.blob == blob)
+}
+
+/// Removes ledgers that nobody used for long. What cannot be removed is left alone.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten().take(SWEEP_MAX) {
+        let used = entry.metadata().and_then(|facts| facts.modified());
+        if used.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > FORGOTTEN_AFTER)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::FetchedFile;
+    use tessera_blobs::{Content, write_bytes};
+    use tessera_model::{FileRole, StepIndex};
+
+    fn frame(dir: &Path, frame: i32, contents: &[u8]) -> Fetched {
+        let path = dir.join(format!("{frame}.png"));
+        fs::write(&path, contents).unwrap();
+        let Ok(blob) = write_bytes(contents, Content::Other, |_| {
+            Ok::<_, std::convert::Infallible>(())
+        });
+        Fetched {
+            step: StepIndex(0),
+            position: 0,
+            frame,
+            files: vec![FetchedFile {
+                path,
+                blob,
+                role: FileRole::Main,
+            }],
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_is_recorded_and_unchanged_is_present() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::at(home.path());
+        let key = LedgerKey([7; 32]);
+        let frames = "1..6".parse().unwrap();
+        let mut ledger = Ledger::open(&folders, &key).unwrap();
+        for number in 1..=5 {
+            ledger
+                .record(&frame(home.path(), number, &vec![number as u8; 3_000_000]))
+                .unwrap();
+        }
+        ledger.set_job(JobId(3)).unwrap();
+        fs::remove_file(home.path().join("2.png")).unwrap();
+        fs::write(home.path().join("3.png"), vec![9; 3_000_000]).unwrap();
+        fs::write(home.path().join("4.png"), "short").unwrap();
+        fs::write(home.path().join("6.png"), "never recorded").unwrap();
+        // Cut off in the middle of a line, as by a crash.
+        let path = ledger.path.clone();
+        drop(ledger);
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(br#"{"type":"frame","frame":6,"fi"#)
+            .unwrap();
+        let mut ledger = Ledger::open(&folders, &key).unwrap();
+        assert_eq!(ledger.present(&frames), [1, 5]);
+        assert_eq!(ledger.job(), Some(JobId(3)));
+        ledger.record(&frame(home.path(), 3, b"new")).unwrap();
+        let again = Ledger::open(&folders, &key).unwrap();
+        assert_eq!(again.present(&frames), [1, 3, 5]);
+        assert_eq!(
+            Ledger::open(&folders, &LedgerKey([8; 32]))
+                .unwrap()
+                .present(&frames),
+            [0; 0]
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! From a .blend file to what a farm needs to render it: every file it uses, and the work to do.
+//!
+//! Blender itself says what a file depends on, so nothing is guessed. Files keep the absolute paths they have here, without the
+//! leading `/`, so equal names in different folders stay apart and relative paths need no change. What is missing is named with
+//! the datablock that uses it before a byte is sent. Blocks are not copied: [`Origin`] reads them again as they are sent, and what
+//! changed meanwhile is noticed and packed anew, so what was submitted is one state of the files and that is what renders.
+
+mod ask;
+mod error;
+mod files;
+mod scene;
+mod submit;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tessera_blender::{Build, Scan};
+use tessera_blobs::{BlobRef, Manifest, Origin, TreePath};
+use tessera_model::{BlenderVersion, FrameSet, JobSettings, Overrides, Step, StepKind};
+use tessera_wire::api::Submit;
+use tessera_wire::blob::to_model;
+
+use crate::ledger::LedgerKey;
+use crate::output::OutputPlan;
+
+pub use error::{MissingFile, PackError};
+pub use submit::{SubmitError, send_packed, submit_packed};
+
+/// How often files may change under the packing before it is given up: somebody saves now and then, not all the time.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What is to be packed, and how.
+#[derive(Debug, Clone)]
+pub struct PackOptions {
+    /// The .blend.
+    pub file: PathBuf,
+    /// Frames; the file's range and step if none.
+    pub frames: Option<FrameSet>,
+    /// What differs from the file's settings.
+    pub overrides: Overrides,
+    /// `-o` as typed.
+    pub output: Option<String>,
+    /// What relative paths are relative to.
+    pub cwd: PathBuf,
+    /// Blenders of this machine, as [`tessera_blender::find`] finds them.
+    pub builds: Vec<Build>,
+    /// An existing folder for the logs of the Blender that reads the file.
+    pub log_dir: PathBuf,
+}
+
+/// How far the packing is.
+#[derive(Debug, Clone)]
+pub enum PackStage {
+    /// A Blender starts.
+    Starting {
+        /// Which.
+        build: Build,
+    },
+    /// It opens the file.
+    Opening,
+    /// It looks for what the file uses.
+    Scanning,
+    /// Files are read and cut into blocks.
+    Reading {
+        /// Files read.
+        files_done: u64,
+        /// Files in all.
+        files: u64,
+        /// Bytes read.
+        bytes_done: u64,
+        /// Bytes in all.
+        bytes: u64,
+    },
+}
+
+/// A scene ready to be sent.
+#[derive(Debug)]
+pub struct Packed {
+    /// Paths and contents.
+    pub manifest: Manifest,
+    /// The manifest itself as a file.
+    pub root: BlobRef,
+    /// Where the blocks lie.
+    pub origin: Arc<Origin>,
+    /// The .blend in the tree.
+    pub main_file: TreePath,
+    /// The Blender that saved it; the patch is not known.
+    pub file_version: BlenderVersion,
+    /// What to do: one step, whose frames may be narrowed to those that are missing.
+    pub steps: Vec<Step>,
+    /// Where frames go.
+    pub output: OutputPlan,
+    /// All that Blender said.
+    pub scan: Scan,
+    /// The scene that renders.
+    pub scene: String,
+    /// Files in the tree.
+    pub files: u64,
+    /// Their bytes, decompressed.
+    pub bytes: u64,
+    /// What the user should know, a sentence each.
+    pub warnings: Vec<String>,
+    options: PackOptions,
+}
+
+impl Packed {
+    /// Frames of the step.
+    #[must_use]
+    pub fn frames(&self) -> &FrameSet {
+        &self.steps[0].frames
+    }
+
+    /// The request that submits it.
+    #[must_use]
+    pub fn submit(&self, settings: JobSettings) -> Submit {
+        Submit {
+            settings,
+            manifest: to_model(&self.root),
+            main_file: self.main_file.to_string(),
+            file_version: self.file_version,
+            steps: self.steps.clone(),
+            client_note: self.output.to_note(),
+        }
+    }
+
+    /// What the record of its frames is kept under.
+    #[must_use]
+    pub fn key(&self) -> LedgerKey {
+        let StepKind::Render(overrides) = &self.steps[0].kind;
+        LedgerKey::of(&self.root, self.main_file.as_str(), overrides, &self.output)
+    }
+}
+
+/// Packs a scene. `tell` is called as it goes on.
+///
+/// # Errors
+/// See [`PackError`]; nothing was sent.
+pub async fn pack(
+    options: &PackOptions,
+    mut tell: impl FnMut(PackStage),
+) -> Result<Packed, PackError> {
+    let file = absolute(&options.file, &options.cwd);
+    let mut attempt = 1;
+    loop {
+        match pack_once(options, &file, &mut tell).await {
+            Err(PackError::Changing { path }) if attempt < ATTEMPTS_MAX => {
+                tracing::debug!(
+                    "{} changed while it was read, reading everything again",
+                    path.display()
+                );
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn pack_once(
+    options: &PackOptions,
+    file: &Path,
+    tell: &mut impl FnMut(PackStage),
+) -> Result<Packed, PackError> {
+    let before = files::State::of(file)?;
+    let asked = ask::ask(options, file, tell).await?;
+    let choice = scene::choose(options, file, &asked)?;
+    let read = files::read(file, before, &asked.scan, tell).await?;
+    let series = asked.scan.saved_by;
+    Ok(Packed {
+        root: read.root,
+        files: read.manifest.len() as u64,
+        bytes: read.manifest.total_size(),
+        manifest: read.manifest,
+        origin: Arc::new(read.origin),
+        main_file: read.main_file,
+        file_version: BlenderVersion {
+            major: series.major,
+            minor: series.minor,
+            patch: 0,
+        },
+        steps: vec![choice.step],
+        output: choice.output,
+        scene: choice.scene,
+        warnings: choice.warnings,
+        scan: asked.scan,
+        options: options.clone(),
+    })
+}
+
+/// A path made absolute by its letters: links stay links, since Blender resolves `//` by the path it was given.
+fn absolute(path: &Path, cwd: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in cwd.join(path).components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,93 @@
+//! Asks Blender what a file uses and makes.
+
+use std::path::Path;
+
+use tessera_blender::{
+    Blender, Build, FrameRange, Launch, LogFiles, Open, Scan, ScanRequest, choose, saved_by,
+};
+use tessera_model::FrameSet;
+
+use super::{PackError, PackOptions, PackStage};
+use crate::output::OutputChoice;
+
+/// What Blender said.
+pub(super) struct Asked {
+    pub(super) scan: Scan,
+    pub(super) build: Build,
+    pub(super) output: OutputChoice,
+}
+
+pub(super) async fn ask(
+    options: &PackOptions,
+    file: &Path,
+    tell: &mut impl FnMut(PackStage),
+) -> Result<Asked, PackError> {
+    let path = file.to_owned();
+    let needed = tokio::task::spawn_blocking(move || saved_by(&path)).await??;
+    let build = choose(needed, &options.builds).ok_or_else(|| PackError::NoBlender {
+        file: file.to_owned(),
+        needed,
+        have: have(&options.builds),
+    })?;
+    let output = OutputChoice::read(
+        options.output.as_deref(),
+        &options.cwd,
+        file.parent().unwrap_or(Path::new("/")),
+    )?;
+    let log = |stem| LogFiles::in_dir(&options.log_dir, stem);
+
+    tell(PackStage::Starting {
+        build: build.clone(),
+    });
+    let mut blender = Blender::launch(build, &Launch::default(), &log("start")).await?;
+    tell(PackStage::Opening);
+    let open = Open {
+        path: file.to_owned(),
+        autoexec: options.overrides.autoexec,
+        ..Open::default()
+    };
+    blender.open(&open, &log("open")).await?;
+    tell(PackStage::Scanning);
+    let request = ScanRequest {
+        frames: options.frames.as_ref().map(around),
+        output: output.for_blender(),
+    };
+    let scan = blender.scan(&request, &log("scan")).await?;
+    // It may clean up after itself while files are read here; its end changes nothing any more.
+    tokio::spawn(async move {
+        if let Err(error) = blender.quit().await {
+            tracing::debug!(%error, "Blender did not end by itself after reading a file");
+        }
+    });
+    Ok(Asked {
+        scan,
+        build: build.clone(),
+        output,
+    })
+}
+
+/// The smallest range that holds all frames.
+fn around(frames: &FrameSet) -> FrameRange {
+    let mut range = FrameRange {
+        start: i32::MAX,
+        end: i32::MIN,
+        step: 1,
+    };
+    for run in frames.runs() {
+        let last = i64::from(run.start) + i64::from(run.step) * (i64::from(run.count) - 1);
+        range.start = range.start.min(run.start);
+        range.end = range.end.max(i32::try_from(last).unwrap_or(i32::MAX));
+    }
+    if let [only] = frames.runs() {
+        range.step = only.step;
+    }
+    range
+}
+
+fn have(builds: &[Build]) -> String {
+    if builds.is_empty() {
+        return "there is no Blender on this computer to read it with".into();
+    }
+    let list: Vec<_> = builds.iter().map(ToString::to_string).collect();
+    format!("this computer has only {}", list.join(", "))
+}

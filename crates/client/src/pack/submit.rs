@@ -1,0 +1,92 @@
+//! Sends a packed scene and hands it in as a job.
+
+use tessera_model::JobSettings;
+use tessera_wire::api::Submitted;
+use tessera_wire::problem::ProblemKind;
+
+use super::{ATTEMPTS_MAX, PackError, Packed, pack};
+use crate::api::Api;
+use crate::send::{Ask, BlockSource, SendError, SendProgress, Sent, send};
+
+/// Handing in failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Sending failed.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Files changed while they were sent, and could not be read again.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+}
+
+/// Sends what the manager lacks of a scene. If a file changes meanwhile, the scene is packed anew and `packed` is that one.
+///
+/// # Errors
+/// See [`SubmitError`].
+pub async fn send_packed(
+    api: &Api,
+    packed: &mut Packed,
+    mut progress: impl FnMut(SendProgress),
+) -> Result<Sent, SubmitError> {
+    let mut attempt = 1;
+    loop {
+        let source = BlockSource::Origin(packed.origin.clone());
+        match send(api, &source, &[packed.root], &[], Ask::First, &mut progress).await {
+            Ok(sent) => return Ok(sent),
+            Err(SendError::Changed { path }) if attempt < ATTEMPTS_MAX => {
+                tracing::warn!(
+                    "{} changed while it was sent, the scene is read again",
+                    path.display()
+                );
+                attempt += 1;
+                repack(packed).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends a scene and submits it.
+///
+/// # Errors
+/// See [`SubmitError`].
+pub async fn submit_packed(
+    api: &Api,
+    packed: &mut Packed,
+    settings: JobSettings,
+    mut progress: impl FnMut(SendProgress),
+) -> Result<(Submitted, Sent), SubmitError> {
+    let api = api.metered();
+    let mut attempt = 1;
+    loop {
+        let sent = send_packed(&api, packed, &mut progress).await?;
+        match api.submit(&packed.submit(settings.clone())).await {
+            Ok(submitted) => {
+                let traffic = api.traffic();
+                return Ok((
+                    submitted,
+                    Sent {
+                        sent_bytes: traffic.sent_bytes,
+                        received_bytes: traffic.received_bytes,
+                        ..sent
+                    },
+                ));
+            }
+            // Blocks can be collected as garbage between the last question and the job that holds them.
+            Err(error)
+                if error.kind() == Some(ProblemKind::MissingBlobs) && attempt < ATTEMPTS_MAX =>
+            {
+                attempt += 1
+            }
+            Err(error) => return Err(SendError::Api(error).into()),
+        }
+    }
+}
+
+/// Packs again what is there now. Frames stay those that were asked for.
+async fn repack(packed: &mut Packed) -> Result<(), PackError> {
+    let mut options = packed.options.clone();
+    options.frames = Some(packed.frames().clone());
+    *packed = pack(&options, |_| {}).await?;
+    Ok(())
+}
