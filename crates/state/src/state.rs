@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tessera_model::{Change, FrameResult, JobId, StepIndex, Term};
 
-use crate::sqlite::{RootCursor, Sqlite};
-use crate::view::{Accepts, BlobRoot, BlobRoots, ErrorEntry, ErrorSeq};
+use crate::sqlite::Sqlite;
+use crate::view::{Accepts, BlobRoot, BlobRoots, ErrorEntry, ErrorSeq, RootCursor};
 use crate::{OpenError, ReadError, Snapshot, WriteError};
 
 /// An open record. Every method takes `&self`; reads run beside each other and beside the one write.

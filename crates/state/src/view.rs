@@ -102,7 +102,21 @@ pub struct BlobRoot {
 #[derive(Debug)]
 pub struct BlobRoots<'a> {
     pub(crate) state: &'a State,
-    pub(crate) cursor: crate::sqlite::RootCursor,
+    pub(crate) cursor: RootCursor,
+}
+
+/// How far a walk is: the key of the last row seen.
+///
+/// Waiting results come before packed ones, since packing moves them that way: none slips through in between.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum RootCursor {
+    #[default]
+    Start,
+    Jobs(i64),
+    Waiting(i64, u16, u32),
+    Packed(i64, u16, u32),
+    Errors(i64),
+    End,
 }
 
 impl BlobRoots<'_> {

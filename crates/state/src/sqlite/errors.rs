@@ -11,8 +11,9 @@ use crate::encoding::{decode_text, encode_text};
 use crate::view::{ErrorEntry, ErrorSeq};
 use crate::{MAX_ERRORS_PER_JOB, MAX_ERRORS_PER_READ, ReadError};
 
-/// How many errors the whole farm records between two looks at whether a job has too many.
-const TRIM_EVERY: i64 = 1000;
+/// How many errors the whole farm records between two looks at whether the job of the last one has too many. A prime, so
+/// that jobs that take turns in failing come in turns under that look.
+const TRIM_EVERY: i64 = 997;
 
 /// A frame failed. Told twice of the same lease, it failed once.
 pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<(), Fault> {
@@ -38,7 +39,7 @@ pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<()
     let (page, at) = pages::page_of(batch, unit.job, unit.step, error.position).await?;
     page.fail(at);
     if done.last_insert_rowid() % TRIM_EVERY == 0 {
-        trim(batch.conn, unit.job).await?;
+        trim(batch.conn, unit.job, MAX_ERRORS_PER_JOB).await?;
     }
     Ok(())
 }
@@ -74,13 +75,14 @@ pub(super) async fn retry(batch: &mut Batch<'_>, job: JobId) -> Result<(), Fault
     Ok(())
 }
 
-async fn trim(conn: &mut SqliteConnection, job: JobId) -> Result<(), Fault> {
+/// Keeps the newest `keep` errors of a job.
+async fn trim(conn: &mut SqliteConnection, job: JobId, keep: u32) -> Result<(), Fault> {
     sqlx::query(
         "DELETE FROM frame_error WHERE job = ?1 AND seq <=
          (SELECT seq FROM frame_error WHERE job = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
     )
     .bind(job_key(job))
-    .bind(MAX_ERRORS_PER_JOB)
+    .bind(keep)
     .execute(conn)
     .await?;
     Ok(())
@@ -140,4 +142,38 @@ fn read_error(row: &SqliteRow) -> Result<ErrorEntry, Fault> {
         seq: ErrorSeq(seq),
         error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_errors_of_a_job_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(folder.path()).await.unwrap();
+        let left: Vec<(i64, i64)> = store
+            .write(async |conn| {
+                sqlx::raw_sql(
+                    "INSERT INTO job VALUES (1, '', '', NULL, 'active'), (2, '', '', NULL, 'active');
+                     INSERT INTO step VALUES (1, 0, 100), (2, 0, 100);
+                     WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29)
+                     INSERT INTO frame_error (job, step, position, unit, attempt, body)
+                     SELECT 1 + i % 2, 0, i, i, 1, '' FROM n",
+                )
+                .execute(&mut *conn)
+                .await?;
+                trim(conn, JobId(1), 5).await?;
+                trim(conn, JobId(1), 5).await?;
+                let rows = sqlx::query_as(
+                    "SELECT job, position FROM frame_error ORDER BY job, position",
+                );
+                Ok(rows.fetch_all(conn).await?)
+            })
+            .await
+            .unwrap();
+        let first = (20..30).step_by(2).map(|at| (1, at));
+        let second = (1..30).step_by(2).map(|at| (2, at));
+        assert_eq!(left, first.chain(second).collect::<Vec<_>>());
+    }
 }

@@ -22,7 +22,6 @@ mod schema;
 use tessera_model::JobId;
 
 pub use open::Sqlite;
-pub(crate) use roots::RootCursor;
 
 /// A job's number as SQLite keeps it. Numbers count up from 1 and never reach the sign.
 fn job_key(job: JobId) -> i64 {

@@ -7,27 +7,13 @@ use super::fault::Fault;
 use super::{Sqlite, job_id};
 use crate::ReadError;
 use crate::encoding::{decode_results, decode_text};
-use crate::view::{BlobRoot, RootKind};
+use crate::view::{BlobRoot, RootCursor, RootKind};
 
 /// Rows of one batch that hold one record each.
 const ROWS_PER_BATCH: u32 = 512;
 
 /// Packed pages of one batch: about as many results.
 const PAGES_PER_BATCH: u32 = 4;
-
-/// How far the walk is: the key of the last row seen.
-///
-/// Waiting results come before packed ones, since packing moves them that way: none slips through in between.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum RootCursor {
-    #[default]
-    Start,
-    Jobs(i64),
-    Waiting(i64, u16, u32),
-    Packed(i64, u16, u32),
-    Errors(i64),
-    End,
-}
 
 impl Sqlite {
     pub(crate) async fn next_roots(

@@ -132,3 +132,24 @@ async fn a_record_cannot_be_made_on_a_full_disk() {
             .await;
     }
 }
+
+#[tokio::test]
+async fn a_restart_on_a_full_disk_says_so_and_harms_nothing() {
+    let Some(disk) = SmallDisk::new("4m") else {
+        return;
+    };
+    let state = State::open(disk.path()).await.unwrap();
+    let term = state.begin_term().await.unwrap();
+    let mut changes = facts::farm(&["1..9000"]);
+    changes.extend((0..100).map(|at| done(JOB, STEP, at)));
+    state.commit(term, &changes).await.unwrap();
+    let before = state.load().await.unwrap();
+    state.close().await;
+    disk.fill(0);
+    let error = State::open(disk.path()).await.unwrap_err();
+    assert!(matches!(error, OpenError::DiskFull { .. }), "{error:?}");
+    disk.make_room();
+    let state = State::open(disk.path()).await.unwrap();
+    assert_eq!(state.load().await.unwrap(), before);
+    state.close().await;
+}
