@@ -1,7 +1,7 @@
 """Writes a folder of frames with OpenEXR's own library, and copies of it with one fault each.
 
-Run as `python faults.py OUTDIR`. The folder `good` holds `0001.exr` (one part) and `sub/0002.exr` (one part per pass); every
-other folder differs from it in exactly what its name says.
+Run as `python faults.py OUTDIR`. The folder `good` holds `0001.exr` (one part) and `sub/0002.exr` (one part per pass);
+every other folder differs from it in exactly what its name says.
 """
 
 import sys
@@ -56,7 +56,9 @@ def write(path: Path, fault: Fault, multi: bool) -> None:
     if multi:
         layout = {key: said[key] for key in ("type", "compression", "dataWindow", "displayWindow")}
         first = next(iter(layered))
-        parts = [OpenEXR.Part(dict(said if name == first else layout), planes, name) for name, planes in layered.items()]
+        parts = [
+            OpenEXR.Part(dict(said if name == first else layout), planes, name) for name, planes in layered.items()
+        ]
     else:
         parts = [OpenEXR.Part(said, {key: plane for planes in layered.values() for key, plane in planes.items()})]
     OpenEXR.File(parts).write(str(path))

@@ -1,19 +1,20 @@
 """Writes EXR files with OpenEXR's own library, and what that library reads back from them.
 
-Run as `python openexr.py write OUTDIR` to write files, or `python openexr.py describe FILE...` for files that are there.
-Every `NAME.exr` that can be read comes with `NAME.json`, the list of its channels, and `NAME.bin`, their samples as OpenEXR
-reads them, one channel after the other, little-endian.
+Run as `python openexr.py write OUTDIR` to write files, or `python openexr.py describe FILE...` for files that are
+there. Every `NAME.exr` that can be read comes with `NAME.json`, the list of its channels, and `NAME.bin`, their samples
+as OpenEXR reads them, one channel after the other, little-endian.
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
 
 Planes = Mapping[str, np.ndarray]
+Kind = Callable[[type, int], np.ndarray]
 
 LOSSLESS = ["NO", "RLE", "ZIPS", "ZIP", "PIZ"]
 LOSSY = ["PXR24", "B44", "B44A", "DWAA", "DWAB"]
@@ -30,7 +31,7 @@ def smooth(dtype: type, seed: int) -> np.ndarray:
 
 
 def bits(dtype: type, seed: int) -> np.ndarray:
-    """Every bit at random, so all kinds of NaN, infinities, denormals and negative zeros are there, some of them twice."""
+    """Every bit at random: all kinds of NaN, infinities, denormals and negative zeros are there, some in long runs."""
     unsigned = {np.float16: np.uint16, np.float32: np.uint32, np.uint32: np.uint32}[dtype]
     random = np.random.default_rng(seed)
     values = random.integers(0, np.iinfo(unsigned).max, (HEIGHT, WIDTH), dtype=unsigned, endpoint=True)
@@ -42,7 +43,7 @@ def bits(dtype: type, seed: int) -> np.ndarray:
     return values.view(dtype)
 
 
-def planes(kind, names: Mapping[str, type], seed: int = 1) -> Planes:
+def planes(kind: Kind, names: Mapping[str, type], seed: int = 1) -> Planes:
     return {name: kind(dtype, seed + index) for index, (name, dtype) in enumerate(names.items())}
 
 
@@ -84,7 +85,7 @@ def describe(path: Path) -> None:
     path.with_suffix(".bin").write_bytes(b"".join(samples))
 
 
-def single(compression: str, kind, tiled: bool) -> list[OpenEXR.Part]:
+def single(compression: str, kind: Kind, tiled: bool) -> list[OpenEXR.Part]:
     names = {
         "ViewLayer.Combined.R": np.float16,
         "ViewLayer.Combined.G": np.float16,
@@ -97,7 +98,7 @@ def single(compression: str, kind, tiled: bool) -> list[OpenEXR.Part]:
     return [OpenEXR.Part(header(compression, tiled), planes(kind, names))]
 
 
-def multi(compression: str, kind, tiled: bool) -> list[OpenEXR.Part]:
+def multi(compression: str, kind: Kind, tiled: bool) -> list[OpenEXR.Part]:
     """One part per pass, as Blender 5 does; the last has bare channel names and a window of its own."""
     combined = {f"ViewLayer.Combined.{channel}": np.float16 for channel in "RGBA"}
     parts = [

@@ -1,7 +1,8 @@
 """Renders the same frame several times in a real Blender.
 
-Run as `blender -b --python render.py -- OUTDIR`, or by a Python that has bpy. Writes `first/` and `second/`, which hold the
-same two frames in multilayer EXR and PNG; a version that can do both also writes `interleaved/`, the EXR in one part.
+Run as `blender -b --python render.py -- OUTDIR`, or by a Python that has bpy. Writes `first/` and `second/`, which hold
+the same frames as multilayer EXR, stereo EXR and PNG; a version that can do both also writes `interleaved/`, the EXR in
+one part.
 """
 
 import sys
