@@ -167,6 +167,8 @@ def no_persistent_data(scene: Any, objects: list[Any]) -> list[Note]:
     if scene.render.engine != "CYCLES":
         text = f"keeping data between frames is proven exact for Cycles only, and the engine is {scene.render.engine}"
         notes.append({"datablock": paths.describe(scene), "text": text})
+    for note in order_dependent(scene, objects):
+        notes.append({**note, "text": f"{note['text']}, and what is simulated is not proven to stay the same"})
     for owner in objects:
         for system in owner.particle_systems:
             if system.settings.type == "HAIR":
