@@ -1,0 +1,127 @@
+//! `tessera fetch`: brings finished frames of a job into a folder, from any machine that is connected.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use tessera_client::{Api, Fetcher, OutputPlan};
+use tessera_model::{FrameSet, JobState};
+use tessera_wire::api::JobDetail;
+use tessera_wire::line::LineKind;
+
+use crate::context::Context;
+use crate::exit::{Status, stop};
+use crate::farm;
+use crate::flags::FetchFlags;
+use crate::names;
+use crate::progress::Progress;
+use crate::render::{Delivery, Follow, Outages};
+
+pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status> {
+    let connection = farm::need(context)?;
+    let detail = connection.api.job(flags.job).await?;
+    let plan = plan(&connection.api, &detail, flags).await?;
+    plan.check_writable()
+        .map_err(|error| stop(Status::Usage, error.to_string()))?;
+    let Some(step) = detail.steps.first() else {
+        return Err(stop(
+            Status::Failed,
+            format!("job {} has no frames", flags.job),
+        ));
+    };
+    let frames = step.frames.clone();
+    let wanted = match &flags.frames {
+        Some(asked) => FrameSet::of(
+            asked
+                .iter()
+                .filter(|frame| frames.position(*frame).is_some()),
+        )
+        .map_err(|_| {
+            stop(
+                Status::Usage,
+                format!(
+                    "job {} has none of these frames: it has {frames}",
+                    flags.job
+                ),
+            )
+        })?,
+        None => frames.clone(),
+    };
+    let mut progress = Progress::new(&context.output);
+    progress.begin(wanted.len(), 0);
+    let mut outages = Outages::new();
+    let api = if flags.wait {
+        outages.patient(&connection.api)
+    } else {
+        connection.api.clone()
+    };
+    let mut delivery = Delivery::start(Fetcher::new(&api, plan.clone()), None);
+    let mut follow = Follow::new(
+        api,
+        flags.job,
+        frames,
+        wanted.clone(),
+        &mut outages,
+        &mut progress,
+    );
+    let state = if flags.wait {
+        follow.run(&mut delivery).await?
+    } else {
+        follow.take_what_is_there(&mut delivery).await?
+    };
+    progress.end();
+    let (done, failed) = progress.counts();
+    let text = format!(
+        "{done} of {} frames of job {} ({}) are in {}",
+        wanted.len(),
+        flags.job,
+        names::state(state),
+        plan.directory.display()
+    );
+    context.output.result(text, || LineKind::Finished {
+        job: flags.job,
+        state,
+        done,
+        failed,
+        seconds: progress.elapsed().as_secs_f64(),
+    });
+    match state {
+        JobState::Failed if flags.wait => Err(stop(
+            Status::Failed,
+            format!(
+                "job {} failed: `tessera job show {}` says why",
+                flags.job, flags.job
+            ),
+        )),
+        _ => Ok(Status::Done),
+    }
+}
+
+/// Where the frames go: where the job was submitted to leave them, or as is asked for here.
+///
+/// The folder in a job is its owner's word. Someone else's is not written to: it could be any folder of this user's.
+async fn plan(api: &Api, detail: &JobDetail, flags: &FetchFlags) -> Result<OutputPlan> {
+    let id = flags.job;
+    let noted = OutputPlan::from_note(&detail.client_note);
+    let Some(output) = &flags.output else {
+        let owner = &detail.summary.owner;
+        if *owner != api.farm().await?.user {
+            return Err(stop(
+                Status::Usage,
+                format!("job {id} is {owner}'s: say with -o where its frames shall go"),
+            ));
+        }
+        return noted.map_err(|error| stop(Status::Usage, error.to_string()));
+    };
+    let cwd =
+        std::env::current_dir().context("the current folder is gone: change to one that exists")?;
+    let plan = noted.unwrap_or_else(|_| OutputPlan {
+        directory: cwd.clone(),
+        names: Vec::new(),
+        views: BTreeMap::new(),
+        nodes: Vec::new(),
+        overwrite: true,
+        placeholder: false,
+    });
+    plan.redirect(output, &cwd)
+        .map_err(|error| stop(Status::Usage, error.to_string()))
+}

@@ -1,0 +1,416 @@
+//! `tessera render`: submits, waits with progress, leaves the frames.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use tessera_blender::saved_by;
+use tessera_client::{Api, Fetcher, Ledger, OutputPlan, Packed, clear_placeholder};
+use tessera_model::{Build, FrameSet, JobId, JobState};
+use tessera_wire::api::{JobAction, JobDetail};
+use tessera_wire::line::LineKind;
+use tokio::task::JoinHandle;
+
+use crate::context::Context;
+use crate::exit::{Status, interrupted, stop};
+use crate::farm;
+use crate::flags::RenderFlags;
+use crate::names;
+use crate::private_farm::{PrivateFarm, PrivatePlan};
+use crate::progress::Progress;
+use crate::render::{
+    Delivery, Follow, FollowError, Outages, SharedLedger, Target, Work, job_settings, pack_scene,
+    send_and_submit,
+};
+use crate::units::show_duration;
+
+/// How long the frames in hand may take to be written after the end was asked for.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
+
+/// How long the farm may take to hear that the job is no longer wanted.
+const CANCELLING: Duration = Duration::from_secs(5);
+
+/// What there is to end, however the command ends. [`run`](Session::run) fills it as it goes.
+struct Session<'a> {
+    context: &'a Context,
+    flags: &'a RenderFlags,
+    began: Instant,
+    progress: Progress,
+    starting: Option<JoinHandle<Result<PrivateFarm>>>,
+    target: Option<Target>,
+    delivery: Option<Delivery>,
+    plan: Option<OutputPlan>,
+    frames: Option<FrameSet>,
+    job: Option<JobId>,
+}
+
+pub(super) async fn run(context: &Context, flags: &RenderFlags) -> Result<Status> {
+    let mut session = Session {
+        context,
+        flags,
+        began: Instant::now(),
+        progress: Progress::new(&context.output),
+        starting: None,
+        target: None,
+        delivery: None,
+        plan: None,
+        frames: None,
+        job: None,
+    };
+    let ended = tokio::select! {
+        biased;
+        () = context.interrupt.token().cancelled() => Err(session.interrupted().await),
+        ended = session.run() => ended,
+    };
+    session.end().await;
+    ended
+}
+
+impl Session<'_> {
+    async fn run(&mut self) -> Result<Status> {
+        let (context, flags) = (self.context, self.flags);
+        let file = &flags.scene.file;
+        let series = saved_by(file).map_err(|error| stop(Status::Usage, error.to_string()))?;
+        self.choose_target(series).await?;
+        let mut packed = pack_scene(context, &flags.scene, &self.progress).await?;
+        let work = Work::survey(context, &packed, flags.again).await?;
+        self.plan = Some(packed.output.clone());
+        self.frames = Some(work.asked.clone());
+        work.narrow(&mut packed);
+        let Some(missing) = work.missing.clone() else {
+            return Ok(self.nothing_to_do(&work));
+        };
+        self.reach_target().await?;
+        let target = self.target.as_ref().expect("just reached");
+        context.output.line(target.line());
+        let api = target.api().clone();
+        let there = work.there();
+        let asked = work.asked.len();
+        let ledger = Arc::new(Mutex::new(work.ledger));
+        let (job, frames, build) = match self.earlier(&api, &ledger, &packed, &missing).await {
+            Some((job, detail)) => (job, detail.steps[0].frames.clone(), detail.summary.build),
+            None => self.submit(&api, &ledger, &mut packed).await?,
+        };
+        self.job = Some(job);
+        self.say_submitted(job, asked, there, build);
+        if flags.detach {
+            self.progress.end();
+            context.output.text(&job.to_string());
+            context.output.note(format!("`tessera fetch {job} --wait` brings the frames, `tessera watch {job}` shows how far it is."));
+            return Ok(Status::Done);
+        }
+        self.progress.begin(asked, there);
+        let state = self.follow(&api, job, frames, missing, &ledger).await?;
+        self.finish(job, state)
+    }
+
+    /// A farm if there is one, else this computer: its manager and worker start while the file is read.
+    async fn choose_target(&mut self, series: tessera_blender::Series) -> Result<()> {
+        let found = if self.flags.local {
+            None
+        } else {
+            farm::find(self.context)?
+        };
+        if let Some(connection) = found {
+            self.progress
+                .stage(format!("Connecting to {}", connection.farm.name));
+            // A farm that can not be reached is known before a large scene is read, not after.
+            connection.api.farm().await?;
+            self.target = Some(Target::Farm(connection));
+            return Ok(());
+        }
+        if self.flags.detach {
+            return Err(stop(
+                Status::Usage,
+                "--detach hands the job to a farm, and none is connected: run `tessera connect CODE`, or leave --detach out to render here",
+            ));
+        }
+        let plan = PrivatePlan::new(self.context, Some(series));
+        self.starting = Some(tokio::spawn(PrivateFarm::start(plan)));
+        Ok(())
+    }
+
+    /// Waits for the farm on this computer, if that is where it goes.
+    async fn reach_target(&mut self) -> Result<()> {
+        if let Some(starting) = &mut self.starting {
+            self.progress.stage("Starting");
+            let started = starting.await;
+            self.starting = None;
+            self.target = Some(Target::Private(started??));
+        }
+        Ok(())
+    }
+
+    /// A job of an earlier run of the same command that still renders, or has rendered, all that is missing.
+    async fn earlier(
+        &self,
+        api: &Api,
+        ledger: &SharedLedger,
+        packed: &Packed,
+        missing: &FrameSet,
+    ) -> Option<(JobId, JobDetail)> {
+        if self.flags.again || self.target.as_ref().is_some_and(Target::is_private) {
+            return None;
+        }
+        let job = ledger.lock().ok()?.job()?;
+        let detail = api.job(job).await.ok()?;
+        let useful = matches!(
+            detail.summary.state,
+            JobState::Active | JobState::Paused | JobState::Done
+        );
+        let same = detail.manifest == tessera_wire::blob::to_model(&packed.root)
+            && detail.main_file == packed.main_file.as_str()
+            && detail.steps.len() == 1
+            && detail.steps[0].kind == packed.steps[0].kind;
+        let covers = same
+            && missing
+                .iter()
+                .all(|frame| detail.steps[0].frames.position(frame).is_some());
+        (useful && covers).then_some((job, detail))
+    }
+
+    async fn submit(
+        &self,
+        api: &Api,
+        ledger: &SharedLedger,
+        packed: &mut Packed,
+    ) -> Result<(JobId, FrameSet, Option<Build>)> {
+        let context = self.context;
+        let settings = job_settings(context, &self.flags.scene);
+        let key = packed.key();
+        let (submitted, sent) =
+            send_and_submit(context, api, packed, settings, &self.progress).await?;
+        tracing::debug!(?sent, "sent");
+        let mut ledger = ledger
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if packed.key() != key {
+            // The file was saved while it was sent, and read again: what is rendered belongs to another record.
+            *ledger = Ledger::open(&context.folders, &packed.key())?;
+        }
+        if matches!(self.target, Some(Target::Farm(_))) {
+            ledger.set_job(submitted.job)?;
+        }
+        Ok((submitted.job, packed.frames().clone(), submitted.build))
+    }
+
+    fn say_submitted(&self, job: JobId, frames: u32, present: u32, build: Option<Build>) {
+        let output = &self.context.output;
+        let target = self.target.as_ref().expect("a job is submitted somewhere");
+        let there = match present {
+            0 => String::new(),
+            there => format!(", {there} of them are there"),
+        };
+        let with = match &build {
+            Some(build) => format!(" with {build}"),
+            None => String::new(),
+        };
+        let place = match target.is_private() {
+            true => target.name().to_owned(),
+            false => format!("farm '{}' as job {job}", target.name()),
+        };
+        output.note(format!(
+            "Rendering {} frames{there} on {place}{with}",
+            frames
+        ));
+        output.line(LineKind::Submitted {
+            job,
+            frames,
+            present,
+            build,
+        });
+    }
+
+    async fn follow(
+        &mut self,
+        api: &Api,
+        job: JobId,
+        frames: FrameSet,
+        missing: FrameSet,
+        ledger: &SharedLedger,
+    ) -> Result<JobState> {
+        let plan = self.plan.clone().expect("it was packed");
+        let mut outages = Outages::new();
+        let patient = outages.patient(api);
+        let fetcher = Fetcher::new(&patient, plan.clone());
+        let sweeper = fetcher.clone();
+        tokio::task::spawn_blocking(move || sweeper.sweep()).await?;
+        let delivery = self
+            .delivery
+            .insert(Delivery::start(fetcher, Some(ledger.clone())));
+        let placeholders = plan.placeholder.then(|| plan.clone());
+        let mut follow = Follow::new(
+            patient,
+            job,
+            frames,
+            missing,
+            &mut outages,
+            &mut self.progress,
+        )
+        .with_placeholders(placeholders);
+        loop {
+            let followed = match self.target.as_mut() {
+                Some(Target::Private(farm)) => tokio::select! {
+                    followed = follow.run(delivery) => followed,
+                    error = farm.worker_ended() => return Err(error),
+                },
+                _ => follow.run(delivery).await,
+            };
+            let error = match followed {
+                Ok(state) => return Ok(state),
+                Err(error) => error,
+            };
+            let Some(Target::Farm(connection)) = &mut self.target else {
+                return Err(error.into());
+            };
+            let Some(renewed) = error
+                .api()
+                .and_then(|error| connection.renewed(self.context, error))
+            else {
+                return Err(self.still_there(error, job));
+            };
+            *connection = renewed;
+            let patient = follow.patient(&connection.api);
+            *delivery = Delivery::start(Fetcher::new(&patient, plan.clone()), Some(ledger.clone()));
+            follow.reconnect(patient);
+        }
+    }
+
+    /// An error on this side ends the command, not the job on the farm.
+    fn still_there(&self, error: FollowError, job: JobId) -> anyhow::Error {
+        match error {
+            FollowError::Delivery(_) => anyhow!(error).context(format!(
+                "job {job} goes on on the farm; once this is mended, the same command goes on from here"
+            )),
+            other => other.into(),
+        }
+    }
+
+    fn nothing_to_do(&mut self, work: &Work) -> Status {
+        self.progress.end();
+        let kept = match work.skipped {
+            0 => String::new(),
+            skipped => format!(" ({skipped} of them because the file says not to overwrite)"),
+        };
+        self.context.output.result(
+            format!(
+                "All {} frames are in {} already{kept}. --again renders them again.",
+                work.asked.len(),
+                self.folder()
+            ),
+            || LineKind::Finished {
+                job: JobId(0),
+                state: JobState::Done,
+                done: work.asked.len(),
+                failed: 0,
+                seconds: self.began.elapsed().as_secs_f64(),
+            },
+        );
+        Status::Done
+    }
+
+    fn folder(&self) -> String {
+        self.plan
+            .as_ref()
+            .map(|plan| plan.directory.display().to_string())
+            .unwrap_or_default()
+    }
+
+    fn finish(&mut self, job: JobId, state: JobState) -> Result<Status> {
+        self.progress.end();
+        let (done, failed) = self.progress.counts();
+        let frames = self.frames.as_ref().map_or(0, FrameSet::len);
+        let took = self.began.elapsed();
+        let output = &self.context.output;
+        output.line(LineKind::Finished {
+            job,
+            state,
+            done,
+            failed,
+            seconds: took.as_secs_f64(),
+        });
+        if state == JobState::Done {
+            let rate = f64::from(self.progress.rendered_here()) / took.as_secs_f64().max(1e-3);
+            output.text(&format!(
+                "{done} frames in {} ({rate:.2} frames/s): {}",
+                show_duration(took),
+                self.folder()
+            ));
+            return Ok(Status::Done);
+        }
+        let missing = frames.saturating_sub(done);
+        let first = self
+            .progress
+            .first_failure()
+            .map(|first| format!(": {first}"))
+            .unwrap_or_default();
+        Err(stop(
+            Status::Failed,
+            match state {
+                JobState::Failed => format!(
+                    "{missing} of {frames} frames could not be rendered{first}; {done} are in {}, and the same command tries the others again",
+                    self.folder()
+                ),
+                other => format!(
+                    "job {job} was {} on the farm; {done} of {frames} frames are in {}",
+                    names::state(other),
+                    self.folder()
+                ),
+            },
+        ))
+    }
+
+    /// The user has had enough: nothing renders any more for this command, and what is done stays.
+    async fn interrupted(&mut self) -> anyhow::Error {
+        self.progress.stage("Ending");
+        let mut notes = String::new();
+        if let (Some(Target::Farm(connection)), Some(job), false) =
+            (&self.target, self.job, self.flags.detach)
+        {
+            let api = connection.api.retrying(tessera_client::Retry::once());
+            let cancelled = tokio::time::timeout(CANCELLING, api.act(job, JobAction::Cancel)).await;
+            notes = match cancelled {
+                Ok(Ok(_)) => format!("job {job} is cancelled, "),
+                _ => format!(
+                    "job {job} could not be cancelled (`tessera job cancel {job}` does it), "
+                ),
+            };
+        }
+        if let Some(delivery) = self.delivery.take() {
+            delivery.end(LAST_FRAMES).await;
+        }
+        let (done, _) = self.progress.counts();
+        match (&self.frames, &self.plan) {
+            (Some(frames), Some(_)) if self.job.is_some() => interrupted(format!(
+                "interrupted: {notes}{done} of {} frames are in {}; the same command goes on from there",
+                frames.len(),
+                self.folder()
+            )),
+            _ => interrupted("interrupted before anything was rendered"),
+        }
+    }
+
+    /// Ends what was started, whichever way it went.
+    async fn end(mut self) {
+        self.progress.end();
+        if let Some(delivery) = self.delivery.take() {
+            delivery.end(LAST_FRAMES).await;
+        }
+        if let Some(starting) = self.starting.take()
+            && let Ok(Ok(farm)) = starting.await
+        {
+            farm.stop().await;
+        }
+        if let Some(Target::Private(farm)) = self.target.take() {
+            farm.stop().await;
+        }
+        if let (Some(plan), Some(frames)) = (&self.plan, &self.frames)
+            && plan.placeholder
+            && !self.flags.detach
+        {
+            for frame in frames.iter() {
+                clear_placeholder(plan, frame);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `tessera token`: who may use the farm.
+
+use anyhow::Result;
+use tessera_model::PairingGrant;
+use tessera_wire::api::{NewPairing, NewToken, TokenInfo};
+use tessera_wire::line::LineKind;
+
+use super::cert::code_text;
+use crate::context::Context;
+use crate::exit::Status;
+use crate::flags::{TokenCommand, TokenCreateFlags};
+use crate::table::Table;
+use crate::{farm, moment};
+
+/// How long a code for `tessera connect` is good for unless told otherwise: to be read out or mailed the same day.
+const CODE_LIFETIME_S: u64 = 24 * 3600;
+
+pub(super) async fn run(context: &Context, command: &TokenCommand) -> Result<Status> {
+    match command {
+        TokenCommand::List(_) => list(context).await,
+        TokenCommand::Create(flags) if flags.code => create_code(context, flags).await,
+        TokenCommand::Create(flags) => create_token(context, flags).await,
+        TokenCommand::Revoke { tokens, .. } => revoke(context, tokens).await,
+    }
+}
+
+async fn list(context: &Context) -> Result<Status> {
+    let connection = farm::need(context)?;
+    let mut table = Table::new(&["TOKEN", "USER", "ROLE", "CREATED", "ENDS", "NOTE"]);
+    for token in connection.api.tokens().await?.items {
+        table.row(row(&token));
+        context.output.line(LineKind::Token { token });
+    }
+    if table.is_empty() {
+        context.output.note("There are no tokens. `tessera token create --user NAME --code` makes a code to connect with.");
+    } else {
+        for line in table.lines() {
+            context.output.text(&line);
+        }
+    }
+    Ok(Status::Done)
+}
+
+fn row(token: &TokenInfo) -> [String; 6] {
+    [
+        token.id.clone(),
+        token.user.to_string(),
+        token.role.to_string(),
+        moment::absolute(token.created_at),
+        token
+            .expires_at
+            .map_or_else(|| "never".to_owned(), moment::absolute),
+        token.note.clone(),
+    ]
+}
+
+async fn create_token(context: &Context, flags: &TokenCreateFlags) -> Result<Status> {
+    let connection = farm::need(context)?;
+    let wish = NewToken {
+        user: flags.user.clone(),
+        role: flags.role,
+        note: flags.note.clone(),
+        lifetime_s: flags.lifetime.lifetime.map(|span| span.as_secs()),
+    };
+    let token = connection.api.new_token(&wish).await?;
+    context.output.note(format!(
+        "Token {} for {} ({}). It is shown this once; scripts set TESSERA_TOKEN to it:",
+        token.info.id, token.info.user, token.info.role
+    ));
+    context
+        .output
+        .result(token.token.clone(), || LineKind::NewToken { token });
+    Ok(Status::Done)
+}
+
+async fn create_code(context: &Context, flags: &TokenCreateFlags) -> Result<Status> {
+    let connection = farm::need(context)?;
+    let wish = NewPairing {
+        grant: PairingGrant::Client {
+            user: flags.user.clone(),
+            role: flags.role,
+        },
+        lifetime_s: flags
+            .lifetime
+            .lifetime
+            .map_or(CODE_LIFETIME_S, |span| span.as_secs()),
+        once: true,
+    };
+    let pairing = connection.api.new_pairing(&wish).await?;
+    let heading = format!("{} becomes a client ({}) by:", flags.user, flags.role);
+    context
+        .output
+        .result(code_text(&heading, "tessera connect", &pairing), || {
+            LineKind::Pairing {
+                pairing: pairing.clone(),
+            }
+        });
+    Ok(Status::Done)
+}
+
+async fn revoke(context: &Context, tokens: &[String]) -> Result<Status> {
+    let connection = farm::need(context)?;
+    for token in tokens {
+        connection.api.revoke_token(token).await?;
+        let id = token.clone();
+        context
+            .output
+            .result(format!("token {token} is void"), || LineKind::Revoked {
+                id,
+            });
+    }
+    Ok(Status::Done)
+}

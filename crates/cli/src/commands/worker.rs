@@ -1,0 +1,186 @@
+//! `tessera worker`: lets this machine render for a farm, until it is ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tessera_client::{Api, local_manager};
+use tessera_model::PairingGrant;
+use tessera_wire::api::NewPairing;
+use tessera_wire::line::LineKind;
+use tessera_wire::pairing::PairingLink;
+use tessera_worker::{LinkStatus, SlotStatus, Status as State, WorkerFarm, identity_path};
+use tokio::sync::watch;
+
+use crate::context::Context;
+use crate::exit::{Status, stop};
+use crate::output::Output;
+use crate::private_farm::worker_config;
+
+/// How long a code that is made and used by the same command has to live.
+const OWN_CODE_S: u64 = 120;
+
+/// Shortest time between two lines about frames; light frames come by the hundred each second.
+const LINES_APART: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(context: &Context) -> Result<Status> {
+    let settings = &context.settings.worker;
+    let data = settings
+        .data
+        .value
+        .clone()
+        .unwrap_or_else(|| context.folders.data.join("worker"));
+    let joined = tokio::select! {
+        biased;
+        () = context.interrupt.token().cancelled() => return Ok(context.interrupt.status()),
+        joined = identity(context, &data) => joined?,
+    };
+    context.output.note(format!(
+        "Worker '{}' of farm '{}'. Ctrl-C ends it.",
+        joined.name, joined.farm
+    ));
+    let mut config = worker_config(data, settings, context.blender_search());
+    config.identity = Some(joined);
+    config.addresses = context
+        .settings
+        .client
+        .manager
+        .value
+        .iter()
+        .cloned()
+        .collect();
+    let (tell, told) = watch::channel(State::default());
+    let worker = tessera_worker::run(config, tell, context.interrupt.token().clone());
+    let (ended, ()) = tokio::join!(worker, show(&context.output, told));
+    ended?;
+    context.output.note("The worker has ended.");
+    Ok(context.interrupt.status())
+}
+
+/// Who this machine is in the farm: as before, or by the code given, or by asking the manager of the same user on this machine.
+async fn identity(context: &Context, data: &Path) -> Result<WorkerFarm> {
+    let settings = &context.settings.worker;
+    let name = settings
+        .name
+        .value
+        .clone()
+        .unwrap_or_else(tessera_worker::default_name);
+    let addresses: Vec<String> = context
+        .settings
+        .client
+        .manager
+        .value
+        .iter()
+        .cloned()
+        .collect();
+    if let Some(text) = &settings.join.value {
+        let link: PairingLink = text.parse()?;
+        // The code may stand in a unit file or a variable and be long used up: once joined, joined.
+        if let Some(known) = WorkerFarm::load(&identity_path(data))?
+            && link.code.fingerprint == known.trust.fingerprint()?
+        {
+            tracing::info!(
+                "this machine is part of farm '{}' already; the code is not needed",
+                known.farm
+            );
+            return Ok(known);
+        }
+        if link.address.is_none() && addresses.is_empty() {
+            context.output.note("Looking for the farm on this network…");
+        }
+        return Ok(tessera_worker::join(data, &link, &addresses, &name).await?);
+    }
+    if let Some(known) = WorkerFarm::load(&identity_path(data))? {
+        return Ok(known);
+    }
+    let Some(local) = local_manager(&context.folders)? else {
+        return Err(stop(
+            Status::Usage,
+            "this machine is not part of a farm yet: run `tessera worker --join CODE` with the code that the manager prints \
+             (`tessera cert create` there prints another one)",
+        ));
+    };
+    let addresses = local.farm.addresses.clone();
+    let wish = NewPairing {
+        grant: PairingGrant::Worker,
+        lifetime_s: OWN_CODE_S,
+        once: true,
+    };
+    let pairing = Api::new(local.farm.access())?
+        .new_pairing(&wish)
+        .await
+        .context("cannot join the manager on this machine")?;
+    let link = PairingLink {
+        address: addresses.first().cloned(),
+        code: pairing.code.parse()?,
+    };
+    Ok(tessera_worker::join(data, &link, &addresses, &name).await?)
+}
+
+/// Shows how the worker stands until it ends: one line that changes for a person, lines now and then otherwise.
+async fn show(output: &Output, mut told: watch::Receiver<State>) {
+    let bar = output.live().then(|| {
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+            .expect("the template is a constant");
+        let bar = output.bars().add(ProgressBar::with_draw_target(
+            None,
+            ProgressDrawTarget::stderr(),
+        ));
+        bar.set_style(style);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        bar
+    });
+    let mut last = State::default();
+    while told.changed().await.is_ok() {
+        let state = told.borrow_and_update().clone();
+        output.line(line(&state));
+        let moved = std::mem::discriminant(&state.link) != std::mem::discriminant(&last.link)
+            || matches!((&state.link, &last.link), (LinkStatus::Linked { mode, .. }, LinkStatus::Linked { mode: before, .. }) if mode != before)
+            || state.builds != last.builds;
+        match &bar {
+            Some(bar) => bar.set_message(state.to_string()),
+            None => output.note(state.to_string()),
+        }
+        if moved && let Some(bar) = &bar {
+            bar.suspend(|| output.note(state.to_string()));
+        }
+        last = state;
+        if bar.is_none() && !moved {
+            // The next line waits a while; a link that is lost meanwhile is told then.
+            tokio::select! {
+                () = tokio::time::sleep(LINES_APART) => {}
+                () = closed(&told) => break,
+            }
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+}
+
+/// Ends when the worker has ended.
+async fn closed(told: &watch::Receiver<State>) {
+    let mut told = told.clone();
+    while told.changed().await.is_ok() {}
+}
+
+fn line(state: &State) -> LineKind {
+    LineKind::WorkerState {
+        name: state.name.clone(),
+        farm: state.farm.clone(),
+        worker: state.worker,
+        linked: matches!(state.link, LinkStatus::Linked { .. }),
+        rendering: state
+            .slots
+            .iter()
+            .filter_map(|slot| match slot {
+                SlotStatus::Rendering { frame, .. } => Some(*frame),
+                _ => None,
+            })
+            .collect(),
+        done: state.done,
+        failed: state.failed,
+        message: state.to_string(),
+    }
+}

@@ -1,0 +1,90 @@
+//! `tessera workers`: the machines that render.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tessera_wire::api::WorkerStatus;
+use tessera_wire::line::LineKind;
+
+use crate::context::Context;
+use crate::exit::Status;
+use crate::table::Table;
+use crate::units::{Bytes, show_duration};
+use crate::{farm, names};
+
+pub(super) async fn run(context: &Context) -> Result<Status> {
+    let connection = farm::need(context)?;
+    let mut table = Table::new(&[
+        "WORKER", "NAME", "STATE", "RENDERS", ">SLOTS", ">CORES", ">MEMORY", "BLENDER", "TAGS",
+    ]);
+    for worker in connection.api.workers().await?.items {
+        table.row(row(&worker));
+        let worker = Box::new(worker);
+        context.output.line(LineKind::Worker { worker });
+    }
+    if table.is_empty() {
+        context.output.note(
+            "There are no workers. `tessera cert create` prints a code; on the machine that shall render: tessera worker --join CODE",
+        );
+    } else {
+        for line in table.lines() {
+            context.output.text(&line);
+        }
+    }
+    Ok(Status::Done)
+}
+
+fn row(worker: &WorkerStatus) -> [String; 9] {
+    let facts = worker.facts.as_ref();
+    let number = |pick: fn(&tessera_model::WorkerFacts) -> u32| {
+        facts
+            .map(|facts| pick(facts).to_string())
+            .unwrap_or_default()
+    };
+    [
+        worker.id.to_string(),
+        worker.name.clone(),
+        state(worker),
+        renders(worker),
+        number(|facts| facts.slots),
+        number(|facts| facts.cores),
+        facts
+            .map(|facts| Bytes(facts.memory_bytes).to_string())
+            .unwrap_or_default(),
+        facts.map(blenders).unwrap_or_default(),
+        facts.map(|facts| facts.tags.join(";")).unwrap_or_default(),
+    ]
+}
+
+/// How a worker stands, in a word or two.
+pub(super) fn state(worker: &WorkerStatus) -> String {
+    if !worker.linked {
+        return match worker.silent_ms {
+            Some(silent) => format!("away {}", show_duration(Duration::from_millis(silent))),
+            None => "away".to_owned(),
+        };
+    }
+    names::mode(worker.mode).to_owned()
+}
+
+fn renders(worker: &WorkerStatus) -> String {
+    let held: Vec<String> = worker
+        .holds
+        .iter()
+        .filter(|held| held.rendering)
+        .map(|held| format!("job {} frame {}", held.job, held.frame))
+        .collect();
+    held.join(", ")
+}
+
+fn blenders(facts: &tessera_model::WorkerFacts) -> String {
+    if facts.builds.is_empty() {
+        return "none".to_owned();
+    }
+    let versions: Vec<String> = facts
+        .builds
+        .iter()
+        .map(|build| build.version.to_string())
+        .collect();
+    versions.join(" ")
+}

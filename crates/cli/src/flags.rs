@@ -1,0 +1,281 @@
+//! The command line as typed, before anything is decided.
+//!
+//! These structures know how an option is spelled, what it is for and how its value is read, and
+//! nothing else: no environment, no file, no default that could also come from there. [`Settings`]
+//! puts flags, `TESSERA_*` variables and `tessera.toml` together; commands see only the result.
+//!
+//! [`Settings`]: crate::settings::Settings
+
+mod admin;
+mod farm;
+mod job;
+
+pub(crate) use admin::{
+    CertCommand, CertCreateFlags, TokenCommand, TokenCreateFlags, WorkerAdminCommand,
+};
+pub(crate) use farm::{ManagerFlags, WorkerFlags};
+pub(crate) use job::{
+    EditFlags, FetchFlags, JobCommand, JobSelection, LogsFlags, RenderFlags, SceneFlags,
+    SubmitFlags,
+};
+
+use clap::{Args, Parser, Subcommand};
+use tessera_model::JobId;
+
+use crate::settings::SettingFlags;
+
+/// What `tessera --help` ends with.
+const EXAMPLES: &str = "\
+Examples:
+  tessera render scene.blend                    render the file's frames here, or on the farm if there is one
+  tessera render scene.blend -f 1..24 -o out    24 frames into the folder out
+  tessera manager                               start a farm on this machine
+  tessera worker --join CODE                    let this machine render for it
+  tessera connect CODE                          let this user send jobs to it
+  tessera doctor                                check this machine and say what to do
+
+Settings come from flags, then TESSERA_* variables, then tessera.toml; `tessera config` shows each with its origin.
+Exit status: 0 done, 1 the job failed, 2 usage, 3 cannot reach or not allowed, 130 interrupted.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tessera",
+    version,
+    about = "A network renderer for Blender: press render, and every machine on the network helps."
+)]
+#[command(after_help = EXAMPLES, max_term_width = 110)]
+#[command(
+    infer_long_args = false,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Flags {
+    /// What applies everywhere.
+    #[command(flatten)]
+    pub(crate) global: GlobalFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct GlobalFlags {
+    /// Print one JSON object per line on standard output, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error; twice for everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Which farm a command speaks to.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FarmFlags {
+    /// Address of the farm's manager, as https://HOST:PORT; without it the connected farm, else one that runs on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) manager: Option<String>,
+    /// Name of the farm, if this user is connected to several
+    #[arg(long, value_name = "NAME", conflicts_with = "manager")]
+    pub(crate) farm: Option<String>,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Render a .blend file and leave its frames in a folder
+    Render(Box<RenderFlags>),
+    /// Start a farm's manager on this machine
+    Manager(ManagerFlags),
+    /// Let this machine render for a farm
+    Worker(WorkerFlags),
+    /// Make this user a client of a farm
+    Connect(ConnectFlags),
+    /// Open the farm's web page in a browser, logged in
+    Web(WebFlags),
+    /// Send a job and print its number; frames stay on the farm until fetched
+    Submit(Box<SubmitFlags>),
+    /// Bring the finished frames of a job into a folder
+    Fetch(FetchFlags),
+    /// List jobs, newest first
+    Jobs(FarmFlags),
+    /// Show or change jobs
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// List workers
+    Workers(FarmFlags),
+    /// Change what workers are given
+    #[command(subcommand)]
+    WorkerAdmin(WorkerAdminCommand),
+    /// Who may use the farm: list, create and revoke access tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Which machines may render: list and revoke worker certificates, create codes to join with
+    #[command(subcommand)]
+    Cert(CertCommand),
+    /// Follow a job, or the whole farm, as it happens
+    Watch(WatchFlags),
+    /// Print what Blender wrote while it rendered, byte for byte
+    Logs(LogsFlags),
+    /// Check this machine and its farm, and say what to do
+    Doctor(FarmFlags),
+    /// Print every setting and where it came from
+    Config,
+}
+
+/// Options of `connect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The manager's admin makes the code:  tessera token create --user ANNA --role artist --code
+Where discovery by multicast does not reach, use the whole link (https://HOST:PORT/#CODE) in place of the code.")]
+pub(crate) struct ConnectFlags {
+    /// The pairing code, or the link that holds it
+    #[arg(value_name = "CODE|URL")]
+    pub(crate) code: String,
+    /// Address of the manager, if only the code is given and it cannot be discovered
+    #[arg(long, value_name = "URL")]
+    pub(crate) manager: Option<String>,
+    /// What to call the farm here; its own name if not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// Options of `web`.
+#[derive(Debug, Args)]
+pub(crate) struct WebFlags {
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+    /// Print the address only, open no browser
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+}
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchFlags {
+    /// The job; the whole farm if none is given
+    pub(crate) job: Option<JobId>,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+impl Flags {
+    /// The flags that settings can also come from.
+    pub(crate) fn setting_flags(&self) -> SettingFlags<'_> {
+        let mut flags = SettingFlags {
+            log: match self.global.verbose {
+                0 => None,
+                1 => Some("info"),
+                _ => Some("debug"),
+            },
+            ..SettingFlags::default()
+        };
+        match &self.command {
+            Command::Render(render) => flags.scene = Some(&render.scene),
+            Command::Submit(submit) => flags.scene = Some(&submit.scene),
+            Command::Manager(manager) => flags.manager = Some(manager),
+            Command::Worker(worker) => {
+                flags.worker = Some(worker);
+                flags.manager_address = worker.manager.as_deref();
+                flags.blender = &worker.blender;
+            }
+            Command::Connect(connect) => flags.manager_address = connect.manager.as_deref(),
+            _ => {}
+        }
+        if let Some(scene) = flags.scene {
+            flags.blender = &scene.blender;
+        }
+        if let Some(farm) = self.command.farm() {
+            flags.manager_address = farm.manager.as_deref();
+            flags.farm = farm.farm.as_deref();
+        }
+        flags
+    }
+}
+
+impl Command {
+    /// Which farm it was told to speak to, if it speaks to one.
+    fn farm(&self) -> Option<&FarmFlags> {
+        match self {
+            Self::Render(render) => Some(&render.farm),
+            Self::Submit(submit) => Some(&submit.farm),
+            Self::Fetch(fetch) => Some(&fetch.farm),
+            Self::Jobs(farm) | Self::Workers(farm) | Self::Doctor(farm) => Some(farm),
+            Self::Job(job) => Some(job.farm()),
+            Self::WorkerAdmin(admin) => Some(admin.farm()),
+            Self::Token(token) => Some(token.farm()),
+            Self::Cert(cert) => Some(cert.farm()),
+            Self::Web(web) => Some(&web.farm),
+            Self::Watch(watch) => Some(&watch.farm),
+            Self::Logs(logs) => Some(&logs.farm),
+            Self::Manager(_) | Self::Worker(_) | Self::Connect(_) | Self::Config => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Flags::command().debug_assert();
+    }
+
+    fn check(line: &str, good: bool) {
+        let words = std::iter::once("tessera").chain(line.split_whitespace());
+        let parsed = Flags::try_parse_from(words);
+        assert_eq!(parsed.is_ok(), good, "{line}: {parsed:?}");
+    }
+
+    #[test]
+    fn reads_the_contract() {
+        for line in [
+            "render a.blend",
+            "render a.blend -f 1..24 -o out/####.png --scene S --engine CYCLES --device gpu --samples 4 --exr --detach --json",
+            "render a.blend -f -10..-1",
+            "manager --listen 127.0.0.1:7373 --listen [::1]:7373 --data d",
+            "worker --manager https://h:1 --join X --blender a --blender b --slots 2 --threads 4 --tags a;b --name n --data d",
+            "connect CODE",
+            "web",
+            "submit a.blend --priority 3",
+            "fetch 3 -f 1..2 -o out --wait",
+            "jobs",
+            "job show 1",
+            "job pause 1 2 3",
+            "job remove --all",
+            "job edit 1 --priority 3",
+            "workers",
+            "worker-admin block 3 --job 4",
+            "worker-admin drain 3",
+            "token list",
+            "token create --user u --role artist --code",
+            "token revoke x",
+            "cert list",
+            "cert create",
+            "cert revoke 00",
+            "watch",
+            "watch 3 --json",
+            "logs 3 -5 --follow",
+            "doctor",
+            "config",
+        ] {
+            check(line, true);
+        }
+        for line in [
+            "render",
+            "render a.blend -f 5..1",
+            "render a.blend --device toaster",
+            "render a.blend --samples 0",
+            "job pause",
+            "job show x",
+            "token create",
+            "worker --slots 0",
+            "frobnicate",
+        ] {
+            check(line, false);
+        }
+    }
+}

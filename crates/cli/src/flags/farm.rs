@@ -1,0 +1,83 @@
+//! Options of the programs that stay: manager and worker.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::units::{Bytes, parse_duration};
+
+/// Options of `manager`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  tessera manager                                  on every interface, port 7373
+  tessera manager --listen 10.0.0.5:7373           only there
+  tessera manager --tls-cert chain.pem --tls-key key.pem
+
+It prints a code; on other machines: tessera worker --join CODE. Further codes: tessera cert create.")]
+pub(crate) struct ManagerFlags {
+    /// Address to listen on, as ADDRESS:PORT; repeatable. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+    /// Folder that keeps the farm: jobs, results, identities
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// What the farm is called
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Your own certificate chain as PEM, leaf first, ending in the certificate clients shall trust
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Do not announce the farm on the network
+    #[arg(long)]
+    pub(crate) no_discovery: bool,
+}
+
+/// Options of `worker`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  tessera worker --join CODE           the first time: the manager prints the code
+  tessera worker                       from then on
+  tessera worker --join https://10.0.0.5:7373/#CODE    where discovery by multicast does not reach
+  tessera worker --slots 2 --threads 8 --tags 'gpu;big'")]
+pub(crate) struct WorkerFlags {
+    /// Address of the manager, as https://HOST:PORT; discovered if not given
+    #[arg(long, value_name = "URL")]
+    pub(crate) manager: Option<String>,
+    /// Pairing code, or the link that holds it; needed once
+    #[arg(long, value_name = "CODE")]
+    pub(crate) join: Option<String>,
+    /// Blender to render with (an executable, or a Python that can import bpy), besides those found; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) blender: Vec<PathBuf>,
+    /// Frames rendered at once
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<NonZeroU32>,
+    /// Processor threads of each
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroU32>,
+    /// Tags of this machine: a;b
+    #[arg(long, value_delimiter = ';', value_name = "A;B")]
+    pub(crate) tags: Option<Vec<String>>,
+    /// What this machine is called in the farm
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Folder that keeps its identity and files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// How far Blender stands back behind other programs, 0 to 19
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
+    pub(crate) nice: Option<u8>,
+    /// Most memory of each Blender: 16G, 800M
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory: Option<Bytes>,
+    /// A Blender that uses no processor time for this long is hung: 90s, 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) hang_after: Option<Duration>,
+}

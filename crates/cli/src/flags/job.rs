@@ -1,0 +1,231 @@
+//! Options of the commands about jobs.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use tessera_model::{Device, FrameSet, JobId};
+
+use super::FarmFlags;
+
+const RENDER_EXAMPLES: &str = "\
+Examples:
+  tessera render scene.blend                      the frames and the output folder of the file
+  tessera render scene.blend -f 1..24 -o out      into the folder out, named as the file names them
+  tessera render scene.blend -f 1..100x10 -o out/preview_####.png --samples 16
+  tessera render scene.blend -f 12 --exr -o out   one frame with every pass, as multilayer EXR
+
+Without a farm, this machine renders alone. Interrupted (Ctrl-C) or failed, the same command goes on where it stopped:
+frames that are there are not rendered again.";
+
+/// What is rendered and how: shared by `render` and `submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SceneFlags {
+    /// The .blend file
+    #[arg(value_name = "FILE.blend")]
+    pub(crate) file: PathBuf,
+    /// Frames: 1..24, 1,5,9, -10..-1, 1..100x5; the file's own range if not given
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub(crate) frames: Option<FrameSet>,
+    /// Folder, or a pattern as in Blender (out/shot_####.png); the file's own output if not given
+    #[arg(short, long, value_name = "PATTERN|DIR")]
+    pub(crate) output: Option<String>,
+    /// Scene to render; the file's active one if not given
+    #[arg(long)]
+    pub(crate) scene: Option<String>,
+    /// Engine: CYCLES, BLENDER_EEVEE, BLENDER_WORKBENCH or an add-on's; the file's own if not given
+    #[arg(long)]
+    pub(crate) engine: Option<String>,
+    /// What to render on: file (as the file says), cpu, gpu, cuda, optix, hip, oneapi or metal
+    #[arg(long, value_parser = parse_device)]
+    pub(crate) device: Option<Device>,
+    /// Samples per pixel; the file's own if not given
+    #[arg(long)]
+    pub(crate) samples: Option<NonZeroU32>,
+    /// Write multilayer EXR with every pass, whatever format the file asks for
+    #[arg(long)]
+    pub(crate) exr: bool,
+    /// Let scripts and drivers of the file run (only for files you trust)
+    #[arg(long)]
+    pub(crate) scripts: bool,
+    /// What to call the job; the file's name if not given
+    #[arg(long, help_heading = "Job")]
+    pub(crate) name: Option<String>,
+    /// Share against other jobs: twice the number, twice the share
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub(crate) priority: Option<NonZeroU32>,
+    /// Category; the farm is shared evenly between categories first
+    #[arg(long, help_heading = "Job")]
+    pub(crate) category: Option<String>,
+    /// Only workers with all of these tags: a;b
+    #[arg(long, value_delimiter = ';', value_name = "A;B", help_heading = "Job")]
+    pub(crate) tags: Option<Vec<String>>,
+    /// A note for people
+    #[arg(long, help_heading = "Job")]
+    pub(crate) comment: Option<String>,
+    /// Frames handed to a worker at once
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub(crate) chunk: Option<NonZeroU32>,
+    /// How often a frame may fail before it is given up
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub(crate) attempts: Option<NonZeroU32>,
+    /// Blender to read the file with (an executable, or a Python that can import bpy); repeatable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) blender: Vec<PathBuf>,
+}
+
+/// Options of `render`.
+#[derive(Debug, Args)]
+#[command(after_help = RENDER_EXAMPLES)]
+pub(crate) struct RenderFlags {
+    #[command(flatten)]
+    pub(crate) scene: SceneFlags,
+    /// Hand the job to the farm and return; bring the frames with `tessera fetch`
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Render all frames, also those that an earlier run left
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Render on this machine alone, even if a farm is connected
+    #[arg(long, conflicts_with_all = ["manager", "farm", "detach"])]
+    pub(crate) local: bool,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitFlags {
+    #[command(flatten)]
+    pub(crate) scene: SceneFlags,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+/// Options of `fetch`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tessera fetch 12                 what is finished, to where the job was submitted to leave it
+  tessera fetch 12 -o out --wait   everything, as it is finished, into the folder out")]
+pub(crate) struct FetchFlags {
+    /// The job
+    pub(crate) job: JobId,
+    /// Only these frames
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub(crate) frames: Option<FrameSet>,
+    /// Folder, or a pattern as in Blender, to put them into; the job's own if not given
+    #[arg(short, long, value_name = "PATTERN|DIR")]
+    pub(crate) output: Option<String>,
+    /// Stay until the job is over
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+/// Jobs named by number, or all of them.
+#[derive(Debug, Args)]
+pub(crate) struct JobSelection {
+    /// Numbers of the jobs
+    #[arg(value_name = "JOB", required_unless_present = "all")]
+    pub(crate) jobs: Vec<JobId>,
+    /// Every job this applies to (as an artist: your own)
+    #[arg(long, conflicts_with = "jobs")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+/// `tessera job …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Everything about jobs, their failed frames included
+    Show(JobSelection),
+    /// Start no new frames; those that render are finished
+    Pause(JobSelection),
+    /// Go on with paused jobs
+    Resume(JobSelection),
+    /// End jobs: what renders is stopped, what is done stays
+    Cancel(JobSelection),
+    /// Remove jobs and their results from the farm
+    Remove(JobSelection),
+    /// Try failed frames again
+    Retry(JobSelection),
+    /// Change a job's settings while it runs
+    Edit(EditFlags),
+}
+
+impl JobCommand {
+    pub(super) fn farm(&self) -> &FarmFlags {
+        match self {
+            Self::Show(jobs)
+            | Self::Pause(jobs)
+            | Self::Resume(jobs)
+            | Self::Cancel(jobs)
+            | Self::Remove(jobs)
+            | Self::Retry(jobs) => &jobs.farm,
+            Self::Edit(edit) => &edit.farm,
+        }
+    }
+}
+
+/// Options of `job edit`.
+#[derive(Debug, Args)]
+#[group(id = "changes", required = true, multiple = true, args = ["name", "priority", "category", "tags", "comment", "attempts"])]
+pub(crate) struct EditFlags {
+    /// The job
+    pub(crate) job: JobId,
+    /// What to call it
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Share against other jobs
+    #[arg(long, value_name = "N")]
+    pub(crate) priority: Option<NonZeroU32>,
+    /// Category
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    /// Only workers with all of these tags: a;b (empty for none)
+    #[arg(long, value_delimiter = ';', value_name = "A;B")]
+    pub(crate) tags: Option<Vec<String>>,
+    /// A note for people
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+    /// How often a frame may fail before it is given up
+    #[arg(long, value_name = "N")]
+    pub(crate) attempts: Option<NonZeroU32>,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+/// Options of `logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Blender's standard output goes to standard output, its standard error to standard error, byte for byte:
+  tessera logs 12 7 2> errors.txt > output.txt")]
+pub(crate) struct LogsFlags {
+    /// The job
+    pub(crate) job: JobId,
+    /// The frame; every frame that has a log if not given
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) frame: Option<i32>,
+    /// Go on while the frame renders
+    #[arg(long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
+fn parse_device(text: &str) -> Result<Device, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "file" => Ok(Device::File),
+        "cpu" => Ok(Device::Cpu),
+        "gpu" => Ok(Device::Gpu),
+        known @ ("cuda" | "optix" | "hip" | "oneapi" | "metal") => {
+            Ok(Device::Interface(known.to_owned()))
+        }
+        _ => Err(format!(
+            "'{text}' is not a device: file, cpu, gpu, cuda, optix, hip, oneapi or metal"
+        )),
+    }
+}

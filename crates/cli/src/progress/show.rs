@@ -1,0 +1,338 @@
+//! One view of a job's progress, told to whoever looks.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tessera_model::WorkerId;
+use tessera_wire::line::LineKind;
+
+use super::estimate::Estimate;
+use crate::output::Output;
+use crate::table::printable;
+use crate::units::show_duration;
+
+/// Redrawing more often is not seen.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Most frames that are named on the bar; the number of the others is said.
+const NAMED_MAX: usize = 6;
+
+/// See the module.
+pub(crate) struct Progress {
+    output: Output,
+    began: Instant,
+    bar: Option<ProgressBar>,
+    frames: u32,
+    done: u32,
+    failed: u32,
+    estimate: Estimate,
+    rendering: BTreeMap<i32, WorkerId>,
+    names: BTreeMap<WorkerId, String>,
+    /// What keeps it from going on, if something does.
+    held_by: Option<String>,
+    /// Since when the manager is away, if it is.
+    away_since: Option<Instant>,
+    brought: u32,
+    first_failure: Option<String>,
+}
+
+/// A frame that lies in the output folder.
+#[derive(Debug)]
+pub(crate) struct DoneFrame {
+    pub(crate) frame: i32,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) worker: WorkerId,
+    pub(crate) seconds: f64,
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("templates are constants")
+        .progress_chars("━╸─")
+        .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+}
+
+impl Progress {
+    /// Nothing has happened yet.
+    pub(crate) fn new(output: &Output) -> Self {
+        let bar = output.live().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(15));
+            let bar = output.bars().add(bar);
+            bar.set_style(style("{spinner} {wide_msg}"));
+            bar.enable_steady_tick(REDRAW);
+            bar
+        });
+        Self {
+            output: output.clone(),
+            began: Instant::now(),
+            bar,
+            frames: 0,
+            done: 0,
+            failed: 0,
+            estimate: Estimate::default(),
+            rendering: BTreeMap::new(),
+            names: BTreeMap::new(),
+            held_by: None,
+            away_since: None,
+            brought: 0,
+            first_failure: None,
+        }
+    }
+
+    /// What is being done before the first frame. Told in passing: it leaves no line.
+    pub(crate) fn stage(&self, text: impl Into<String>) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.into());
+        }
+    }
+
+    /// Frames are going to be rendered: `frames` are asked for, `present` of them are there.
+    pub(crate) fn begin(&mut self, frames: u32, present: u32) {
+        (self.frames, self.done) = (frames, present);
+        if let Some(bar) = &self.bar {
+            bar.set_length(frames.into());
+            bar.set_position(present.into());
+            bar.set_style(style("{spinner} {bar:24.green} {pos}/{len}  {wide_msg}"));
+        }
+        self.redraw();
+    }
+
+    /// What workers are called.
+    pub(crate) fn name_workers(&mut self, names: impl IntoIterator<Item = (WorkerId, String)>) {
+        self.names
+            .extend(names.into_iter().map(|(id, name)| (id, printable(&name))));
+    }
+
+    /// Whether it is known what this worker is called.
+    pub(crate) fn knows(&self, worker: WorkerId) -> bool {
+        self.names.contains_key(&worker)
+    }
+
+    fn name(&self, worker: WorkerId) -> String {
+        self.names
+            .get(&worker)
+            .cloned()
+            .unwrap_or_else(|| format!("worker {worker}"))
+    }
+
+    /// A frame is being rendered.
+    pub(crate) fn started(&mut self, frame: i32, worker: WorkerId) {
+        self.estimate.begin(self.began.elapsed());
+        self.rendering.insert(frame, worker);
+        self.held_by = None;
+        self.output.line(LineKind::Started { frame, worker });
+        self.redraw();
+    }
+
+    /// A frame is rendered, and on its way.
+    pub(crate) fn rendered(&mut self, frame: i32) {
+        self.rendering.remove(&frame);
+    }
+
+    /// Nothing is known of what renders any more.
+    pub(crate) fn forget_rendering(&mut self) {
+        self.rendering.clear();
+    }
+
+    /// A frame's files lie in the output folder.
+    pub(crate) fn done(&mut self, frame: DoneFrame) {
+        self.rendering.remove(&frame.frame);
+        self.estimate.frame_done(self.began.elapsed());
+        self.done += 1;
+        self.brought += 1;
+        if self.bar.is_none() {
+            let left = match self.left() {
+                Some(left) if self.done < self.frames => format!(", {} left", show_duration(left)),
+                _ => String::new(),
+            };
+            let took = show_duration(Duration::from_secs_f64(frame.seconds));
+            let place = frame
+                .files
+                .first()
+                .map(|file| format!("  {}", file.display()))
+                .unwrap_or_default();
+            self.output.text(&format!(
+                "frame {}  {took} on {}  ({}/{}{left}){place}",
+                frame.frame,
+                self.name(frame.worker),
+                self.done,
+                self.frames
+            ));
+        }
+        self.output.line(LineKind::Frame {
+            frame: frame.frame,
+            files: frame.files,
+            worker: frame.worker,
+            seconds: frame.seconds,
+        });
+        self.tell_progress();
+        self.redraw();
+    }
+
+    /// A frame failed once.
+    pub(crate) fn frame_failed(
+        &mut self,
+        frame: i32,
+        worker: WorkerId,
+        message: String,
+        given_up: bool,
+    ) {
+        self.rendering.remove(&frame);
+        let then = if given_up {
+            "given up"
+        } else {
+            "it will be tried again"
+        };
+        let said = printable(&message);
+        let name = self.name(worker);
+        self.output.note(format!(
+            "tessera: frame {frame} failed on {name}: {said} ({then})"
+        ));
+        if given_up && self.first_failure.is_none() {
+            self.first_failure = Some(format!("frame {frame}: {said}"));
+        }
+        self.output.line(LineKind::FrameFailed {
+            frame,
+            worker,
+            message,
+            given_up,
+        });
+        if given_up {
+            self.failed += 1;
+            self.tell_progress();
+        }
+        self.redraw();
+    }
+
+    /// Something the user should know and that does not stop the work.
+    pub(crate) fn warn(&self, message: String) {
+        self.output.warn(message);
+    }
+
+    fn tell_progress(&self) {
+        self.output.line(LineKind::Progress {
+            done: self.done,
+            frames: self.frames,
+            failed: self.failed,
+            seconds_left: self.left().map(|left| left.as_secs_f64()),
+        });
+    }
+
+    /// Something keeps it from going on; none if nothing does any more.
+    pub(crate) fn hold(&mut self, by: Option<String>) {
+        if by == self.held_by {
+            return;
+        }
+        if let (Some(by), None) = (&by, &self.bar) {
+            self.output.note(format!("tessera: {}", printable(by)));
+        }
+        self.held_by = by;
+        self.redraw();
+    }
+
+    /// The manager is away; none if it is back.
+    pub(crate) fn outage(&mut self, outage: Option<String>) {
+        match (&outage, self.away_since) {
+            (Some(message), None) => {
+                self.away_since = Some(Instant::now());
+                let message = message.clone();
+                self.output.line(LineKind::Outage { message });
+            }
+            (None, Some(since)) => {
+                self.away_since = None;
+                let seconds = since.elapsed().as_secs_f64();
+                self.output.line(LineKind::Back { seconds });
+                self.output.note(format!(
+                    "tessera: the manager is back after {}",
+                    show_duration(since.elapsed())
+                ));
+            }
+            _ => {}
+        }
+        self.hold(outage);
+    }
+
+    /// Whether frames are being rendered, as far as is known.
+    pub(crate) fn is_rendering(&self) -> bool {
+        !self.rendering.is_empty()
+    }
+
+    /// Frames in the output folder, frames given up.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.done, self.failed)
+    }
+
+    /// Frames that this command brought.
+    pub(crate) fn rendered_here(&self) -> u32 {
+        self.brought
+    }
+
+    /// How the first frame that was given up failed.
+    pub(crate) fn first_failure(&self) -> Option<&str> {
+        self.first_failure.as_deref()
+    }
+
+    /// Since it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let remaining = self.frames.saturating_sub(self.done + self.failed);
+        self.estimate.left(remaining, self.began.elapsed())
+    }
+
+    /// Draws the present state; time left counts down by it.
+    pub(crate) fn redraw(&self) {
+        let Some(bar) = &self.bar else { return };
+        if self.frames == 0 {
+            return;
+        }
+        bar.set_position(self.done.into());
+        let mut parts = Vec::new();
+        if let Some(left) = self.left() {
+            parts.push(format!("{} left", show_duration(left)));
+        }
+        if self.failed > 0 {
+            parts.push(format!("{} failed", self.failed));
+        }
+        match &self.held_by {
+            Some(held_by) => parts.push(printable(held_by)),
+            None => parts.extend(self.rendering_text()),
+        }
+        bar.set_message(parts.join("  ·  "));
+    }
+
+    fn rendering_text(&self) -> Option<String> {
+        let mut by_worker: BTreeMap<WorkerId, Vec<String>> = BTreeMap::new();
+        for (frame, worker) in self.rendering.iter().take(NAMED_MAX) {
+            by_worker
+                .entry(*worker)
+                .or_default()
+                .push(frame.to_string());
+        }
+        let mut parts: Vec<String> = by_worker
+            .iter()
+            .map(|(worker, frames)| format!("{} on {}", frames.join(" "), self.name(*worker)))
+            .collect();
+        if self.rendering.len() > NAMED_MAX {
+            parts.push(format!("{} more", self.rendering.len() - NAMED_MAX));
+        }
+        (!parts.is_empty()).then(|| format!("frame {}", parts.join(", ")))
+    }
+
+    /// Takes the bar away; what follows is printed below what was said.
+    pub(crate) fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

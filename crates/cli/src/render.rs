@@ -1,0 +1,18 @@
+//! A job from the side of the one who waits for it.
+//!
+//! [`pack_scene`] reads the file and what it depends on; [`Work`] says which of its frames are still to be
+//! rendered, by the record of earlier runs and the file's own settings; [`Follow`] watches the job and
+//! brings its frames into the output folder as they are done, [`Delivery`] in parallel with the rendering.
+//! The same path serves a farm and a private farm: [`Target`].
+
+mod delivery;
+mod follow;
+mod scene;
+mod target;
+mod work;
+
+pub(crate) use delivery::{Delivery, DeliveryError, SharedLedger};
+pub(crate) use follow::{Follow, FollowError, Outages};
+pub(crate) use scene::{job_settings, pack_scene, send_and_submit};
+pub(crate) use target::Target;
+pub(crate) use work::Work;

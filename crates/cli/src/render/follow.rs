@@ -1,0 +1,379 @@
+//! Watches a job to its end and has its frames delivered.
+//!
+//! Events say what happens; whenever some may have been missed (at the start, after the manager was
+//! away) the list of results is read from its beginning, and what was handed on already is left out. So a frame is
+//! delivered once, however it became known.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tessera_client::{Api, ApiError, EventFilter, Outage, OutputPlan, Retry, put_placeholder};
+use tessera_model::{FrameBits, FrameResult, FrameSet, JobId, JobState};
+use tessera_wire::api::Phase;
+use tessera_wire::event::{Event, What};
+use tokio::sync::watch;
+
+use super::delivery::{Delivered, Delivery, DeliveryError, QUEUE_MAX};
+use crate::progress::DoneFrame;
+use crate::progress::Progress;
+
+/// How often time left counts down, and it is looked whether something holds the job up.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A job of which nothing is rendered is asked about its reason after so long, and again so long after.
+const IDLE_ASK: Duration = Duration::from_secs(2);
+
+/// After so long without any event everything is read anew. Events do not get lost; should one ever, nobody waits for ever.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Results asked for at once.
+const PAGE: u32 = QUEUE_MAX as u32;
+
+/// Why a job is not followed to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    /// The manager can not be asked any more.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Frames can not be delivered.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    /// The job is gone.
+    #[error("job {0} was removed from the farm while it was waited for")]
+    Removed(JobId),
+}
+
+impl FollowError {
+    /// The answer of the manager, or its absence, that is behind it.
+    pub(crate) fn api(&self) -> Option<&ApiError> {
+        use std::error::Error;
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(api) = error.downcast_ref() {
+                return Some(api);
+            }
+            cause = match error.downcast_ref() {
+                // What is transparent hides itself and shows what is below its source.
+                Some(Self::Api(api)) => return Some(api),
+                Some(Self::Delivery(DeliveryError::Fetch(fetch))) => Some(fetch),
+                _ => error.source(),
+            };
+        }
+        None
+    }
+}
+
+/// What retries say of an outage, for whoever shows it. Only how it stands now matters, so nothing piles up.
+pub(crate) struct Outages {
+    told: watch::Receiver<Option<String>>,
+    tell: watch::Sender<Option<String>>,
+}
+
+impl Outages {
+    /// All is well.
+    pub(crate) fn new() -> Self {
+        let (tell, told) = watch::channel(None);
+        Self { told, tell }
+    }
+
+    /// A client that waits for ever and says so here.
+    pub(crate) fn patient(&self, api: &Api) -> Api {
+        let tell = self.tell.clone();
+        api.retrying(Retry::forever().telling(move |outage| {
+            tell.send_replace(match outage {
+                Outage::Lost { error, .. } => Some(format!("{error}; waiting for it")),
+                _ => None,
+            });
+        }))
+    }
+}
+
+impl Outages {
+    /// How it stands: the outage, if there is one.
+    pub(crate) fn present(&self) -> Option<String> {
+        self.told.borrow().clone()
+    }
+
+    /// Something was told since this was last waited for.
+    pub(crate) async fn changed(&mut self) {
+        // This holds a sender itself, so the channel is never closed.
+        if self.told.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A job that is watched.
+pub(crate) struct Follow<'a> {
+    job: JobId,
+    api: Api,
+    outages: &'a mut Outages,
+    progress: &'a mut Progress,
+    /// Frames of the job's step by position, as the job has them.
+    frames: FrameSet,
+    /// Frames that are wanted here.
+    wanted: FrameSet,
+    /// Positions that were handed on, or are not wanted.
+    handed: FrameBits,
+    /// Positions that lie in the output folder, or are not wanted.
+    delivered: FrameBits,
+    backlog: VecDeque<FrameResult>,
+    /// Where the list of results is to be read on.
+    read_from: Option<u64>,
+    in_delivery: usize,
+    state: JobState,
+    /// Where empty files mark frames that are being rendered, if the file asks for that.
+    placeholders: Option<OutputPlan>,
+}
+
+impl<'a> Follow<'a> {
+    /// Watches `job`, whose step has `frames`, for those that are `wanted`, over a client that waits for ever.
+    pub(crate) fn new(
+        api: Api,
+        job: JobId,
+        frames: FrameSet,
+        wanted: FrameSet,
+        outages: &'a mut Outages,
+        progress: &'a mut Progress,
+    ) -> Self {
+        let mut handed = FrameBits::new(frames.len());
+        for (position, frame) in (0..).zip(frames.iter()) {
+            if wanted.position(frame).is_none() {
+                handed.set(position);
+            }
+        }
+        Self {
+            job,
+            api,
+            outages,
+            progress,
+            frames,
+            wanted,
+            delivered: handed.clone(),
+            handed,
+            backlog: VecDeque::new(),
+            read_from: Some(0),
+            in_delivery: 0,
+            state: JobState::Active,
+            placeholders: None,
+        }
+    }
+
+    /// Marks frames that are being rendered by empty files, as the file asks for.
+    pub(crate) fn with_placeholders(mut self, plan: Option<OutputPlan>) -> Self {
+        self.placeholders = plan;
+        self
+    }
+
+    /// Goes on over another way to the same farm, with another delivery: what the old one had in hand is handed on again.
+    pub(crate) fn reconnect(&mut self, api: Api) {
+        self.api = api;
+        self.read_from = Some(0);
+        self.backlog.clear();
+        self.in_delivery = 0;
+        self.handed.clone_from(&self.delivered);
+    }
+
+    /// Watches until the job is over and all its frames are delivered. May be dropped and called again.
+    pub(crate) async fn run(&mut self, delivery: &mut Delivery) -> Result<JobState, FollowError> {
+        // An event that no manager remembers makes it say that everything is to be read anew: nothing falls between
+        // what is read and what is watched.
+        let filter = EventFilter {
+            job: Some(self.job),
+            since: Some(0),
+        };
+        let mut events = self.api.events(filter);
+        let mut tick = tokio::time::interval(TICK);
+        let mut last_event = Instant::now();
+        let mut last_asked = Instant::now();
+        self.look().await?;
+        loop {
+            if self.backlog.is_empty()
+                && let Some(from) = self.read_from
+            {
+                self.read_results(from).await?;
+                continue;
+            }
+            if self.is_finished() {
+                return Ok(self.state);
+            }
+            let results = delivery
+                .results
+                .as_ref()
+                .expect("it is ended only after the job was followed");
+            tokio::select! {
+                permit = results.reserve(), if !self.backlog.is_empty() => {
+                    // A task that has ended says why by what comes out of it.
+                    if let (Ok(permit), Some(result)) = (permit, self.backlog.pop_front()) {
+                        self.in_delivery += 1;
+                        permit.send(result);
+                    }
+                }
+                Some(delivered) = delivery.delivered.recv() => self.delivered(delivered)?,
+                () = self.outages.changed() => self.progress.outage(self.outages.present()),
+                event = events.next(), if self.backlog.len() < QUEUE_MAX => {
+                    last_event = Instant::now();
+                    match event {
+                        Some(event) => self.event(event?).await?,
+                        None => events = self.api.events(filter),
+                    }
+                }
+                _ = tick.tick() => {
+                    self.progress.redraw();
+                    if last_event.elapsed() > QUIET {
+                        last_event = Instant::now();
+                        self.read_from = Some(0);
+                        self.look().await?;
+                    } else if !self.progress.is_rendering() && last_asked.elapsed() > IDLE_ASK {
+                        last_asked = Instant::now();
+                        self.look().await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has delivered what is done by now, and does not wait for more.
+    pub(crate) async fn take_what_is_there(
+        &mut self,
+        delivery: &mut Delivery,
+    ) -> Result<JobState, FollowError> {
+        self.look().await?;
+        while let Some(from) = self.read_from {
+            self.read_results(from).await?;
+            for result in std::mem::take(&mut self.backlog) {
+                if let Some(results) = &delivery.results
+                    && results.send(result).await.is_ok()
+                {
+                    self.in_delivery += 1;
+                }
+            }
+            while self.in_delivery > 0
+                && let Some(delivered) = delivery.delivered.recv().await
+            {
+                self.delivered(delivered)?;
+            }
+        }
+        Ok(self.state)
+    }
+
+    /// A client that waits for ever and tells the same of it.
+    pub(crate) fn patient(&self, api: &Api) -> Api {
+        self.outages.patient(api)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.state.is_over()
+            && self.backlog.is_empty()
+            && self.in_delivery == 0
+            && self.read_from.is_none()
+    }
+
+    /// How the job stands, and why it does not go on if it does not.
+    async fn look(&mut self) -> Result<(), FollowError> {
+        let detail = match self.api.job(self.job).await {
+            Ok(detail) => detail,
+            Err(error) if error.kind() == Some(tessera_wire::problem::ProblemKind::NotFound) => {
+                return Err(FollowError::Removed(self.job));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.stands(detail.summary.state);
+        let held_by = match detail.summary.phase {
+            Phase::Paused => Some(format!(
+                "job {} is paused: `tessera job resume {}` goes on with it",
+                self.job, self.job
+            )),
+            Phase::Waiting if !detail.waiting_because.is_empty() => {
+                Some(format!("waiting: {}", detail.waiting_because))
+            }
+            _ => None,
+        };
+        self.progress.hold(held_by);
+        Ok(())
+    }
+
+    fn stands(&mut self, state: JobState) {
+        if state.is_over() && !self.state.is_over() {
+            // Whatever was not heard of is in the list of results now.
+            self.read_from = Some(0);
+        }
+        self.state = state;
+    }
+
+    async fn read_results(&mut self, from: u64) -> Result<(), FollowError> {
+        let page = self.api.results(self.job, from, PAGE).await?;
+        for result in page.items {
+            self.hand_on(result);
+        }
+        self.read_from = page.next;
+        Ok(())
+    }
+
+    fn hand_on(&mut self, result: FrameResult) {
+        let known = self.frames.at(result.position) == Some(result.frame);
+        if known && self.handed.set(result.position) {
+            self.progress.rendered(result.frame);
+            self.backlog.push_back(result);
+        }
+    }
+
+    async fn event(&mut self, event: Event) -> Result<(), FollowError> {
+        match event.what {
+            What::Resync => {
+                self.read_from = Some(0);
+                self.progress.forget_rendering();
+                self.look().await?;
+            }
+            What::Job { job } if job.id == self.job => self.stands(job.state),
+            What::JobRemoved { job } if job == self.job => return Err(FollowError::Removed(job)),
+            What::FrameStarted {
+                job, frame, worker, ..
+            } if job == self.job => {
+                if self.wanted.position(frame).is_some() {
+                    if !self.progress.knows(worker) {
+                        let workers = self.api.workers().await?.items;
+                        self.progress.name_workers(
+                            workers.into_iter().map(|worker| (worker.id, worker.name)),
+                        );
+                    }
+                    self.progress.started(frame, worker);
+                    if let Some(plan) = &self.placeholders {
+                        put_placeholder(plan, frame);
+                    }
+                }
+            }
+            What::FrameDone { result } if result.lease.unit.job == self.job => {
+                self.hand_on(*result)
+            }
+            What::FrameFailed { error, given_up } if error.lease.unit.job == self.job => {
+                self.progress
+                    .frame_failed(error.frame, error.worker, error.message, given_up);
+            }
+            What::Worker { worker } => self.progress.name_workers([(worker.id, worker.name)]),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn delivered(&mut self, delivered: Delivered) -> Result<(), FollowError> {
+        match delivered {
+            Delivered::Failed(error) => Err(error.into()),
+            Delivered::Frame { result, fetched } => {
+                self.in_delivery -= 1;
+                self.delivered.set(result.position);
+                for warning in fetched.warnings {
+                    self.progress.warn(warning);
+                }
+                self.progress.done(DoneFrame {
+                    frame: result.frame,
+                    files: fetched.files.into_iter().map(|file| file.path).collect(),
+                    worker: result.worker,
+                    seconds: result.timings.render_us as f64 / 1e6,
+                });
+                Ok(())
+            }
+        }
+    }
+}

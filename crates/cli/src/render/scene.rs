@@ -1,0 +1,145 @@
+//! From a .blend file to a job on the farm.
+
+use anyhow::{Context as _, Result};
+use tessera_client::{Api, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
+use tessera_model::{JobSettings, Overrides};
+use tessera_wire::api::Submitted;
+use tessera_wire::line::LineKind;
+
+use crate::context::Context;
+use crate::flags::SceneFlags;
+use crate::progress::Progress;
+use crate::units::Bytes;
+
+/// Reads the file and all that it depends on, and says what the user should know of it.
+pub(crate) async fn pack_scene(
+    context: &Context,
+    flags: &SceneFlags,
+    progress: &Progress,
+) -> Result<Packed> {
+    let output = &context.output;
+    output.line(LineKind::Packing {
+        file: flags.file.clone(),
+    });
+    progress.stage("Looking for Blender");
+    let found = tessera_blender::find(&context.blender_search()).await;
+    let logs = context.folders.cache.join("logs");
+    std::fs::create_dir_all(&logs)
+        .with_context(|| format!("cannot make the folder {}", logs.display()))?;
+    let log_dir = tempfile::Builder::new()
+        .prefix("packing-")
+        .tempdir_in(&logs)
+        .with_context(|| format!("cannot write to the folder {}", logs.display()))?;
+    let options = PackOptions {
+        file: flags.file.clone(),
+        frames: flags.frames.clone(),
+        overrides: overrides(flags),
+        output: flags.output.clone(),
+        cwd: std::env::current_dir()
+            .context("the current folder is gone: change to one that exists")?,
+        builds: found.builds,
+        log_dir: log_dir.path().to_owned(),
+    };
+    let name = file_name(flags);
+    let packed = pack(&options, |stage| progress.stage(stage_text(&name, &stage))).await;
+    let packed = match packed {
+        Ok(packed) => packed,
+        Err(error) => {
+            // The error may name a log in it.
+            let _kept = log_dir.keep();
+            return Err(error.into());
+        }
+    };
+    for warning in &packed.warnings {
+        output.warn(warning.clone());
+    }
+    output.line(LineKind::Packed {
+        files: packed.files,
+        bytes: packed.bytes,
+    });
+    Ok(packed)
+}
+
+fn file_name(flags: &SceneFlags) -> String {
+    let name = flags.file.file_name().unwrap_or(flags.file.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn stage_text(name: &str, stage: &PackStage) -> String {
+    match stage {
+        PackStage::Starting { build } => format!("Starting {build}"),
+        PackStage::Opening => format!("Opening {name}"),
+        PackStage::Scanning => format!("Looking for what {name} uses"),
+        PackStage::Reading {
+            files_done,
+            files,
+            bytes_done,
+            bytes,
+        } => format!(
+            "Reading file {} of {files}, {} of {}",
+            (files_done + 1).min(*files),
+            Bytes(*bytes_done),
+            Bytes(*bytes)
+        ),
+    }
+}
+
+fn overrides(flags: &SceneFlags) -> Overrides {
+    Overrides {
+        scene: flags.scene.clone(),
+        engine: flags.engine.clone(),
+        samples: flags.samples.map(u32::from),
+        device: flags.device.clone().unwrap_or_default(),
+        exr: flags.exr,
+        autoexec: flags.scripts,
+    }
+}
+
+/// What the job is submitted with.
+pub(crate) fn job_settings(context: &Context, flags: &SceneFlags) -> JobSettings {
+    let defaults = &context.settings.job;
+    let stem = flags.file.file_stem().unwrap_or(flags.file.as_os_str());
+    JobSettings {
+        name: flags
+            .name
+            .clone()
+            .unwrap_or_else(|| stem.to_string_lossy().into_owned()),
+        category: defaults.category.value.clone(),
+        priority: defaults.priority.value,
+        tags: defaults
+            .tags
+            .value
+            .iter()
+            .filter(|tag| !tag.is_empty())
+            .cloned()
+            .collect(),
+        comment: flags.comment.clone().unwrap_or_default(),
+        chunk: defaults.chunk.value,
+        max_attempts: defaults.attempts.value,
+    }
+}
+
+/// Sends what the farm lacks and hands the job in.
+pub(crate) async fn send_and_submit(
+    context: &Context,
+    api: &Api,
+    packed: &mut Packed,
+    settings: JobSettings,
+    progress: &Progress,
+) -> Result<(Submitted, Sent)> {
+    let output = &context.output;
+    progress.stage("Sending");
+    let sent = submit_packed(api, packed, settings, |sent| {
+        progress.stage(format!(
+            "Sending {} of {}",
+            Bytes(sent.sent_bytes),
+            Bytes(sent.total_bytes)
+        ));
+        output.line(LineKind::Sending {
+            sent_bytes: sent.sent_bytes,
+            total_bytes: sent.total_bytes,
+        });
+    })
+    .await?;
+    Ok(sent)
+}

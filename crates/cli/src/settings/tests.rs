@@ -1,0 +1,122 @@
+use std::path::Path;
+
+use clap::Parser;
+
+use super::key::KEYS;
+use super::*;
+use crate::flags::{Command, Flags};
+
+fn resolve(line: &str, variables: &[(&str, &str)], file: &str) -> Result<Settings, String> {
+    let words = std::iter::once("tessera").chain(line.split_whitespace());
+    let flags = Flags::try_parse_from(words).unwrap();
+    let environment = |name: &str| {
+        let found = variables.iter().find(|(known, _)| *known == name)?;
+        Some(found.1.to_owned())
+    };
+    let file = ConfigFile::parse(Path::new("/c/tessera.toml"), file).map_err(|e| e.to_string())?;
+    Settings::resolve(&flags.setting_flags(), Sources::new(&environment, file))
+        .map_err(|e| e.to_string())
+}
+
+#[test]
+fn the_first_place_that_says_something_wins() {
+    let file = "[worker]\nslots = 4\nthreads = 2\ntags = ['a', 'b']";
+    let variables = [
+        ("TESSERA_WORKER_SLOTS", "3"),
+        ("TESSERA_WORKER_TAGS", "x;y"),
+        ("TESSERA_LOG", ""),
+    ];
+    let all = resolve("worker --slots 2", &variables, file).unwrap();
+    assert_eq!(
+        (all.worker.slots.value, all.worker.slots.origin),
+        (2, Origin::Flag)
+    );
+    assert_eq!(all.worker.tags.value, ["x", "y"]);
+    assert_eq!(
+        all.worker.tags.origin,
+        Origin::Variable("TESSERA_WORKER_TAGS")
+    );
+    assert_eq!(all.worker.threads.value, Some(2));
+    assert_eq!(all.worker.threads.origin.to_string(), "/c/tessera.toml:3");
+    assert_eq!(
+        (all.worker.nice.value, all.worker.nice.origin),
+        (0, Origin::Default)
+    );
+    assert_eq!(all.log.origin, Origin::Default);
+    let other = resolve("render a.blend", &variables, file).unwrap();
+    assert_eq!(other.worker.slots.value, 3);
+    let plain = resolve("render a.blend", &[], file).unwrap();
+    assert_eq!(plain.worker.slots.value, 4);
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let check = |variables: &[(&str, &str)], file: &str, part: &str| {
+        let error = resolve("config", variables, file).unwrap_err();
+        assert!(error.contains(part), "{error} lacks {part}");
+        assert!(!error.contains('\n'), "{error}");
+    };
+    check(
+        &[],
+        "[worker]\nslot = 4",
+        "tessera.toml:2: there is no setting 'worker.slot': did you mean 'worker.slots'?",
+    );
+    check(
+        &[],
+        "\nslots = 4",
+        "tessera.toml:2: there is no setting 'slots': did you mean 'worker.slots'?",
+    );
+    check(&[], "[qqq]\nzzz = 1", "`tessera config` lists them all");
+    check(
+        &[],
+        "[worker]\nslots = 0",
+        "tessera.toml:2: the setting 'worker.slots'",
+    );
+    check(&[], "[worker]\nslots = [1]", "one value, not a list");
+    check(&[], "[worker]\nslots = 1.5", "cannot be a float");
+    check(&[], "[client]\ntoken = 'x'", "set TESSERA_TOKEN instead");
+    check(&[], "[worker\nslots", "tessera.toml:1");
+    check(
+        &[("TESSERA_WORKER_MEMORY", "much")],
+        "",
+        "TESSERA_WORKER_MEMORY: the setting 'worker.memory'",
+    );
+}
+
+#[test]
+fn every_key_is_resolved_once_and_listed_in_order() {
+    let all = resolve("config", &[("TESSERA_TOKEN", "tsr_secret")], "").unwrap();
+    let listed: Vec<_> = all.listing.iter().map(|l| l.key.name).collect();
+    let keys: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(listed, keys);
+    let token = all
+        .listing
+        .iter()
+        .find(|l| l.key.name == "client.token")
+        .unwrap();
+    assert_eq!(token.value.as_deref(), Some("(not shown)"));
+    assert!(
+        all.listing
+            .iter()
+            .all(|l| l.value.is_some() || !l.key.unset.is_empty())
+    );
+}
+
+#[test]
+fn a_near_key_is_offered_for_every_misspelling() {
+    for key in KEYS.iter().filter(|key| !key.secret) {
+        let mut wrong = key.name.to_owned();
+        wrong.pop();
+        assert_eq!(Key::near(&wrong), Some(key.name), "{wrong}");
+    }
+}
+
+#[test]
+fn commands_hand_over_their_flags() {
+    let flags =
+        Flags::try_parse_from(["tessera", "jobs", "--manager", "https://h:1", "-v"]).unwrap();
+    assert!(matches!(flags.command, Command::Jobs(_)));
+    let given = flags.setting_flags();
+    assert_eq!(given.manager_address, Some("https://h:1"));
+    assert_eq!(given.log, Some("info"));
+}

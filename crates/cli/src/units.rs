@@ -1,0 +1,141 @@
+//! Quantities as people write and read them: bytes and spans of time.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A number of bytes; read as `16G`, `800M`, `4096`, shown as `15.2 GB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("'{text}' is not a number of bytes: write 16G, 800M or 4096");
+        let trimmed = text.trim().trim_end_matches(['b', 'B']);
+        let digits = trimmed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor: u64 = match trimmed[digits.len()..].to_ascii_lowercase().as_str() {
+            "" => 1,
+            "k" | "ki" => 1 << 10,
+            "m" | "mi" => 1 << 20,
+            "g" | "gi" => 1 << 30,
+            "t" | "ti" => 1 << 40,
+            _ => return Err(bad()),
+        };
+        let count: u64 = digits.trim().parse().map_err(|_| bad())?;
+        match count.checked_mul(factor) {
+            Some(bytes) if bytes > 0 => Ok(Self(bytes)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut value = self.0 as f64;
+        if self.0 < 1000 {
+            return write!(f, "{} bytes", self.0);
+        }
+        for unit in ["kB", "MB", "GB", "TB"] {
+            value /= 1000.0;
+            if value < 999.95 || unit == "TB" {
+                return write!(f, "{value:.1} {unit}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `90`, `90s`, `5m`, `12h`, `7d`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("'{text}' is not a time: write 90s, 5m, 12h or 7d");
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(bad()),
+    };
+    let count: u64 = digits.parse().map_err(|_| bad())?;
+    match count.checked_mul(factor) {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err(bad()),
+    }
+}
+
+/// A span of time to the two units that matter: `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub(crate) fn show_duration(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    let (unit, below, size, small) = match whole {
+        0..60 => return format!("{whole} s"),
+        60..3600 => ("min", "s", 60, 1),
+        3600..86_400 => ("h", "min", 3600, 60),
+        _ => ("d", "h", 86_400, 3600),
+    };
+    match whole % size / small {
+        0 => format!("{} {unit}", whole / size),
+        rest => format!("{} {unit} {rest} {below}", whole / size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_and_shown() {
+        let check = |text: &str, bytes: Option<u64>| {
+            assert_eq!(text.parse::<Bytes>().ok().map(|b| b.0), bytes, "{text}");
+        };
+        check("4096", Some(4096));
+        check("16G", Some(16 << 30));
+        check("16 GB", Some(16 << 30));
+        check("800MiB", Some(800 << 20));
+        check("0", None);
+        check("G", None);
+        check("-1G", None);
+        check("99999999999T", None);
+        check("1.5G", None);
+        let show = |bytes, text: &str| assert_eq!(Bytes(bytes).to_string(), text);
+        show(0, "0 bytes");
+        show(1500, "1.5 kB");
+        show(999_999, "1.0 MB");
+        show(15_200_000_000, "15.2 GB");
+        show(u64::MAX, "18446744.1 TB");
+    }
+
+    #[test]
+    fn times_are_read_and_shown() {
+        let check = |text: &str, seconds: Option<u64>| {
+            assert_eq!(
+                parse_duration(text).ok(),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
+        };
+        check("90", Some(90));
+        check("5m", Some(300));
+        check("12h", Some(43_200));
+        check("7d", Some(604_800));
+        check("0", None);
+        check("x", None);
+        check("5y", None);
+        let show = |seconds, text: &str| {
+            assert_eq!(show_duration(Duration::from_secs_f64(seconds)), text);
+        };
+        show(0.04, "0.0 s");
+        show(4.16, "4.2 s");
+        show(59.4, "59 s");
+        show(60.0, "1 min");
+        show(200.0, "3 min 20 s");
+        show(7500.0, "2 h 5 min");
+        show(273_600.0, "3 d 4 h");
+    }
+}
