@@ -25,9 +25,14 @@ pub struct ErrorEntry {
     pub error: FrameError,
 }
 
-/// How often frames of a job were accepted, counted from the recorded results themselves and not from the done bits.
+/// How often frames of a job were accepted, counted from the recorded results themselves and not from the done bits;
+/// and what it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepts {
+    /// Handings-out of its units ever: distinct (unit, attempt). A lapsed lease that is taken up again is no new one.
+    pub leases: u64,
+    /// Failures of its frames ever, also those from before a retry.
+    pub failures: u64,
     /// One for each of the job's steps, in order.
     pub steps: Vec<StepAccepts>,
 }

@@ -64,7 +64,14 @@ impl Sqlite {
                     }
                 }
             }
+            let tally = sqlx::query("SELECT leases, failures FROM tally WHERE job = ?")
+                .bind(job_key(job))
+                .fetch_one(&mut *tx)
+                .await?;
+            let (leases, failures): (i64, i64) = (tally.try_get(0)?, tally.try_get(1)?);
             Ok(Some(Accepts {
+                leases: leases.cast_unsigned(),
+                failures: failures.cast_unsigned(),
                 steps: steps.into_values().collect(),
             }))
         };

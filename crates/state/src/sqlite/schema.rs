@@ -50,9 +50,18 @@ pub(super) async fn find(conn: &mut SqliteConnection) -> Result<Found, Fault> {
     })
 }
 
-/// Brings the tables from version `from` to [`VERSION`], each version in a transaction of its own.
+/// Brings the tables from version `from` to [`VERSION`].
 pub(super) async fn migrate(conn: &mut SqliteConnection, from: u32) -> Result<(), Fault> {
-    for (version, sql) in (1..).zip(MIGRATIONS).skip(from as usize) {
+    run(conn, from, &MIGRATIONS).await
+}
+
+/// Each version is a transaction of its own: a failure leaves the last version that worked.
+async fn run(
+    conn: &mut SqliteConnection,
+    from: u32,
+    migrations: &[&'static str],
+) -> Result<(), Fault> {
+    for (version, &sql) in (1..).zip(migrations).skip(from as usize) {
         let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(sql).execute(&mut *tx).await?;
         let marks =
@@ -64,4 +73,28 @@ pub(super) async fn migrate(conn: &mut SqliteConnection, from: u32) -> Result<()
         tracing::info!(version, "the record's tables have a new version");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_version_is_taken_once_and_whole() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let first = "CREATE TABLE a (n INTEGER); INSERT INTO a VALUES (1);";
+        let broken = "INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (1);";
+        let second = "INSERT INTO a VALUES (3);";
+        assert_eq!(find(&mut conn).await.unwrap(), Found::Version(0));
+        assert!(run(&mut conn, 0, &[first, broken]).await.is_err());
+        assert_eq!(find(&mut conn).await.unwrap(), Found::Version(1));
+        run(&mut conn, 1, &[first, second]).await.unwrap();
+        run(&mut conn, 2, &[first, second]).await.unwrap();
+        assert_eq!(find(&mut conn).await.unwrap(), Found::Version(2));
+        let rows: Vec<i64> = sqlx::query_scalar("SELECT n FROM a ORDER BY n")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(rows, [1, 3]);
+    }
 }

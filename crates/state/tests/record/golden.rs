@@ -67,6 +67,8 @@ async fn version_1_is_read() {
         let results = state.results(JOB, step, 0..300).await.unwrap();
         assert_eq!(results, model.results(JOB, step));
     }
+    let accepts = state.accepts(JOB).await.unwrap().unwrap();
+    assert_eq!((accepts.leases, accepts.failures), model.tally(JOB));
     let errors = state.errors(JOB, None, 100).await.unwrap();
     let errors: Vec<_> = errors.into_iter().map(|entry| entry.error).collect();
     assert_eq!(errors, model.errors(JOB));

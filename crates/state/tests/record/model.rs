@@ -33,6 +33,7 @@ struct JobModel {
     failures: BTreeMap<(StepIndex, u32), u32>,
     results: BTreeMap<(StepIndex, u32), FrameResult>,
     errors: Vec<FrameError>,
+    leases: u64,
 }
 
 type Outcome = Result<(), WriteError>;
@@ -95,6 +96,12 @@ impl Model {
         all.filter(|((of, _), _)| *of == step)
             .map(|(_, result)| result.clone())
             .collect()
+    }
+
+    /// Leases and failures ever.
+    pub fn tally(&self, job: JobId) -> (u64, u64) {
+        let job = &self.jobs[&job];
+        (job.leases, job.errors.len() as u64)
     }
 
     /// Newest first.
@@ -260,7 +267,9 @@ impl Model {
         if !self.workers.contains_key(&lease.worker) {
             return Err(WriteError::NoSuchWorker(lease.worker));
         }
-        self.attempts.insert(unit, attempt);
+        if self.attempts.insert(unit, attempt) != Some(attempt) {
+            self.job(unit.job)?.leases += 1;
+        }
         self.leases.insert(lease.key, lease.worker);
         Ok(())
     }
@@ -317,6 +326,7 @@ impl JobModel {
             failures: BTreeMap::new(),
             results: BTreeMap::new(),
             errors: Vec::new(),
+            leases: 0,
         }
     }
 

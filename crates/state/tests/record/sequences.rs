@@ -178,6 +178,7 @@ async fn commit_to_both(state: &State, model: &mut Model, term: Term, changes: &
 async fn compare_views(state: &State, model: &Model) {
     for job in model.jobs() {
         let accepts = state.accepts(job).await.unwrap().unwrap();
+        assert_eq!((accepts.leases, accepts.failures), model.tally(job));
         for step in &accepts.steps {
             let expected = model.results(job, step.step);
             assert_eq!(step.total, expected.len() as u64);

@@ -18,6 +18,17 @@ CREATE TABLE job (
     state    TEXT NOT NULL CHECK (state IN ('active', 'paused', 'cancelled', 'done', 'failed'))
 ) STRICT;
 
+-- What was ever counted of a job; the triggers below count. Apart from the job, whose row is large.
+CREATE TABLE tally (
+    job      INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE,
+    leases   INTEGER NOT NULL,
+    failures INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER job_is_tallied AFTER INSERT ON job
+BEGIN
+    INSERT INTO tally VALUES (NEW.id, 0, 0);
+END;
+
 CREATE TABLE step (
     job    INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
     step   INTEGER NOT NULL,
@@ -97,6 +108,10 @@ CREATE TABLE frame_error (
     FOREIGN KEY (job, step) REFERENCES step ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX frame_error_of_job ON frame_error (job, seq);
+CREATE TRIGGER failure_is_tallied AFTER INSERT ON frame_error
+BEGIN
+    UPDATE tally SET failures = failures + 1 WHERE job = NEW.job;
+END;
 
 CREATE TABLE worker (
     id   INTEGER PRIMARY KEY,
@@ -113,6 +128,17 @@ CREATE TABLE unit_attempt (
     PRIMARY KEY (job, step, unit),
     FOREIGN KEY (job, step) REFERENCES step ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+
+-- Every attempt is a handing-out; a lapsed lease taken up again is none.
+CREATE TRIGGER first_lease_is_tallied AFTER INSERT ON unit_attempt
+BEGIN
+    UPDATE tally SET leases = leases + 1 WHERE job = NEW.job;
+END;
+CREATE TRIGGER next_lease_is_tallied AFTER UPDATE OF attempt ON unit_attempt
+WHEN NEW.attempt > OLD.attempt
+BEGIN
+    UPDATE tally SET leases = leases + 1 WHERE job = NEW.job;
+END;
 
 -- What is in workers' hands. Closing a unit takes its leases with it.
 CREATE TABLE lease (
