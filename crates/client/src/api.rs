@@ -16,5 +16,5 @@ pub use error::ApiError;
 pub use routes::LogPart;
 pub use transport::{Access, Api, Credentials, Traffic};
 
-pub(crate) use transport::{Call, IDLE_TIMEOUT};
+pub(crate) use transport::Call;
 pub(crate) use turns::Repeat;

@@ -18,11 +18,15 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::address::host_and_port;
-use crate::api::{Api, ApiError, IDLE_TIMEOUT, Repeat};
+use crate::api::{Api, ApiError, Repeat};
 use crate::connect::{CONNECT_TIMEOUT, ConnectError};
 
 /// Bytes read at once; heartbeats and leases are small, larger messages take several reads.
 const READ_BUFFER_BYTES: usize = 4096;
+
+/// A link that carried nothing for so long is cut: the manager pings every ten seconds. Short enough that a worker behind a
+/// dead gateway is back before its units are handed out again.
+const LINK_SILENCE: Duration = Duration::from_secs(20);
 
 /// Longest that a message may take to leave: a manager that does not read is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
@@ -36,7 +40,7 @@ pub enum LinkError {
     #[error(transparent)]
     Open(#[from] ApiError),
     /// Nothing was heard for too long, not even a ping.
-    #[error("the manager at {address} has said nothing for {} s: the link counts as cut", IDLE_TIMEOUT.as_secs())]
+    #[error("the manager at {address} has said nothing for {} s: the link counts as cut", LINK_SILENCE.as_secs())]
     Silent {
         /// Address.
         address: String,
@@ -229,7 +233,7 @@ impl LinkReceiver {
     /// If the link is cut, silent for too long, or says what cannot be read. Nothing follows but the end.
     pub async fn next(&mut self) -> Result<Option<ToWorker>, LinkError> {
         loop {
-            let heard = tokio::time::timeout(IDLE_TIMEOUT, self.stream.next()).await;
+            let heard = tokio::time::timeout(LINK_SILENCE, self.stream.next()).await;
             let unreadable = |source| LinkError::Message {
                 address: self.address.clone(),
                 source,

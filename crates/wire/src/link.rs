@@ -158,6 +158,8 @@ pub enum FromWorker {
         /// Which.
         key: LeaseKey,
     },
+    /// This worker ends: it is to get nothing more. What it holds it gives back, or reports, before it closes the link.
+    Leaving,
     /// Answer to [`ToWorker::Log`].
     Log {
         /// Of the question.

@@ -192,6 +192,10 @@ impl Hub {
     /// What is said every now and then.
     pub(crate) fn heartbeat(&self, machine: Machine) {
         let mut inner = self.lock();
+        // One that has said it leaves would seem to be back.
+        if inner.desk.is_closing() {
+            return;
+        }
         let holds = inner.desk.holdings();
         inner.say(FromWorker::Heartbeat { holds, machine });
     }

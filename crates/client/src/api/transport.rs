@@ -20,7 +20,7 @@ use crate::retry::Retry;
 use crate::trust::{Identity, Trust, TrustError};
 
 /// Longest silence of a manager in the middle of a request: it answers at once or streams.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest JSON answer that is read: pages of a thousand entries stay far below.
 const ANSWER_MAX_BYTES: usize = 64 << 20;

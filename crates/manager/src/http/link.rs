@@ -336,6 +336,8 @@ impl Link {
             },
             FromWorker::Returned { key } => Input::Returned { worker, key },
             FromWorker::Finished { key } => Input::Finished { worker, key },
+            // What it still says before it closes the link is heard all the same.
+            FromWorker::Leaving => Input::Unlinked(worker),
             FromWorker::Log {
                 request,
                 bytes,

@@ -49,6 +49,7 @@ impl Desk {
             Input::Builds(builds) => self.builds = builds,
             Input::Close => {
                 self.closing = true;
+                effects.say.push(FromWorker::Leaving);
                 self.give_back_all(true, &mut effects);
             }
         }

@@ -36,6 +36,10 @@ impl Desk {
         self.leases.contains_key(key)
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     pub(crate) fn mode(&self) -> WorkerMode {
         self.mode
     }

@@ -1,0 +1,9 @@
+//! A worker against a real manager: TLS, SQLite, sockets, processes. Blender is the fake one where time counts, and the
+//! real ones where it is Blender that counts.
+
+mod farm;
+mod faults;
+mod links;
+mod proxy;
+mod real_blender;
+mod rendering;

@@ -1,0 +1,73 @@
+//! A wire between a worker and its manager that can be cut, held still, and mended.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Whole,
+    /// Connections stay and carry nothing.
+    Still,
+    /// Connections break, and new ones too.
+    Cut,
+}
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    wire: Arc<watch::Sender<Wire>>,
+}
+
+impl Proxy {
+    pub async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let wire = Arc::new(watch::Sender::new(Wire::Whole));
+        let hands = Arc::clone(&wire);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(carry(near, target, hands.subscribe()));
+            }
+        });
+        Self { address, wire }
+    }
+
+    pub fn cut(&self) {
+        self.wire.send_replace(Wire::Cut);
+    }
+
+    pub fn hold_still(&self) {
+        self.wire.send_replace(Wire::Still);
+    }
+
+    pub fn mend(&self) {
+        self.wire.send_replace(Wire::Whole);
+    }
+}
+
+async fn carry(mut near: TcpStream, target: SocketAddr, mut wire: watch::Receiver<Wire>) {
+    if *wire.borrow() == Wire::Cut {
+        return;
+    }
+    let Ok(mut far) = TcpStream::connect(target).await else {
+        return;
+    };
+    loop {
+        let now = *wire.borrow_and_update();
+        match now {
+            Wire::Cut => return,
+            Wire::Still => {
+                if wire.changed().await.is_err() {
+                    return;
+                }
+            }
+            Wire::Whole => tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => return,
+                changed = wire.changed() => if changed.is_err() { return },
+            },
+        }
+    }
+}
