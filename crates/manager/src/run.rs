@@ -111,6 +111,11 @@ async fn serve_farm(
     let stop_engine = CancellationToken::new();
     let mut engine = tokio::spawn(parts.engine.run(stop_engine.clone()));
     let ending = parts.app_parts.ending.clone();
+    // Should the caller drop this future, the tasks end by themselves.
+    let _ends_with_this = (
+        ending.clone().drop_guard(),
+        stop_engine.clone().drop_guard(),
+    );
     let tasks = parts.app_parts.tasks.clone();
     let app = Arc::new(App::new(parts.app_parts));
     let tls = server_config(&ground.provider, &ground.authority, ground.served.clone())?;

@@ -245,8 +245,8 @@ pub(super) async fn journal(
         frames: steps.iter().map(|step| step.frames.len()).sum(),
         accepts: accepts.total(),
         repeated,
-        leases: 0,
-        failures: 0,
+        leases: accepts.leases,
+        failures: accepts.failures,
     }))
 }
 

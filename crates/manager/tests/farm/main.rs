@@ -1,0 +1,14 @@
+//! A manager as others see it: real TLS, real sockets, a real record and block store; each test in its own folder.
+
+mod access;
+mod certificates;
+mod discovery;
+mod full_disk;
+mod harness;
+mod jobs;
+mod logs;
+mod pairing;
+mod restart;
+mod start;
+mod watching;
+mod worker;
