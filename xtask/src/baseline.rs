@@ -18,7 +18,7 @@ pub enum Baseline {
 /// What `blender -b … -a` does, for a Python that can import bpy. `render(animation=True)` is what `-a` calls.
 const MODULE_SCRIPT: &str = r#"
 import bpy, sys
-blend, out, start, end, threads, exr = sys.argv[1:7]
+blend, out, start, end, threads, setup = sys.argv[1:7]
 bpy.ops.wm.read_factory_settings()
 bpy.ops.wm.open_mainfile(filepath=blend, load_ui=False, use_scripts=False)
 scene = bpy.context.scene
@@ -26,11 +26,7 @@ scene.render.filepath = out
 scene.frame_start, scene.frame_end = int(start), int(end)
 if int(threads):
     scene.render.threads_mode, scene.render.threads = 'FIXED', int(threads)
-if exr == '1':
-    settings = scene.render.image_settings
-    if hasattr(settings, 'media_type'):
-        settings.media_type = 'MULTI_LAYER_IMAGE'
-    settings.file_format = 'OPEN_EXR_MULTILAYER'
+exec(setup)
 bpy.ops.render.render(animation=True)
 "#;
 
@@ -107,6 +103,12 @@ impl Baseline {
     /// The command of a local render, for the record and for running it.
     #[must_use]
     pub fn command(&self, render: &Render<'_>) -> Command {
+        self.command_after(render, "")
+    }
+
+    /// The same, with Python run in the loaded file before it is rendered: what a user would change by hand.
+    #[must_use]
+    pub fn command_after(&self, render: &Render<'_>, setup: &str) -> Command {
         let (start, end) = (render.frames.0.to_string(), render.frames.1.to_string());
         match self {
             Self::Executable(path) => {
@@ -116,7 +118,11 @@ impl Baseline {
                 if let Some(threads) = render.threads {
                     command.args(["-t", &threads.to_string()]);
                 }
-                command.args(["-s", &start, "-e", &end, "-a"]);
+                command.args(["-s", &start, "-e", &end]);
+                if !setup.is_empty() {
+                    command.args(["--python-exit-code", "1", "--python-expr", setup]);
+                }
+                command.arg("-a");
                 command
             }
             Self::Module(path) => {
@@ -125,7 +131,8 @@ impl Baseline {
                     .args(["-c", MODULE_SCRIPT])
                     .arg(render.blend)
                     .arg(&render.output);
-                command.args([&start, &end, &render.threads.unwrap_or(0).to_string(), "0"]);
+                let threads = render.threads.unwrap_or(0).to_string();
+                command.args([&start, &end, &threads, setup]);
                 command
             }
         }
@@ -137,6 +144,14 @@ impl Baseline {
     /// If Blender fails: with its last lines.
     pub fn render(&self, render: &Render<'_>) -> Result<Duration> {
         run(self.command(render))
+    }
+
+    /// Renders locally what [`command_after`](Self::command_after) says.
+    ///
+    /// # Errors
+    /// If Blender or the Python fails: with its last lines.
+    pub fn render_after(&self, render: &Render<'_>, setup: &str) -> Result<Duration> {
+        run(self.command_after(render, setup))
     }
 
     /// Runs a Python script in this Blender, with arguments behind `--` for an executable.

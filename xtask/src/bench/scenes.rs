@@ -20,19 +20,22 @@ pub(super) struct Scenes {
 impl Scenes {
     pub(super) fn make(folder: &Path) -> Result<Self> {
         let blender = Baseline::executable()?;
-        let make = |script: &str, to: &str, more: &[&str]| -> Result<PathBuf> {
-            let to = folder.join(to);
-            std::fs::create_dir_all(&to)?;
+        std::fs::create_dir_all(folder)?;
+        let make = |script: &str, to: &Path, more: &[&str]| -> Result<()> {
             let mut arguments = vec![to.to_str().context("a folder that is not valid Unicode")?];
             arguments.extend(more);
             blender.script(Path::new(script), &arguments)?;
-            Ok(to)
+            Ok(())
         };
+        let example = folder.join("example");
+        make("examples/make_scene.py", &example, &[])?;
+        let (light, heavy) = (folder.join("light.blend"), folder.join("heavy.blend"));
+        make("examples/make_light.py", &light, &[])?;
+        make("examples/make_light.py", &heavy, &["--heavy-mesh", "60"])?;
         Ok(Self {
-            example: make("examples/make_scene.py", "example", &[])?.join("tesserae.blend"),
-            light: make("examples/make_light.py", "light", &[])?.join("light.blend"),
-            heavy: make("examples/make_light.py", "heavy", &["--heavy-mesh", "60"])?
-                .join("light.blend"),
+            example: example.join("tesserae.blend"),
+            light,
+            heavy,
             blender,
         })
     }
