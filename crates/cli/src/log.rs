@@ -4,28 +4,76 @@ use std::io;
 
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
 
+use crate::exit::{Status, one_line, stop};
 use crate::output::Output;
 
-/// What is logged unless told otherwise: what an owner of the machine should look at.
+/// What is logged unless told otherwise: what the owner of the machine should look at.
 const FILTER: &str = "warn";
+
+/// The same where manager and worker are parts of a command that tells what matters of them itself.
+const FILTER_ALONE: &str = "warn,tessera_manager=error,tessera_worker=error";
+
+/// Who reads along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody who typed a command and waits for it: sentences.
+    User,
+    /// Whoever looks after a program that stays: lines with their time.
+    Keeper,
+}
 
 /// Starts logging.
 ///
 /// # Errors
 /// If the filter can not be read.
-pub(crate) fn start(filter: Option<&str>, output: &Output) -> Result<()> {
+pub(crate) fn start(filter: Option<&str>, reader: Reader, output: &Output) -> Result<()> {
+    let default = match reader {
+        Reader::User => FILTER_ALONE,
+        Reader::Keeper => FILTER,
+    };
     let filter = EnvFilter::builder()
-        .parse(filter.unwrap_or(FILTER))
-        .context("the log filter is wrong: write error, warn, info, debug or trace")?;
-    tracing_subscriber::fmt()
+        .parse(filter.unwrap_or(default))
+        .context("the log filter is wrong: write error, warn, info, debug or trace")
+        .map_err(|error| stop(Status::Usage, one_line(&error)))?;
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(output.live())
-        .with_writer(AroundBars(output.clone()))
-        .init();
+        .with_writer(AroundBars(output.clone()));
+    match reader {
+        Reader::User => log.event_format(Sentences).init(),
+        Reader::Keeper => log.with_target(false).with_ansi(output.live()).init(),
+    }
     Ok(())
+}
+
+/// `tessera: warning: what happened, where=there`
+struct Sentences;
+
+impl<S, N> FormatEvent<S, N> for Sentences
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => "error: ",
+            tracing::Level::WARN => "warning: ",
+            _ => "",
+        };
+        write!(writer, "tessera: {level}")?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 struct AroundBars(Output);

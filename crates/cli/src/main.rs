@@ -36,7 +36,7 @@ use tessera_wire::line::LineKind;
 
 use crate::context::Context;
 use crate::exit::{Status, one_line, status_of, stop};
-use crate::flags::Flags;
+use crate::flags::{Command, Flags};
 use crate::output::Output;
 use crate::settings::{ConfigFile, Settings, Sources};
 
@@ -69,7 +69,11 @@ fn run(flags: Flags, output: &Output) -> Result<Status> {
     let file = ConfigFile::read(&folders.config.join("tessera.toml"))?;
     let environment = |name: &str| std::env::var(name).ok();
     let settings = Settings::resolve(&flags.setting_flags(), Sources::new(&environment, file))?;
-    log::start(settings.log.value.as_deref(), output)?;
+    let reader = match flags.command {
+        Command::Manager(_) | Command::Worker(_) => log::Reader::Keeper,
+        _ => log::Reader::User,
+    };
+    log::start(settings.log.value.as_deref(), reader, output)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -69,7 +69,8 @@ pub(crate) struct PrivateFarm {
     pub(crate) api: Api,
     /// How its worker stands.
     pub(crate) worker: watch::Receiver<WorkerStatus>,
-    end: CancellationToken,
+    end_worker: CancellationToken,
+    end_manager: CancellationToken,
     manager: JoinHandle<Result<(), tessera_manager::ManagerError>>,
     worker_task: JoinHandle<Result<(), tessera_worker::WorkerError>>,
     folder: Folder,
@@ -79,13 +80,14 @@ impl PrivateFarm {
     /// Starts it.
     pub(crate) async fn start(plan: PrivatePlan) -> Result<Self> {
         let folder = Folder::claim(&plan.data)?;
-        let end = CancellationToken::new();
+        let end_worker = CancellationToken::new();
+        let end_manager = CancellationToken::new();
         let mut config = ManagerConfig::new(folder.path.join("manager"), plan.user.clone());
         config.farm_name = Some(NAME.to_owned());
         config.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
         config.discovery = false;
         let (ready, is_ready) = oneshot::channel();
-        let mut manager = tokio::spawn(tessera_manager::run(config, ready, end.clone()));
+        let mut manager = tokio::spawn(tessera_manager::run(config, ready, end_manager.clone()));
         let running = match is_ready.await {
             Ok(running) => running,
             // It ended before it was ready: its error says why.
@@ -99,17 +101,18 @@ impl PrivateFarm {
                 ));
             }
         };
-        match Self::add_worker(plan, &running, &folder.path, &end).await {
+        match Self::add_worker(plan, &running, &folder.path, &end_worker).await {
             Ok((worker, worker_task)) => Ok(Self {
                 api: Api::new(access(&running)?)?,
                 worker,
-                end,
+                end_worker,
+                end_manager,
                 manager,
                 worker_task,
                 folder,
             }),
             Err(error) => {
-                end.cancel();
+                end_manager.cancel();
                 // The first error is the one to tell.
                 let _ = manager.await;
                 folder.clear();
@@ -162,10 +165,12 @@ impl PrivateFarm {
 
     /// Ends it: Blenders are killed, the port is free, the folder is empty when this returns.
     pub(crate) async fn stop(self) {
-        self.end.cancel();
+        // The worker first: it gives back what it holds, and does not look for a manager that is gone.
+        self.end_worker.cancel();
         let ended = async {
             // Whatever they ended with, there is nobody left whom it would concern.
             let _ = self.worker_task.await;
+            self.end_manager.cancel();
             let _ = self.manager.await;
         };
         if tokio::time::timeout(END, ended).await.is_err() {

@@ -85,6 +85,14 @@ pub(crate) fn show_duration(span: Duration) -> String {
     }
 }
 
+/// `1 frame`, `24 frames`.
+pub(crate) fn frames(count: u32) -> String {
+    match count {
+        1 => "1 frame".to_owned(),
+        count => format!("{count} frames"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

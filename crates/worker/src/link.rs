@@ -55,6 +55,8 @@ pub(crate) struct LinkKeeper {
     pub gauge: Gauge,
     /// Cancelled when this worker ends: what is left is said, and the link closed.
     pub closing: CancellationToken,
+    /// The address of the last link.
+    pub answered: Option<String>,
 }
 
 /// Why a link ended, or never was.
@@ -94,7 +96,7 @@ impl LinkKeeper {
                 }
                 End::Lost(reason) => {
                     let wait = backoff.wait();
-                    tracing::warn!("{reason}; tried again in {:.1} s", wait.as_secs_f64());
+                    tracing::info!("{reason}; tried again in {:.1} s", wait.as_secs_f64());
                     self.hub.show_link(LinkStatus::Lost { reason });
                     self.look_around(&mut learned, wait).await;
                 }
@@ -138,11 +140,10 @@ impl LinkKeeper {
     async fn once(&mut self, learned: &mut Vec<String>, backoff: &mut Backoff) -> End {
         let farm = self.farm.borrow_and_update().clone();
         let mut access = farm.access();
-        let mut addresses = self.addresses.clone();
-        remember(
-            &mut addresses,
-            learned.iter().chain(&farm.addresses).cloned(),
-        );
+        // What answered last comes first: a list may hold many addresses that do not lead here from everywhere.
+        let mut addresses: Vec<String> = self.answered.iter().cloned().collect();
+        let known = self.addresses.iter().chain(learned.iter());
+        remember(&mut addresses, known.chain(&farm.addresses).cloned());
         access.addresses = addresses;
         let api = match Api::new(access) {
             Ok(api) => api,
@@ -164,6 +165,7 @@ impl LinkKeeper {
             Err(end) => return end,
         };
         backoff.reset();
+        self.answered = Some(manager.clone());
         remember(learned, managers);
         self.keep_addresses(learned);
         self.uplink.set(Some(api));

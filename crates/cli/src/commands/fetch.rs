@@ -47,6 +47,11 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
         None => frames.clone(),
     };
     let mut progress = Progress::new(&context.output);
+    if !flags.wait {
+        progress.only_bringing();
+    }
+    let workers = connection.api.workers().await?.items;
+    progress.name_workers(workers.into_iter().map(|worker| (worker.id, worker.name)));
     progress.begin(wanted.len(), 0);
     let mut outages = Outages::new();
     let api = if flags.wait {

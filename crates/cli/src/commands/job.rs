@@ -215,7 +215,11 @@ fn text(job: &JobDetail, errors: &[FrameError], frames: &[FrameStatus]) -> Strin
     );
     say(
         "file",
-        format!("{} (saved by Blender {})", job.main_file, job.file_version),
+        format!(
+            "{} (saved by Blender {})",
+            job.main_file,
+            names::series(job.file_version)
+        ),
     );
     say(
         "blender",

@@ -22,7 +22,7 @@ use crate::render::{
     Delivery, Follow, FollowError, Outages, SharedLedger, Target, Work, job_settings, pack_scene,
     send_and_submit,
 };
-use crate::units::show_duration;
+use crate::units::{self, show_duration};
 
 /// How long the frames in hand may take to be written after the end was asked for.
 const LAST_FRAMES: Duration = Duration::from_secs(2);
@@ -98,6 +98,9 @@ impl Session<'_> {
             context.output.text(&job.to_string());
             context.output.note(format!("`tessera fetch {job} --wait` brings the frames, `tessera watch {job}` shows how far it is."));
             return Ok(Status::Done);
+        }
+        if self.target.as_ref().is_some_and(Target::is_private) {
+            self.progress.alone();
         }
         self.progress.begin(asked, there);
         let state = self.follow(&api, job, frames, missing, &ledger).await?;
@@ -197,9 +200,12 @@ impl Session<'_> {
     fn say_submitted(&self, job: JobId, frames: u32, present: u32, build: Option<Build>) {
         let output = &self.context.output;
         let target = self.target.as_ref().expect("a job is submitted somewhere");
-        let there = match present {
-            0 => String::new(),
-            there => format!(", {there} of them are there"),
+        let what = match present {
+            0 => units::frames(frames),
+            there => format!(
+                "{} of {frames} frames, {there} are there already,",
+                frames - there
+            ),
         };
         let with = match &build {
             Some(build) => format!(" with {build}"),
@@ -209,10 +215,7 @@ impl Session<'_> {
             true => target.name().to_owned(),
             false => format!("farm '{}' as job {job}", target.name()),
         };
-        output.note(format!(
-            "Rendering {} frames{there} on {place}{with}",
-            frames
-        ));
+        output.note(format!("Rendering {what} on {place}{with}"));
         output.line(LineKind::Submitted {
             job,
             frames,
@@ -239,6 +242,10 @@ impl Session<'_> {
             .delivery
             .insert(Delivery::start(fetcher, Some(ledger.clone())));
         let placeholders = plan.placeholder.then(|| plan.clone());
+        let worker = match &self.target {
+            Some(Target::Private(farm)) => Some(farm.worker.clone()),
+            _ => None,
+        };
         let mut follow = Follow::new(
             patient,
             job,
@@ -247,7 +254,8 @@ impl Session<'_> {
             &mut outages,
             &mut self.progress,
         )
-        .with_placeholders(placeholders);
+        .with_placeholders(placeholders)
+        .with_worker(worker);
         loop {
             let followed = match self.target.as_mut() {
                 Some(Target::Private(farm)) => tokio::select! {
@@ -270,6 +278,7 @@ impl Session<'_> {
                 return Err(self.still_there(error, job));
             };
             *connection = renewed;
+            follow.back();
             let patient = follow.patient(&connection.api);
             *delivery = Delivery::start(Fetcher::new(&patient, plan.clone()), Some(ledger.clone()));
             follow.reconnect(patient);
@@ -330,9 +339,10 @@ impl Session<'_> {
             seconds: took.as_secs_f64(),
         });
         if state == JobState::Done {
-            let rate = f64::from(self.progress.rendered_here()) / took.as_secs_f64().max(1e-3);
+            let rate = rate(self.progress.rendered_here(), took);
             output.text(&format!(
-                "{done} frames in {} ({rate:.2} frames/s): {}",
+                "{} in {} ({rate}): {}",
+                units::frames(done),
                 show_duration(took),
                 self.folder()
             ));
@@ -412,5 +422,16 @@ impl Session<'_> {
                 clear_placeholder(plan, frame);
             }
         }
+    }
+}
+
+/// How fast it went, in whichever way round is easier to read.
+fn rate(frames: u32, took: Duration) -> String {
+    let seconds = took.as_secs_f64().max(1e-3);
+    let frames = f64::from(frames.max(1));
+    if seconds > frames {
+        format!("{} per frame", show_duration(took.div_f64(frames)))
+    } else {
+        format!("{:.1} frames/s", frames / seconds)
     }
 }

@@ -135,19 +135,23 @@ async fn show(output: &Output, mut told: watch::Receiver<State>) {
     while told.changed().await.is_ok() {
         let state = told.borrow_and_update().clone();
         output.line(line(&state));
-        let moved = std::mem::discriminant(&state.link) != std::mem::discriminant(&last.link)
-            || matches!((&state.link, &last.link), (LinkStatus::Linked { mode, .. }, LinkStatus::Linked { mode: before, .. }) if mode != before)
-            || state.builds != last.builds;
-        match &bar {
-            Some(bar) => bar.set_message(state.to_string()),
-            None => output.note(state.to_string()),
+        if state.link == LinkStatus::Connecting {
+            // What it has is found out meanwhile; there is nothing to say yet.
+            continue;
         }
-        if moved && let Some(bar) = &bar {
-            bar.suspend(|| output.note(state.to_string()));
-        }
+        let text = state.to_string();
+        let moved = is_news(&last, &state);
         last = state;
-        if bar.is_none() && !moved {
-            // The next line waits a while; a link that is lost meanwhile is told then.
+        if let Some(bar) = &bar {
+            bar.set_message(text.clone());
+            if moved {
+                output.note(text);
+            }
+            continue;
+        }
+        output.note(text);
+        if !moved {
+            // The next line waits a while.
             tokio::select! {
                 () = tokio::time::sleep(LINES_APART) => {}
                 () = closed(&told) => break,
@@ -157,6 +161,17 @@ async fn show(output: &Output, mut told: watch::Receiver<State>) {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+}
+
+/// Whether something changed that stays: the link, what it may be given, the Blenders found.
+fn is_news(before: &State, now: &State) -> bool {
+    let link = |state: &State| match &state.link {
+        LinkStatus::Connecting => (0, None),
+        LinkStatus::Linked { mode, .. } => (1, Some(*mode)),
+        LinkStatus::Lost { .. } => (2, None),
+        LinkStatus::Refused { .. } => (3, None),
+    };
+    link(before) != link(now) || before.builds != now.builds
 }
 
 /// Ends when the worker has ended.

@@ -32,10 +32,14 @@ pub(crate) struct Progress {
     names: BTreeMap<WorkerId, String>,
     /// What keeps it from going on, if something does.
     held_by: Option<String>,
+    /// What is done while nothing is rendered.
+    activity: Option<String>,
     /// Since when the manager is away, if it is.
     away_since: Option<Instant>,
     brought: u32,
     first_failure: Option<String>,
+    alone: bool,
+    only_bringing: bool,
 }
 
 /// A frame that lies in the output folder.
@@ -75,9 +79,12 @@ impl Progress {
             rendering: BTreeMap::new(),
             names: BTreeMap::new(),
             held_by: None,
+            activity: None,
             away_since: None,
             brought: 0,
             first_failure: None,
+            alone: false,
+            only_bringing: false,
         }
     }
 
@@ -99,6 +106,16 @@ impl Progress {
         self.redraw();
     }
 
+    /// Everything is rendered on this machine.
+    pub(crate) fn alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// Frames are not waited for, only brought: how long they took to render says nothing of the time left.
+    pub(crate) fn only_bringing(&mut self) {
+        self.only_bringing = true;
+    }
+
     /// What workers are called.
     pub(crate) fn name_workers(&mut self, names: impl IntoIterator<Item = (WorkerId, String)>) {
         self.names
@@ -115,6 +132,15 @@ impl Progress {
             .get(&worker)
             .cloned()
             .unwrap_or_else(|| format!("worker {worker}"))
+    }
+
+    /// ` on NAME`, where there is more than one machine it could be.
+    fn on(&self, worker: WorkerId) -> String {
+        if self.alone {
+            String::new()
+        } else {
+            format!(" on {}", self.name(worker))
+        }
     }
 
     /// A frame is being rendered.
@@ -154,9 +180,9 @@ impl Progress {
                 .map(|file| format!("  {}", file.display()))
                 .unwrap_or_default();
             self.output.text(&format!(
-                "frame {}  {took} on {}  ({}/{}{left}){place}",
+                "frame {}  {took}{}  ({}/{}{left}){place}",
                 frame.frame,
-                self.name(frame.worker),
+                self.on(frame.worker),
                 self.done,
                 self.frames
             ));
@@ -186,9 +212,9 @@ impl Progress {
             "it will be tried again"
         };
         let said = printable(&message);
-        let name = self.name(worker);
+        let on = self.on(worker);
         self.output.note(format!(
-            "tessera: frame {frame} failed on {name}: {said} ({then})"
+            "tessera: frame {frame} failed{on}: {said} ({then})"
         ));
         if given_up && self.first_failure.is_none() {
             self.first_failure = Some(format!("frame {frame}: {said}"));
@@ -232,26 +258,34 @@ impl Progress {
         self.redraw();
     }
 
+    /// What is done while nothing is rendered; shown in passing.
+    pub(crate) fn activity(&mut self, activity: Option<String>) {
+        self.activity = activity;
+        self.redraw();
+    }
+
     /// The manager is away; none if it is back.
     pub(crate) fn outage(&mut self, outage: Option<String>) {
         match (&outage, self.away_since) {
+            // Told once, whatever else fails while it is away.
             (Some(message), None) => {
                 self.away_since = Some(Instant::now());
+                self.output.note(format!("tessera: {}", printable(message)));
                 let message = message.clone();
                 self.output.line(LineKind::Outage { message });
             }
             (None, Some(since)) => {
                 self.away_since = None;
-                let seconds = since.elapsed().as_secs_f64();
+                let away = since.elapsed();
+                let seconds = away.as_secs_f64();
+                let text = format!("tessera: the manager is back after {}", show_duration(away));
+                self.output.note(text);
                 self.output.line(LineKind::Back { seconds });
-                self.output.note(format!(
-                    "tessera: the manager is back after {}",
-                    show_duration(since.elapsed())
-                ));
             }
             _ => {}
         }
-        self.hold(outage);
+        self.held_by = outage.map(|_| "the manager is away".to_owned());
+        self.redraw();
     }
 
     /// Whether frames are being rendered, as far as is known.
@@ -300,7 +334,7 @@ impl Progress {
         }
         match &self.held_by {
             Some(held_by) => parts.push(printable(held_by)),
-            None => parts.extend(self.rendering_text()),
+            None => parts.extend(self.rendering_text().or_else(|| self.activity.clone())),
         }
         bar.set_message(parts.join("  ·  "));
     }
@@ -315,7 +349,7 @@ impl Progress {
         }
         let mut parts: Vec<String> = by_worker
             .iter()
-            .map(|(worker, frames)| format!("{} on {}", frames.join(" "), self.name(*worker)))
+            .map(|(worker, frames)| format!("{}{}", frames.join(" "), self.on(*worker)))
             .collect();
         if self.rendering.len() > NAMED_MAX {
             parts.push(format!("{} more", self.rendering.len() - NAMED_MAX));

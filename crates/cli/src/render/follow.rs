@@ -12,6 +12,7 @@ use tessera_client::{Api, ApiError, EventFilter, Outage, OutputPlan, Retry, put_
 use tessera_model::{FrameBits, FrameResult, FrameSet, JobId, JobState};
 use tessera_wire::api::Phase;
 use tessera_wire::event::{Event, What};
+use tessera_worker::{SlotStatus, Status as WorkerStatus};
 use tokio::sync::watch;
 
 use super::delivery::{Delivered, Delivery, DeliveryError, QUEUE_MAX};
@@ -104,6 +105,26 @@ impl Outages {
     }
 }
 
+/// Waits until the worker says something new; for ever if there is none, or it has ended and says nothing more.
+async fn changed(worker: &mut Option<watch::Receiver<WorkerStatus>>) {
+    let said = match worker {
+        Some(worker) => worker.changed().await.is_ok(),
+        None => false,
+    };
+    if !said {
+        std::future::pending().await
+    }
+}
+
+/// What a worker does that does not render yet.
+fn preparing(worker: &WorkerStatus) -> Option<String> {
+    worker.slots.iter().find_map(|slot| match slot {
+        SlotStatus::Starting { build } => Some(format!("starting {build}")),
+        SlotStatus::Loading { .. } => Some("opening the scene".to_owned()),
+        SlotStatus::Idle { .. } | SlotStatus::Rendering { .. } => None,
+    })
+}
+
 /// A job that is watched.
 pub(crate) struct Follow<'a> {
     job: JobId,
@@ -125,6 +146,8 @@ pub(crate) struct Follow<'a> {
     state: JobState,
     /// Where empty files mark frames that are being rendered, if the file asks for that.
     placeholders: Option<OutputPlan>,
+    /// The worker of a private farm, which can say what it does before its first frame.
+    worker: Option<watch::Receiver<WorkerStatus>>,
 }
 
 impl<'a> Follow<'a> {
@@ -157,12 +180,19 @@ impl<'a> Follow<'a> {
             in_delivery: 0,
             state: JobState::Active,
             placeholders: None,
+            worker: None,
         }
     }
 
     /// Marks frames that are being rendered by empty files, as the file asks for.
     pub(crate) fn with_placeholders(mut self, plan: Option<OutputPlan>) -> Self {
         self.placeholders = plan;
+        self
+    }
+
+    /// Shows what this worker does while nothing is rendered.
+    pub(crate) fn with_worker(mut self, worker: Option<watch::Receiver<WorkerStatus>>) -> Self {
+        self.worker = worker;
         self
     }
 
@@ -211,6 +241,10 @@ impl<'a> Follow<'a> {
                     }
                 }
                 Some(delivered) = delivery.delivered.recv() => self.delivered(delivered)?,
+                () = changed(&mut self.worker) => {
+                    let worker = self.worker.as_ref().map(|worker| worker.borrow().clone());
+                    self.progress.activity(worker.as_ref().and_then(preparing));
+                }
                 () = self.outages.changed() => self.progress.outage(self.outages.present()),
                 event = events.next(), if self.backlog.len() < QUEUE_MAX => {
                     last_event = Instant::now();
@@ -258,6 +292,12 @@ impl<'a> Follow<'a> {
         Ok(self.state)
     }
 
+    /// The manager is there again, if under other credentials.
+    pub(crate) fn back(&mut self) {
+        self.outages.tell.send_replace(None);
+        self.progress.outage(None);
+    }
+
     /// A client that waits for ever and tells the same of it.
     pub(crate) fn patient(&self, api: &Api) -> Api {
         self.outages.patient(api)
@@ -290,6 +330,11 @@ impl<'a> Follow<'a> {
             }
             _ => None,
         };
+        if self.worker.is_none() {
+            let loading = detail.summary.leased > 0;
+            self.progress
+                .activity(loading.then(|| "the scene is being loaded".to_owned()));
+        }
         self.progress.hold(held_by);
         Ok(())
     }
@@ -330,18 +375,15 @@ impl<'a> Follow<'a> {
             What::JobRemoved { job } if job == self.job => return Err(FollowError::Removed(job)),
             What::FrameStarted {
                 job, frame, worker, ..
-            } if job == self.job => {
-                if self.wanted.position(frame).is_some() {
-                    if !self.progress.knows(worker) {
-                        let workers = self.api.workers().await?.items;
-                        self.progress.name_workers(
-                            workers.into_iter().map(|worker| (worker.id, worker.name)),
-                        );
-                    }
-                    self.progress.started(frame, worker);
-                    if let Some(plan) = &self.placeholders {
-                        put_placeholder(plan, frame);
-                    }
+            } if job == self.job && self.wanted.position(frame).is_some() => {
+                if !self.progress.knows(worker) {
+                    let workers = self.api.workers().await?.items;
+                    let names = workers.into_iter().map(|worker| (worker.id, worker.name));
+                    self.progress.name_workers(names);
+                }
+                self.progress.started(frame, worker);
+                if let Some(plan) = &self.placeholders {
+                    put_placeholder(plan, frame);
                 }
             }
             What::FrameDone { result } if result.lease.unit.job == self.job => {

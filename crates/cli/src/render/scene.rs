@@ -23,6 +23,13 @@ pub(crate) async fn pack_scene(
     });
     progress.stage("Looking for Blender");
     let found = tessera_blender::find(&context.blender_search()).await;
+    for broken in &found.broken {
+        output.warn(format!(
+            "{} cannot be used as Blender: {}",
+            broken.path.display(),
+            broken.reason
+        ));
+    }
     let logs = context.folders.cache.join("logs");
     std::fs::create_dir_all(&logs)
         .with_context(|| format!("cannot make the folder {}", logs.display()))?;

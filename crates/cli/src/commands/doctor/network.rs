@@ -126,7 +126,7 @@ pub(super) async fn farm(context: &Context, report: &mut Report<'_>) {
 
 fn reached(farm: &Farm, address: &str, took: Duration) -> String {
     format!(
-        "'{}' at {address} answers in {} ms: {} workers ({} busy), {} jobs; you are {} ({})",
+        "'{}' at {address} answers in {} ms (workers: {}, {} busy; jobs under way: {}); you are {} ({})",
         farm.name,
         took.as_millis(),
         farm.workers,
