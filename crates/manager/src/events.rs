@@ -10,8 +10,11 @@ use tessera_model::{JobId, Term, Timestamp};
 use tessera_wire::event::{Event, What};
 use tokio::sync::broadcast;
 
-/// Events kept for watchers that come back: about 4 MB, and some minutes of a busy farm.
+/// Events kept for watchers that come back: some minutes of a busy farm.
 const KEPT_MAX: usize = 4096;
+
+/// Bytes of them: usually a quarter of it, but a frame may have thousands of files.
+const KEPT_MAX_BYTES: usize = 16 << 20;
 
 /// Events that a watcher may lag behind before it is told to read everything anew.
 const LAG_MAX: usize = 1024;
@@ -34,6 +37,20 @@ pub(crate) struct Written {
 struct Ring {
     next: u64,
     kept: VecDeque<Arc<Written>>,
+    kept_bytes: usize,
+}
+
+impl Ring {
+    fn keep(&mut self, written: Arc<Written>) {
+        self.kept_bytes += written.json.len();
+        self.kept.push_back(written);
+        while self.kept.len() > KEPT_MAX || self.kept_bytes > KEPT_MAX_BYTES {
+            let Some(oldest) = self.kept.pop_front() else {
+                return;
+            };
+            self.kept_bytes -= oldest.json.len();
+        }
+    }
 }
 
 /// All watchers' source.
@@ -78,6 +95,7 @@ impl Events {
             ring: Mutex::new(Ring {
                 next: (term.0 << NUMBERS_BITS) + 1,
                 kept: VecDeque::new(),
+                kept_bytes: 0,
             }),
             live: broadcast::channel(LAG_MAX).0,
         }
@@ -98,10 +116,7 @@ impl Events {
         for what in told {
             let written = write(ring.next, at, what);
             ring.next += 1;
-            if ring.kept.len() == KEPT_MAX {
-                ring.kept.pop_front();
-            }
-            ring.kept.push_back(Arc::clone(&written));
+            ring.keep(Arc::clone(&written));
             // An error only says that nobody watches.
             let _ = self.live.send(written);
         }

@@ -58,7 +58,7 @@ pub(crate) enum Party {
         /// Its wished name.
         name: String,
         /// What its certificate shall be for.
-        request: WorkerRequest,
+        request: Box<WorkerRequest>,
     },
     /// A person's program.
     Client {
@@ -135,7 +135,7 @@ impl EngineHandle {
     }
 
     /// Hands on what a worker said. Waits for room, not for the record.
-    pub(crate) async fn from_link(
+    pub(crate) async fn hear(
         &self,
         worker: WorkerId,
         link: LinkId,

@@ -254,7 +254,7 @@ impl Core {
         };
         let (step, joined) = match (join.party, pairing.grant) {
             (Party::Worker { name, request }, PairingGrant::Worker) => {
-                self.join_worker(now, name, request, batch)
+                self.join_worker(now, name, *request, batch)
             }
             (
                 Party::Client {

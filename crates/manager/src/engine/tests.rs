@@ -284,7 +284,7 @@ async fn what_could_not_be_recorded_never_was() {
         worker,
         key: held[0],
     };
-    world.engine.from_link(worker, far.id, again).await.unwrap();
+    world.engine.hear(worker, far.id, again).await.unwrap();
     for at in 0.. {
         let Some(&key) = keys.get(at) else { break };
         assert!(key.unit != held[0].unit && (key.unit != held[1].unit || key == held[1]));
@@ -328,7 +328,7 @@ async fn words_of_an_old_link_are_not_heard() {
     world.engine.unlink(worker, old.id).await;
     world
         .engine
-        .from_link(worker, old.id, Input::Returned { worker, key })
+        .hear(worker, old.id, Input::Returned { worker, key })
         .await
         .unwrap();
     let linked = |world: &World| {

@@ -28,8 +28,11 @@ const PAIRINGS_MAX: usize = 1000;
 /// Longest life of a pairing code.
 const PAIRING_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Blocking walks over the store at once: each keeps a processor and the disk busy.
-const STORE_WALKS_MAX: usize = 4;
+/// Walks over all of a scene at once: each keeps a processor and the disk busy for up to seconds.
+const LONG_WALKS_MAX: usize = 2;
+
+/// Short walks over the store at once: each has some megabytes in memory and a disk to wait for.
+const SHORT_WALKS_MAX: usize = 16;
 
 /// Everything that is shared by all requests.
 pub(crate) struct App {
@@ -42,7 +45,8 @@ pub(crate) struct App {
     pub(super) events: Arc<Events>,
     pub(super) clock: clock::Clock,
     pub(super) tries: Mutex<Tries>,
-    pub(super) store_walks: Semaphore,
+    pub(super) long_walks: Semaphore,
+    pub(super) short_walks: Semaphore,
     /// Cancelled when the manager ends: streams and links stop then.
     pub(super) ending: CancellationToken,
     /// Tasks that outlive their request.
@@ -81,7 +85,8 @@ impl App {
             events: parts.events,
             clock: parts.clock,
             tries: Mutex::default(),
-            store_walks: Semaphore::new(STORE_WALKS_MAX),
+            long_walks: Semaphore::new(LONG_WALKS_MAX),
+            short_walks: Semaphore::new(SHORT_WALKS_MAX),
             ending: parts.ending,
             tasks: parts.tasks,
             index: parts.index,

@@ -358,7 +358,7 @@ impl Link {
         };
         self.app
             .engine
-            .from_link(worker, link, input)
+            .hear(worker, link, input)
             .await
             .map_err(|error: EngineError| error.to_string())
     }

@@ -1,6 +1,6 @@
 //! Blender's own words of a frame: of a finished one from the store, of a running one from its worker.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -9,26 +9,23 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header;
 use serde::Deserialize;
-use tessera_blobs::{BlobRef, Store, read_range};
+use tessera_blobs::{BlobRef, read_range};
 use tessera_model::{JobId, StepIndex};
 use tessera_scheduler::FrameView;
 use tessera_wire::blob::to_store;
 use tessera_wire::link::LogStream;
 use tessera_wire::problem::ProblemKind;
-use tokio::sync::mpsc;
 
 use super::app::App;
+use super::blobs::{Walk, walk};
 use super::extract::{Path, Query};
-use super::problem::{Answer, failure, no_job};
+use super::problem::{Answer, Failure, failure, no_job};
 
 /// Says whether anything will follow.
 const COMPLETE: &str = "tessera-log-complete";
 
-/// Bytes handed over at once.
-const PIECE_BYTES: usize = 64 * 1024;
-
-/// Pieces between the disk and the network.
-const PIECES_BETWEEN: usize = 4;
+/// Bytes read at once.
+const PIECE_BYTES: u64 = 256 * 1024;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct LogQuery {
@@ -126,43 +123,26 @@ fn text(body: Body, complete: bool) -> Response {
     (headers, body).into_response()
 }
 
-fn from_store(app: &App, blob: BlobRef, from: u64) -> Body {
-    if from >= blob.size {
-        return Body::empty();
-    }
-    let (pieces, sending) = mpsc::channel(PIECES_BETWEEN);
-    let store = Arc::clone(&app.store);
-    tokio::task::spawn_blocking(move || copy(&store, &blob, from, &pieces));
-    Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(sending))
-}
-
-type Piece = Result<Bytes, io::Error>;
-
-fn copy(store: &Store, blob: &BlobRef, from: u64, pieces: &mpsc::Sender<Piece>) {
-    let mut out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
-    let read = read_range(blob, from..blob.size, |digest| store.get(digest), &mut out)
-        .map_err(io::Error::other)
-        .and_then(|()| out.flush());
-    if let Err(error) = read
-        && !pieces.is_closed()
-    {
-        tracing::error!("cannot read a log: {error}");
-        let _ = pieces.blocking_send(Err(error));
-    }
-}
-
-/// Writes into a channel; fails once nobody reads any more.
-struct Pieces<'a>(&'a mpsc::Sender<Piece>);
-
-impl Write for Pieces<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
-            .map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// A blob from `from` on, read piece by piece as it is taken.
+fn from_store(app: &Arc<App>, blob: BlobRef, from: u64) -> Body {
+    let app = Arc::clone(app);
+    let pieces = futures_util::stream::try_unfold(from, move |at| {
+        let app = Arc::clone(&app);
+        async move {
+            if at >= blob.size {
+                return Ok(None);
+            }
+            let end = blob.size.min(at.saturating_add(PIECE_BYTES));
+            let read = walk(&app, Walk::Short, move |store| {
+                let mut piece = Vec::new();
+                read_range(&blob, at..end, |digest| store.get(digest), &mut piece)?;
+                Ok(piece)
+            });
+            match read.await {
+                Ok(piece) => Ok(Some((Bytes::from(piece), end))),
+                Err(Failure(problem)) => Err(io::Error::other(problem.to_string())),
+            }
+        }
+    });
+    Body::from_stream(pieces)
 }

@@ -120,7 +120,7 @@ fn worker_party(worker: PairWorker) -> Answer<Party> {
     }
     Ok(Party::Worker {
         name,
-        request: read_request(&worker.csr)?,
+        request: Box::new(read_request(&worker.csr)?),
     })
 }
 

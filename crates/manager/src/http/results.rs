@@ -12,7 +12,7 @@ use tessera_wire::problem::ProblemKind;
 
 use super::access::WorkerPeer;
 use super::app::App;
-use super::blobs;
+use super::blobs::{Walk, walk};
 use super::extract::Json;
 use super::problem::{Answer, failure, unexpected};
 use super::submit::complete;
@@ -93,7 +93,7 @@ fn check_worker(peer: &WorkerPeer, claimed: WorkerId) -> Answer<()> {
 
 async fn check_blobs<'a>(app: &App, named: impl Iterator<Item = &'a Blob>) -> Answer<()> {
     let named: Vec<BlobRef> = named.map(to_store).collect();
-    blobs::walk(app, move |store| complete(store, &named)).await
+    walk(app, Walk::Short, move |store| complete(store, &named)).await
 }
 
 fn verdict(outcome: Outcome) -> Answer<Json<Verdict>> {

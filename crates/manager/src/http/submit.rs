@@ -12,7 +12,7 @@ use tessera_wire::problem::ProblemKind;
 
 use super::access::Client;
 use super::app::App;
-use super::blobs::{self, StoreWalk, read_manifest};
+use super::blobs::{StoreWalk, Walk, read_manifest, walk};
 use super::extract::Json;
 use super::problem::{Answer, Failure, failure, internal, missing, unexpected};
 
@@ -43,7 +43,10 @@ pub(super) async fn submit(
         ))
     })?;
     let manifest = submit.manifest;
-    blobs::walk(&app, move |store| check_tree(store, &manifest, &main_file)).await?;
+    walk(&app, Walk::Long, move |store| {
+        check_tree(store, &manifest, &main_file)
+    })
+    .await?;
     let job = NewJob {
         owner: client.user.name.clone(),
         settings: submit.settings,

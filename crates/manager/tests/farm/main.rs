@@ -1,5 +1,7 @@
 //! A manager as others see it: real TLS, real sockets, a real record and block store; each test in its own folder.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod access;
 mod certificates;
 mod discovery;
@@ -10,5 +12,7 @@ mod logs;
 mod pairing;
 mod restart;
 mod start;
+mod submitting;
 mod watching;
 mod worker;
+mod workers;
