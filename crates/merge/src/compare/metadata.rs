@@ -1,5 +1,6 @@
 //! Which metadata must be the same in two renders of the same frame.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::report::Difference;
@@ -38,7 +39,22 @@ pub(crate) fn of_attributes(attributes: &Attributes) -> BTreeMap<String, String>
         .collect()
 }
 
-/// What is on one side only, or has two values.
+/// Blender writes the frame's number as wide as that of the last frame of the range: frame 1 is "1" of eight frames and "01" of
+/// twenty-four. A range given on the command line is another range than the file's, and the frame is the same.
+const PADDED: &str = "Frame";
+
+/// What an attribute says, however it is written.
+fn meaning<'a>(name: &str, value: Option<&'a String>) -> Option<Cow<'a, str>> {
+    let value = value?;
+    let number = (name == PADDED)
+        .then(|| value.parse::<i64>().ok())
+        .flatten();
+    Some(number.map_or(Cow::Borrowed(value.as_str()), |number| {
+        Cow::Owned(number.to_string())
+    }))
+}
+
+/// What is on one side only, or says two things.
 pub(crate) fn differences(
     a: &BTreeMap<String, String>,
     b: &BTreeMap<String, String>,
@@ -48,7 +64,7 @@ pub(crate) fn differences(
     names.dedup();
     let differing = names
         .into_iter()
-        .filter(|name| a.get(*name) != b.get(*name));
+        .filter(|name| meaning(name, a.get(*name)) != meaning(name, b.get(*name)));
     differing
         .map(|name| Difference::Metadata {
             name: name.clone(),
@@ -56,4 +72,27 @@ pub(crate) fn differences(
             b: b.get(name).cloned(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, a: &str, b: &str, same: bool) {
+        let of = |text: &str| BTreeMap::from([(name.to_owned(), text.to_owned())]);
+        assert_eq!(
+            differences(&of(a), &of(b)).is_empty(),
+            same,
+            "{name}: {a} {b}"
+        );
+    }
+
+    #[test]
+    fn a_frame_is_its_number_and_all_else_its_text() {
+        check("Frame", "01", "1", true);
+        check("Frame", "-002", "-2", true);
+        check("Frame", "01", "10", false);
+        check("Frame", "x", "0x", false);
+        check("Note", "01", "1", false);
+    }
 }
