@@ -15,6 +15,10 @@ use crate::trust::TrustFault;
 /// Longest that reaching a manager may take, TLS included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How `rustls` words an alert of the other side. After the handshake, which is when HTTP/2 comes in, the only alert that is
+/// not an ordinary end is one about this side's certificate.
+const ALERT_TEXT: &str = "received fatal alert: ";
+
 /// Deepest nest of errors that is looked through; real ones have about six levels.
 const NEST_MAX: usize = 32;
 
@@ -172,6 +176,7 @@ impl ConnectError {
     pub(crate) fn from_nest(address: &str, error: Box<dyn StdError + Send + Sync>) -> Self {
         let address = address.to_owned();
         let mut resolving = false;
+        let mut io_error = None;
         let mut at: Option<&(dyn StdError + 'static)> = Some(&*error);
         for _ in 0..NEST_MAX {
             let Some(inner) = at else { break };
@@ -180,11 +185,13 @@ impl ConnectError {
                 return Self::from_tls(address, tls);
             }
             if let Some(io) = inner.downcast_ref::<io::Error>() {
-                if let Some(held) = io.get_ref() {
-                    at = Some(held);
-                    continue;
-                }
-                return Self::from_io(address, io, resolving, error.to_string());
+                io_error = Some(io);
+                // What it holds may say more than it does itself, and is not its source.
+                at = match io.get_ref() {
+                    Some(held) => Some(held),
+                    None => io.source(),
+                };
+                continue;
             }
             if inner
                 .downcast_ref::<reqwest::Error>()
@@ -194,6 +201,9 @@ impl ConnectError {
                 return Self::TimedOut { address };
             }
             at = inner.source();
+        }
+        if let Some(io) = io_error {
+            return Self::from_io(address, io, resolving, error.to_string());
         }
         if resolving {
             Self::NoHost {
@@ -263,6 +273,13 @@ impl ConnectError {
 
     fn from_io(address: String, error: &io::Error, resolving: bool, whole: String) -> Self {
         let source = io::Error::new(error.kind(), error.to_string());
+        // HTTP/2 passes a TLS alert on as its text.
+        if let Some(alert) = source.to_string().strip_prefix(ALERT_TEXT) {
+            return Self::IdentityRefused {
+                address,
+                alert: alert.to_owned(),
+            };
+        }
         match error.kind() {
             _ if resolving => Self::NoHost {
                 address,

@@ -8,7 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tessera_blobs::{BlobRef, BoxError, Digest, ReadError, missing_blocks, read_file};
 use tessera_model::{FileRole, FrameFile, FrameResult, StepIndex};
 use tessera_wire::blob::to_store;
@@ -157,31 +158,26 @@ impl Fetcher {
     ) -> Result<(), FetchError> {
         let mut folders = BTreeSet::new();
         let mut outcome = Ok(());
-        let mut under_way = stream::iter(
-            results
-                .iter()
-                .cloned()
-                .map(|result| self.clone().frame(result)),
-        )
-        .buffer_unordered(PARALLEL);
-        while let Some(done) = under_way.next().await {
-            match done {
-                Ok(fetched) => {
-                    folders.extend(
-                        fetched
-                            .files
-                            .iter()
-                            .filter_map(|file| file.path.parent().map(Path::to_owned)),
-                    );
+        let mut waiting = results.iter();
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < PARALLEL
+                && outcome.is_ok()
+                && let Some(result) = waiting.next()
+            {
+                under_way.push(self.clone().frame(result.clone()));
+            }
+            match under_way.next().await {
+                Some(Ok(fetched)) => {
+                    let folders_of = fetched.files.iter().filter_map(|file| file.path.parent());
+                    folders.extend(folders_of.map(Path::to_owned));
                     each(fetched);
                 }
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
+                // Nothing new is begun, and what is being written is waited for: it will be in its place and must be told.
+                Some(Err(error)) => outcome = outcome.and(Err(error)),
+                None => break,
             }
         }
-        drop(under_way);
         let frame = results.first().map_or(0, |result| result.frame);
         let synced = tokio::task::spawn_blocking(move || {
             folders.iter().try_for_each(|folder| {

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use tessera_blender::Scan;
 use tessera_blobs::{BlobRef, CutError, Entry, Manifest, Origin, TreePath};
-use tokio::sync::watch;
 
 use super::{PackError, PackStage};
 
@@ -54,14 +53,6 @@ pub(super) struct Files {
     pub(super) main_file: TreePath,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    files_done: u64,
-    files: u64,
-    bytes_done: u64,
-    bytes: u64,
-}
-
 /// Reads the .blend, which stood as `before` when Blender was asked, and all that Blender named.
 pub(super) async fn read(
     main: &Path,
@@ -69,62 +60,54 @@ pub(super) async fn read(
     scan: &Scan,
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Files, PackError> {
-    let main = main.to_owned();
-    let needed: Vec<PathBuf> = scan
+    let mut needed: Vec<PathBuf> = scan
         .files
         .iter()
         .filter(|file| file.exists)
         .map(|file| file.path.clone())
         .collect();
-    let (set, mut seen) = watch::channel(Progress::default());
-    let mut reading = tokio::task::spawn_blocking(move || read_all(&main, before, needed, &set));
-    loop {
-        tokio::select! {
-            outcome = &mut reading => return outcome?,
-            // Closed means that the outcome is next.
-            Ok(()) = seen.changed() => {
-                let Progress { files_done, files, bytes_done, bytes } = *seen.borrow_and_update();
-                tell(PackStage::Reading { files_done, files, bytes_done, bytes });
-            }
-        }
-    }
-}
-
-fn read_all(
-    main: &Path,
-    before: State,
-    needed: Vec<PathBuf>,
-    progress: &watch::Sender<Progress>,
-) -> Result<Files, PackError> {
+    needed.retain(|path| path != main);
     let mut states = BTreeMap::from([(main.to_owned(), before)]);
-    for path in needed {
-        if path != main {
-            collect(&path, DEPTH_MAX, &mut states)?;
-        }
-    }
-    let mut far = Progress {
-        files: states.len() as u64,
-        bytes: states.values().map(|state| state.bytes).sum(),
-        ..Progress::default()
-    };
+    let states = tokio::task::spawn_blocking(move || {
+        needed
+            .iter()
+            .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
+            .map(|()| states)
+    })
+    .await??;
+    let (files, bytes) = (
+        states.len() as u64,
+        states.values().map(|state| state.bytes).sum(),
+    );
     let mut manifest = Manifest::new();
     let mut origin = Origin::new();
+    let (mut files_done, mut bytes_done) = (0, 0);
     for (path, state) in &states {
-        progress.send_replace(far);
-        let cut = origin
-            .add_file(path)
-            .map_err(|error| vanished(path, error))?;
+        tell(PackStage::Reading {
+            files_done,
+            files,
+            bytes_done,
+            bytes,
+        });
+        let reading = path.clone();
+        let (returned, cut) = tokio::task::spawn_blocking(move || {
+            let cut = origin.add_file(&reading);
+            (origin, cut)
+        })
+        .await?;
+        origin = returned;
+        let cut = cut.map_err(|error| vanished(path, error))?;
         manifest.insert(tree_path(path)?, Entry::file(&cut))?;
-        far.files_done += 1;
-        far.bytes_done += state.bytes;
+        files_done += 1;
+        bytes_done += state.bytes;
     }
-    // Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
-    for (path, state) in &states {
-        if fs::metadata(path).map(|facts| State::from(&facts)).ok() != Some(*state) {
-            return Err(PackError::Changing { path: path.clone() });
-        }
-    }
-    progress.send_replace(far);
+    tell(PackStage::Reading {
+        files_done,
+        files,
+        bytes_done,
+        bytes,
+    });
+    tokio::task::spawn_blocking(move || unchanged(&states)).await??;
     let root = origin.add_manifest(&manifest);
     Ok(Files {
         main_file: tree_path(main)?,
@@ -132,6 +115,16 @@ fn read_all(
         root,
         origin,
     })
+}
+
+/// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
+fn unchanged(states: &BTreeMap<PathBuf, State>) -> Result<(), PackError> {
+    match states.iter().find(|(path, state)| {
+        fs::metadata(path).map(|facts| State::from(&facts)).ok() != Some(**state)
+    }) {
+        Some((path, _)) => Err(PackError::Changing { path: path.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// A file, or all files below a folder (a cache that is named as a whole).

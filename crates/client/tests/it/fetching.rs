@@ -1,0 +1,338 @@
+//! Frames into their place: whole, nowhere else, and never by halves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tessera_blender::{NamePattern, OutputName};
+use tessera_blobs::{BlobRef, Content, Store, write_bytes};
+use tessera_client::{
+    Ask, BlockSource, FetchError, Fetcher, Folders, Ledger, LedgerKey, NodeFolder, OutputPlan, send,
+};
+use tessera_model::{
+    Attempt, Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, JobId, LeaseKey, Overrides,
+    ResultTimings, StepIndex, Timestamp, UnitId, WorkerId,
+};
+use tessera_wire::blob::to_model;
+
+use crate::support::{TestFarm, noise};
+
+fn plan(directory: &Path) -> OutputPlan {
+    let name = NamePattern {
+        prefix: "shot_".into(),
+        digits: 4,
+        suffix: ".png".into(),
+    };
+    OutputPlan {
+        directory: directory.to_owned(),
+        names: vec![OutputName { view: None, name }],
+        views: BTreeMap::new(),
+        nodes: vec![NodeFolder {
+            name: "Depth".into(),
+            directory: directory.join("../nodes"),
+        }],
+        overwrite: true,
+        placeholder: false,
+    }
+}
+
+fn result(frame: i32, files: Vec<(FileRole, &str, BlobRef)>) -> FrameResult {
+    let none = to_model(&BlobRef::empty());
+    let unit = UnitId {
+        job: JobId(1),
+        step: StepIndex(0),
+        index: frame.unsigned_abs(),
+    };
+    FrameResult {
+        lease: LeaseKey {
+            unit,
+            attempt: Attempt(1),
+        },
+        position: frame.unsigned_abs(),
+        frame,
+        worker: WorkerId(1),
+        build: Build {
+            version: "3.4.1".parse().unwrap(),
+            hash: "h".into(),
+            kind: BuildKind::Executable,
+        },
+        device: "CPU".into(),
+        persistent: true,
+        files: files
+            .into_iter()
+            .map(|(role, name, blob)| FrameFile {
+                role,
+                name: name.into(),
+                blob: to_model(&blob),
+            })
+            .collect(),
+        stdout: none,
+        stderr: none,
+        timings: ResultTimings::default(),
+        at: Timestamp(0),
+    }
+}
+
+struct Worker {
+    store: Arc<Store>,
+    blobs: Vec<BlobRef>,
+}
+
+impl Worker {
+    fn new(dir: &Path) -> Self {
+        Self {
+            store: Arc::new(Store::open(&dir.join("store")).unwrap()),
+            blobs: Vec::new(),
+        }
+    }
+
+    fn makes(&mut self, bytes: &[u8]) -> BlobRef {
+        let blob =
+            write_bytes(bytes, Content::Other, |block| self.store.put_block(&block)).unwrap();
+        self.blobs.push(blob);
+        blob
+    }
+
+    async fn sends(&self, farm: &TestFarm) {
+        send(
+            &farm.api(),
+            &BlockSource::Store(self.store.clone()),
+            &[],
+            &self.blobs,
+            Ask::First,
+            |_| {},
+        )
+        .await
+        .unwrap();
+    }
+}
+
+fn all_files(dir: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            out.extend(all_files(&entry.path()))
+        } else {
+            out.push(entry.path())
+        }
+    }
+    out.sort();
+    out
+}
+
+#[tokio::test]
+async fn frames_land_whole_and_are_remembered() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(dir.path());
+    // Many blocks, some of them the same, as in a flat image.
+    let big = [vec![0; 20 << 20], noise(30 << 20, 1), vec![0; 20 << 20]].concat();
+    let (large, small, empty) = (
+        worker.makes(&big),
+        worker.makes(b"small"),
+        worker.makes(b""),
+    );
+    worker.sends(&farm).await;
+    let out = dir.path().join("out");
+    let fetcher = Fetcher::new(&farm.api(), plan(&out));
+    let results = [
+        result(
+            1,
+            vec![
+                (FileRole::Main, "whatever.png", large),
+                (FileRole::Node(0), "depth/0001.exr", small),
+            ],
+        ),
+        result(2, vec![(FileRole::Main, "shot_0002.png", small)]),
+        result(
+            -3,
+            vec![
+                (FileRole::Main, "shot_-0003.png", empty),
+                (FileRole::Node(7), "x.exr", small),
+            ],
+        ),
+    ];
+    let fetched = fetcher.fetch(&results).await.unwrap();
+    assert_eq!(
+        fetched
+            .iter()
+            .map(|fetched| fetched.frame)
+            .collect::<Vec<_>>(),
+        [1, 2, -3]
+    );
+    assert!(std::fs::read(out.join("shot_0001.png")).unwrap() == big);
+    assert_eq!(
+        std::fs::read(out.join("../nodes/depth/0001.exr")).unwrap(),
+        b"small"
+    );
+    assert_eq!(std::fs::read(out.join("node-8/x.exr")).unwrap(), b"small");
+    assert_eq!(
+        all_files(&out),
+        [
+            "node-8/x.exr",
+            "shot_-0003.png",
+            "shot_0001.png",
+            "shot_0002.png"
+        ]
+        .map(|name| out.join(name))
+    );
+
+    let key = LedgerKey::of(&large, "scene.blend", &Overrides::default(), fetcher.plan());
+    assert_ne!(
+        key,
+        LedgerKey::of(
+            &large,
+            "scene.blend",
+            &Overrides {
+                exr: true,
+                ..Overrides::default()
+            },
+            fetcher.plan()
+        )
+    );
+    let mut ledger = Ledger::open(&Folders::at(dir.path()), &key).unwrap();
+    for frame in &fetched {
+        ledger.record(frame).unwrap();
+    }
+    std::fs::write(out.join("../nodes/depth/0001.exr"), "other").unwrap();
+    let ledger = Ledger::open(&Folders::at(dir.path()), &key).unwrap();
+    assert_eq!(ledger.present(&"-3..2".parse().unwrap()), [-3, 2]);
+}
+
+#[tokio::test]
+async fn hostile_results_write_nothing_outside() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(dir.path());
+    let blob = worker.makes(b"evil");
+    worker.sends(&farm).await;
+    let out = dir.path().join("home/out");
+    let fetcher = Fetcher::new(&farm.api(), plan(&out));
+    std::fs::create_dir_all(&out).unwrap();
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("home/nodes")).unwrap();
+    std::fs::create_dir_all(out.join("node-2")).unwrap();
+    std::os::unix::fs::symlink(dir.path(), out.join("node-2/link")).unwrap();
+    for name in [
+        "../x",
+        "/tmp/tessera-evil",
+        "a/../../x",
+        "link/x",
+        "con.png",
+        "a:b",
+        "a\0b",
+        "",
+    ] {
+        let error = fetcher
+            .fetch(&[result(1, vec![(FileRole::Node(1), name, blob)])])
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, FetchError::Name { .. }),
+            "{name:?}: {error}"
+        );
+    }
+    // A main file gets the planned name whatever the worker says.
+    fetcher
+        .fetch(&[result(1, vec![(FileRole::Main, "../../x", blob)])])
+        .await
+        .unwrap();
+    assert_eq!(
+        all_files(&out)
+            .iter()
+            .filter(|path| path.ends_with("shot_0001.png"))
+            .count(),
+        1
+    );
+    assert!(!dir.path().join("x").exists() && !dir.path().join("home/x").exists());
+    let many = (0..5000).map(|_| (FileRole::Node(1), "x", blob)).collect();
+    assert!(matches!(
+        fetcher.fetch(&[result(1, many)]).await,
+        Err(FetchError::Result { .. })
+    ));
+    assert!(matches!(
+        fetcher.fetch(&[result(1, Vec::new())]).await,
+        Err(FetchError::Result { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_frame_that_fails_leaves_nothing() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(dir.path());
+    let here = worker.makes(&noise(3 << 20, 1));
+    worker.sends(&farm).await;
+    let lost = worker.makes(&noise(3 << 20, 2));
+    let lies = BlobRef {
+        size: here.size + 1,
+        ..here
+    };
+    let out = dir.path().join("out");
+    let fetcher = Fetcher::new(&farm.api(), plan(&out));
+    for (bad, good) in [(lost, here), (here, lost), (lies, here), (here, lies)] {
+        let frame = result(
+            1,
+            vec![
+                (FileRole::Main, "m", bad),
+                (FileRole::Node(1), "n.exr", good),
+            ],
+        );
+        let error = fetcher.fetch(&[frame]).await.unwrap_err();
+        assert!(
+            matches!(error, FetchError::Gone { .. } | FetchError::Result { .. }),
+            "{error}"
+        );
+        assert_eq!(all_files(&out), [PathBuf::new(); 0], "{error}");
+    }
+    // What landed before the failure is told.
+    let mut landed = Vec::new();
+    let results = [
+        result(1, vec![(FileRole::Main, "m", here)]),
+        result(2, vec![(FileRole::Main, "m", lost)]),
+    ];
+    fetcher
+        .fetch_each(&results, |fetched| landed.push(fetched.frame))
+        .await
+        .unwrap_err();
+    assert_eq!(landed, [1]);
+    // A file in the folder's place.
+    let blocked = Fetcher::new(&farm.api(), plan(&out.join("shot_0001.png/below")));
+    let error = blocked.fetch(&results[..1]).await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::NotWritable { .. }) && error.to_string().contains("-o"),
+        "{error}"
+    );
+    let _: Blob = to_model(&here);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().join("small");
+    std::fs::create_dir(&mount).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(&mount)
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("not allowed to mount a small file system here: a full disk is not tested");
+        return;
+    }
+    let farm = TestFarm::start().await;
+    let mut worker = Worker::new(dir.path());
+    let blob = worker.makes(&noise(5 << 20, 1));
+    worker.sends(&farm).await;
+    let outcome = Fetcher::new(&farm.api(), plan(&mount))
+        .fetch(&[result(1, vec![(FileRole::Main, "m", blob)])])
+        .await;
+    let left = all_files(&mount);
+    std::process::Command::new("umount")
+        .arg(&mount)
+        .status()
+        .unwrap();
+    assert!(
+        matches!(outcome, Err(FetchError::Full { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(left, [PathBuf::new(); 0]);
+}

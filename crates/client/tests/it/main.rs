@@ -1,0 +1,16 @@
+//! The client against real managers over real TLS, and packing by real Blenders.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests and does not see that these helpers are of tests"
+)]
+
+mod support;
+
+mod certificates;
+mod events;
+mod fetching;
+mod joining;
+mod packing;
+
+mod transfer;
