@@ -31,8 +31,6 @@ const LINK_SILENCE: Duration = Duration::from_secs(20);
 /// Longest that a message may take to leave: a manager that does not read is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Longest silence on a link: a manager pings every 10 s, so two of them were lost.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 

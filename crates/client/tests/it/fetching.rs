@@ -282,7 +282,7 @@ async fn a_frame_that_fails_leaves_nothing() {
             matches!(error, FetchError::Gone { .. } | FetchError::Result { .. }),
             "{error}"
         );
-        assert_eq!(all_files(&out), [PathBuf::new(); 0], "{error}");
+        assert_eq!(all_files(&out), Vec::<PathBuf>::new(), "{error}");
     }
     // What landed before the failure is told.
     let mut landed = Vec::new();
@@ -334,5 +334,5 @@ async fn a_full_disk_is_said() {
         matches!(outcome, Err(FetchError::Full { .. })),
         "{outcome:?}"
     );
-    assert_eq!(left, [PathBuf::new(); 0]);
+    assert_eq!(left, Vec::<PathBuf>::new());
 }
