@@ -299,6 +299,11 @@ impl Handle {
         self.link.ping().await.map_err(Error::of_ping)
     }
 
+    /// Returns once it has ended, in whatever way: so an idle one that dies is noticed.
+    pub async fn ended(&self) {
+        self.link.ended().await;
+    }
+
     /// What its process tree uses, sampled about once a second.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -166,6 +166,7 @@ impl Worker {
             discovery: config.discovery,
             gauge: Gauge::new(&config.data_dir),
             closing: CancellationToken::new(),
+            answered: None,
         };
         let slots = SlotContext {
             hub: Arc::clone(&hub),

@@ -83,6 +83,13 @@ impl Slot {
                 biased;
                 () = end.cancelled() => break,
                 order = orders.recv() => order,
+                // One that dies while it has nothing to do is no frame's failure.
+                () = self.station.deserted() => {
+                    tracing::warn!("a Blender ended while it was idle");
+                    self.station.clear().await;
+                    self.context.hub.apply(Input::Cooled { slot: self.index });
+                    continue;
+                }
                 () = tokio::time::sleep(WARM_FOR), if self.station.is_manned() => {
                     self.cool().await;
                     continue;

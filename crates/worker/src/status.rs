@@ -81,6 +81,14 @@ pub enum SlotStatus {
     },
 }
 
+impl SlotStatus {
+    /// Whether it has nothing to do.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle { .. })
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.link {
@@ -108,11 +116,7 @@ impl fmt::Display for Status {
                 SlotStatus::Rendering { job, frame } => write!(f, " · {job} frame {frame}")?,
             }
         }
-        if self
-            .slots
-            .iter()
-            .all(|slot| matches!(slot, SlotStatus::Idle { .. }))
-        {
+        if self.slots.iter().all(SlotStatus::is_idle) {
             f.write_str(" · idle")?;
         }
         write!(f, " · {} done", self.done)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::message::{Event, Pong, Request};
 
@@ -41,6 +41,8 @@ struct Shared {
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
     next_id: AtomicU64,
     awaited: Mutex<Awaited>,
+    /// Whether [`Awaited::end`] is set, for those who wait for that.
+    ended: watch::Sender<bool>,
     reader: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
@@ -73,6 +75,7 @@ impl Link {
             writer: tokio::sync::Mutex::new(write),
             next_id: AtomicU64::new(1),
             awaited: Mutex::default(),
+            ended: watch::Sender::new(false),
             reader: Mutex::default(),
         });
         let weak = Arc::downgrade(&shared);
@@ -95,6 +98,8 @@ impl Link {
                 let mut awaited = shared.lock();
                 awaited.senders.clear();
                 awaited.end = Some(end);
+                drop(awaited);
+                shared.ended.send_replace(true);
             }
         });
         *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.abort_handle());
@@ -120,6 +125,13 @@ impl Link {
                 None => return Err(self.shared.broken()),
             }
         }
+    }
+
+    /// Returns once the other side has gone.
+    pub(super) async fn ended(&self) {
+        let mut ended = self.shared.ended.subscribe();
+        // The sender lives as long as this link, so waiting ends only by its word.
+        let _ = ended.wait_for(|ended| *ended).await;
     }
 
     pub(super) async fn ping(&self) -> Result<Pong, Broken> {

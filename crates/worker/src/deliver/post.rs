@@ -22,7 +22,11 @@ enum Told {
     /// Blocks it was sent are not there any more.
     Again,
     /// Not this time.
-    NotYet(String),
+    NotYet {
+        why: String,
+        /// The manager was reached and has trouble of its own, which its owner should hear of.
+        trouble: bool,
+    },
 }
 
 /// Returns when the manager has the report, or nobody waits for it any more.
@@ -34,6 +38,7 @@ pub(super) async fn deliver(context: &Deliverer, sealed: &Sealed) {
         false => Ask::First,
     };
     let mut refused: Option<Body> = None;
+    let mut warned = false;
     loop {
         let api = uplink.api().await;
         if !context.hub.is_held(&sealed.key()) {
@@ -58,14 +63,17 @@ pub(super) async fn deliver(context: &Deliverer, sealed: &Sealed) {
                 ask = Ask::First;
                 "blocks are missing at the manager".to_owned()
             }
-            Told::NotYet(why) => why,
+            Told::NotYet { why, trouble } => {
+                if trouble && !warned {
+                    warned = true;
+                    tracing::warn!("{} waits: {why}", describe(sealed, &sealed.body));
+                }
+                why
+            }
         };
         let wait = backoff.wait();
         let what = describe(sealed, &sealed.body);
-        tracing::debug!(
-            "{what} is tried again in {:.1} s: {why}",
-            wait.as_secs_f64()
-        );
+        tracing::debug!("{what} is told again in {:.1} s: {why}", wait.as_secs_f64());
         tokio::time::sleep(wait).await;
     }
 }
@@ -98,8 +106,11 @@ fn judge(error: &ApiError) -> Told {
         Some(ProblemKind::Invalid | ProblemKind::TooLarge | ProblemKind::Conflict) => {
             Told::Never(error.to_string())
         }
-        // What a person has to mend, or a restart will; the link says it louder.
-        _ => Told::NotYet(error.to_string()),
+        // A person has to mend it, or a restart does.
+        kind => Told::NotYet {
+            why: error.to_string(),
+            trouble: kind.is_some_and(|kind| kind != ProblemKind::NotActive),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use tessera_model::{FrameErrorKind, LeaseKey, WorkerMode};
 use tessera_wire::link::{FromWorker, LeaseOffer};
 
 use super::lease::{Held, Stage, manifest_of};
-use super::{Busy, Desk, EarlyFailure, Effects, FrameEnd, Input, LEASES_MAX, Warm};
+use super::{Busy, Desk, EarlyFailure, Effects, FrameEnd, Input, LEASES_MAX, Slot, Warm};
 
 impl Desk {
     /// Takes in one thing that happened and says what is to be done.
@@ -65,7 +65,7 @@ impl Desk {
 
     /// Whether no slot renders.
     pub(crate) fn is_still(&self) -> bool {
-        let rendering = |slot: &super::Slot| matches!(slot.busy, Busy::Frame { .. });
+        let rendering = |slot: &Slot| matches!(slot.busy, Busy::Frame { .. });
         !self.slots.iter().any(rendering)
     }
 
@@ -320,17 +320,21 @@ impl Desk {
         self.slots.iter().any(|slot| has(&slot.busy))
     }
 
+    /// Lets go of trees: those above the bounds, the one unused longest first, or, with `all`, every one that no lease
+    /// needs. What an idle Blender has open stays, unless all go: it finds the same files again when they come back.
     fn evict(&mut self, all: bool, effects: &mut Effects) {
         let (leases, slots) = (&self.leases, &self.slots);
         let in_use = |manifest: &Digest| {
-            let open = slots.iter().filter_map(|slot| slot.warm.scene.as_ref());
-            let rendering = slots.iter().filter_map(|slot| slot.tree.as_ref());
-            open.map(|scene| &scene.manifest)
-                .chain(rendering)
-                .any(|open| open == manifest)
-                || leases
-                    .values()
-                    .any(|held| held.needs_tree().as_ref() == Some(manifest))
+            let needs = |held: &Held| held.needs_tree().as_ref() == Some(manifest);
+            let renders = |slot: &Slot| slot.tree.as_ref() == Some(manifest);
+            let is_open = |slot: &Slot| {
+                let scene = slot.warm.scene.as_ref();
+                scene.is_some_and(|scene| scene.manifest == *manifest)
+            };
+            leases.values().any(needs)
+                || slots
+                    .iter()
+                    .any(|slot| renders(slot) || (!all && is_open(slot)))
         };
         effects.remove_trees.extend(self.shelf.evict(in_use, all));
     }

@@ -13,16 +13,11 @@ use crate::desk::{FrameOrder, SceneKey, Warm};
 use crate::failure::Failure;
 use crate::frame_dir::FrameDir;
 
-/// After a pause longer than this, a Blender is asked whether it still lives before a frame is charged with its death.
-const PING_AFTER: Duration = Duration::from_secs(1);
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Station {
     context: Arc<SlotContext>,
     living: Option<Living>,
-    /// When it was last asked something.
-    asked: Instant,
 }
 
 #[derive(Debug)]
@@ -50,7 +45,6 @@ impl Station {
         Self {
             context,
             living: None,
-            asked: Instant::now(),
         }
     }
 
@@ -64,6 +58,14 @@ impl Station {
         Warm {
             build: living.map(|living| living.build.clone()),
             scene: living.and_then(|living| living.open.as_ref().map(|(scene, _)| scene.clone())),
+        }
+    }
+
+    /// Returns when the Blender that lives here has ended by itself; never, if none does.
+    pub(super) async fn deserted(&self) {
+        match &self.living {
+            Some(living) => living.blender.handle().ended().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -92,7 +94,6 @@ impl Station {
         stop: &CancellationToken,
     ) -> Result<Duration, NoFrame> {
         let began = Instant::now();
-        self.bury_dead().await;
         let warm = self.living.as_ref();
         let build = &order.offer.build;
         if warm.is_none_or(|living| living.build != *build) {
@@ -212,24 +213,9 @@ impl Station {
         if !lives {
             self.clear().await;
         }
-        self.asked = Instant::now();
         match answer {
             Some(answer) => Ok(answer?),
             None => Err(NoFrame::Stopped),
-        }
-    }
-
-    /// A Blender that died while it had nothing to do is no frame's failure.
-    async fn bury_dead(&mut self) {
-        if self.asked.elapsed() < PING_AFTER {
-            return;
-        }
-        let Some(living) = &self.living else {
-            return;
-        };
-        if let Err(error) = living.blender.handle().ping().await {
-            tracing::warn!("{} ended while it was idle: {error}", living.build);
-            self.clear().await;
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One job's files from a manager to a tree on disk.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
-use tessera_blobs::{BlobRef, Digest, Manifest, ManifestError, MaterialiseError, Store};
+use tessera_blobs::{BlobRef, Digest, Manifest, ManifestError, MaterialiseError, Store, TreePath};
 use tessera_client::{ApiError, ReceiveError, receive};
 use tessera_model::FrameErrorKind;
 use tessera_wire::MANAGER_NAME;
@@ -131,15 +132,32 @@ impl Bringing<'_> {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            tessera_blobs::materialise(&manifest, &store, &root, go_on)
+            tessera_blobs::materialise(&manifest, &store, &root, go_on)?;
+            let_blends_be_written(&manifest, &root)
         });
         match laying.await.expect("laying out files does not panic") {
-            Ok(_) => Ok(true),
+            Ok(()) => Ok(true),
             Err(MaterialiseError::Cancelled { .. }) => Err(NoTree::GivenUp),
             Err(MaterialiseError::Missing { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A tree's files are read-only, but absolute paths of linked libraries are made to fit in the .blend files themselves.
+fn let_blends_be_written(manifest: &Manifest, root: &Path) -> Result<(), MaterialiseError> {
+    use std::os::unix::fs::PermissionsExt;
+    let is_blend = |path: &&TreePath| path.as_str().ends_with(".blend");
+    for path in manifest.iter().map(|(path, _)| path).filter(is_blend) {
+        let path = path.under(root);
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).map_err(|source| MaterialiseError::Io {
+            path,
+            action: "make writable",
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 fn read_manifest(store: &Store, root: BlobRef) -> Result<Option<Manifest>, Failure> {

@@ -1,9 +1,13 @@
 //! Blender is expendable, and so is what it renders: every fault is a clear error on its frame, and the slot goes on.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::{Value, json};
+use tessera_blender::testing::fake_blend;
 use tessera_model::{FrameErrorKind, JobState};
 use tessera_wire::api::JobDetail;
-use tessera_worker::WorkerConfig;
+use tessera_worker::{SlotStatus, Status, WorkerConfig};
 
 use crate::farm::{Farm, Worker, processes_of};
 
@@ -108,10 +112,7 @@ async fn a_blender_killed_from_outside_costs_one_attempt() {
     let scene = json!({ "hang": [1], "once": farm.dir.path().join("once") });
     let job = farm.submit(&scene, "1..3").await;
     farm.started(job, 1).await;
-    for pid in processes_of(farm.dir.path()) {
-        let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    }
+    kill_all(farm.dir.path());
     assert_eq!(farm.done(job).await.len(), 3);
     let errors = farm.errors(job).await;
     assert_eq!(errors.len(), 1);
@@ -130,13 +131,11 @@ async fn a_damaged_block_is_fetched_again() {
     let config = farm.pair("w", farm.address()).await;
     let mut worker = Worker::start(config.clone());
     worker.linked().await;
-    let noise: Vec<u8> = (0_u64..40_000)
-        .flat_map(|i| *tessera_blobs::Digest::of(&i.to_le_bytes()).as_bytes())
-        .collect();
+    let noise = noise(1, 1 << 20);
     let texture = farm.dir.path().join("texture.png");
     std::fs::write(&texture, &noise).unwrap();
     let blend = farm.dir.path().join("a.blend");
-    std::fs::write(&blend, tessera_blender::testing::fake_blend(&json!({}))).unwrap();
+    std::fs::write(&blend, fake_blend(&json!({}))).unwrap();
     let files = [
         ("home/u/a.blend", blend.as_path()),
         ("home/u/texture.png", texture.as_path()),
@@ -168,9 +167,110 @@ async fn a_damaged_block_is_fetched_again() {
         let tree = std::fs::read_dir(&trees)
             .unwrap()
             .map(|entry| entry.unwrap().path());
-        let tree = tree.filter(|path| path.is_dir()).next().unwrap();
+        let tree = tree.filter(|path| path.is_dir()).last().unwrap();
         std::fs::read(tree.join("home/u").join(name)).unwrap()
     };
     assert_eq!(find("texture.png"), noise);
     worker.stop().await;
+}
+
+/// A small disk of its own, gone with the value.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn at(path: &'a Path, size: &str) -> Self {
+        std::fs::create_dir(path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        assert!(
+            mount.arg(path).status().unwrap().success(),
+            "needs the right to mount"
+        );
+        Self(path)
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_the_worker_lives_on() {
+    let farm = Farm::start().await;
+    let dir = farm.dir.path().join("w");
+    let _disk = SmallDisk::at(&dir, "12m");
+    let config = farm.pair("w", farm.address()).await;
+    let mut worker = Worker::start(config);
+    worker.linked().await;
+    let large = farm.dir.path().join("large.bin");
+    let blend = farm.dir.path().join("a.blend");
+    std::fs::write(&blend, fake_blend(&json!({}))).unwrap();
+
+    // Two scenes that fit one at a time: the first makes room for the second.
+    for (seed, frame) in [(1, "1"), (2, "2")] {
+        std::fs::write(&large, noise(seed, 4 << 20)).unwrap();
+        let files = [
+            ("u/a.blend", blend.as_path()),
+            ("u/large.bin", large.as_path()),
+        ];
+        let job = farm.submit_files(&files, "3.4.1", frame, |_| {}).await;
+        assert_eq!(farm.done(job).await.len(), 1);
+    }
+
+    // One that never fits.
+    std::fs::write(&large, noise(3, 20 << 20)).unwrap();
+    let files = [
+        ("u/a.blend", blend.as_path()),
+        ("u/large.bin", large.as_path()),
+    ];
+    let job = farm.submit_files(&files, "3.4.1", "1", |_| {}).await;
+    let over =
+        |detail: &JobDetail| detail.summary.state.is_over() || !detail.blocked_workers.is_empty();
+    farm.job(job, "the end of the job", over).await;
+    let errors = farm.errors(job).await;
+    assert!(!errors.is_empty());
+    assert!(
+        errors
+            .iter()
+            .all(|error| error.kind == FrameErrorKind::Disk),
+        "{errors:?}"
+    );
+
+    let job = farm.submit(&json!({}), "1..3").await;
+    assert_eq!(farm.done(job).await.len(), 3);
+    worker.stop().await;
+}
+
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let chunk = |i: u64| {
+        *tessera_blobs::Digest::of(&[seed.to_le_bytes(), i.to_le_bytes()].concat()).as_bytes()
+    };
+    (0..bytes as u64 / 32).flat_map(chunk).collect()
+}
+
+/// A Blender that died in its sleep is no frame's failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blender_that_died_while_idle_costs_nothing() {
+    let farm = Farm::start().await;
+    let mut worker = farm.worker("w").await;
+    let first = farm.submit(&json!({}), "1").await;
+    farm.done(first).await;
+    let idle = |status: &Status| status.unsent == 0 && status.slots.iter().all(SlotStatus::is_idle);
+    worker.is("rest", idle).await;
+    kill_all(farm.dir.path());
+    let cold = |status: &Status| status.slots == [SlotStatus::Idle { warm: None }];
+    worker.is("the slot to notice", cold).await;
+    let second = farm.submit(&json!({}), "2").await;
+    assert_eq!(farm.done(second).await.len(), 1);
+    assert!(farm.errors(second).await.is_empty());
+    worker.stop().await;
+}
+
+fn kill_all(dir: &Path) {
+    for pid in processes_of(dir) {
+        let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use tessera_wire::api::JobDetail;
-use tessera_worker::{LinkStatus, Status, WorkerError};
+use tessera_worker::{LinkStatus, Status, WorkerError, WorkerFarm};
 
 use crate::farm::{Farm, Worker, soon};
 use crate::proxy::Proxy;
@@ -180,5 +180,35 @@ async fn a_worker_without_blender_stays_linked() {
     let status = worker.status.borrow().clone();
     assert!(status.builds.is_empty());
     assert!(status.to_string().contains("no Blender found"), "{status}");
+    worker.stop().await;
+}
+
+/// A certificate in the last third of its life is renewed under itself, and the link opened anew with the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_before_it_ends() {
+    let farm = Farm::start().await;
+    let config = farm.pair("w", farm.address()).await;
+    let file = tessera_worker::identity_path(&config.data_dir);
+    let mut old = WorkerFarm::load(&file).unwrap().unwrap();
+    // As if three quarters of its life were over.
+    old.issued_at.0 -= 3 * (old.expires_at.0 - old.issued_at.0);
+    old.save(&file).unwrap();
+    let mut worker = Worker::start(config);
+    worker.linked().await;
+    let linked_with_the_new_one = async {
+        loop {
+            let workers = farm.api.workers().await.unwrap().items;
+            let kept = WorkerFarm::load(&file).unwrap().unwrap();
+            let certificates = farm.api.certificates().await.unwrap().items;
+            if kept.identity != old.identity && certificates.len() == 2 && workers[0].linked {
+                return kept;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let new = soon("the renewal", linked_with_the_new_one).await;
+    assert!(new.renew_at() > old.renew_at());
+    let job = farm.submit(&json!({}), "1..3").await;
+    assert_eq!(farm.done(job).await.len(), 3);
     worker.stop().await;
 }

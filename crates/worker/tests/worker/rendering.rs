@@ -261,3 +261,16 @@ async fn a_paused_worker_gets_nothing_and_goes_on_when_resumed() {
         .unwrap();
     assert_eq!(farm.done(job).await.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blender_is_started_ahead_of_work_that_is_being_packed() {
+    let farm = Farm::start().await;
+    let mut config = farm.pair("w", farm.address()).await;
+    config.prewarm = Some("3.4".parse().unwrap());
+    let mut worker = Worker::start(config);
+    let ready = |status: &Status| matches!(status.slots[..], [SlotStatus::Idle { warm: Some(_) }]);
+    worker.is("a Blender in the slot", ready).await;
+    let job = farm.submit(&json!({ "stdout": "hello\n" }), "1").await;
+    farm.done(job).await;
+    worker.stop().await;
+}
