@@ -7,12 +7,16 @@
 
 mod delivery;
 mod follow;
+mod hand_in;
+mod outages;
 mod scene;
 mod target;
 mod work;
 
 pub(crate) use delivery::{Delivery, DeliveryError, SharedLedger};
-pub(crate) use follow::{Follow, FollowError, Outages};
+pub(crate) use follow::{Follow, FollowError};
+pub(crate) use hand_in::{Handed, earlier, hand_in};
+pub(crate) use outages::Outages;
 pub(crate) use scene::{job_settings, pack_scene, send_and_submit};
 pub(crate) use target::Target;
 pub(crate) use work::Work;

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use tessera_client::{Api, Fetcher, OutputPlan};
-use tessera_model::{FrameSet, JobState};
+use tessera_model::FrameSet;
 use tessera_wire::api::JobDetail;
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
 use crate::exit::{Status, stop};
-use crate::farm;
 use crate::flags::FetchFlags;
-use crate::names;
 use crate::progress::Progress;
 use crate::render::{Delivery, Follow, Outages};
+use crate::{farm, names, units};
 
 pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status> {
     let connection = farm::need(context)?;
@@ -75,11 +74,13 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
     };
     progress.end();
     let (done, failed) = progress.counts();
+    let of = match done == wanted.len() {
+        true => format!("All {}", units::frames(done)),
+        false => format!("{done} of {}", units::frames(wanted.len())),
+    };
     let text = format!(
-        "{done} of {} frames of job {} ({}) are in {}",
-        wanted.len(),
+        "{of} of job {} are in {}",
         flags.job,
-        names::state(state),
         plan.directory.display()
     );
     context.output.result(text, || LineKind::Finished {
@@ -89,16 +90,18 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
         failed,
         seconds: progress.elapsed().as_secs_f64(),
     });
-    match state {
-        JobState::Failed if flags.wait => Err(stop(
+    if done < wanted.len() && flags.wait {
+        return Err(stop(
             Status::Failed,
             format!(
-                "job {} failed: `tessera job show {}` says why",
-                flags.job, flags.job
+                "job {} is {}: `tessera job show {}` says more",
+                flags.job,
+                names::state(state),
+                flags.job
             ),
-        )),
-        _ => Ok(Status::Done),
+        ));
     }
+    Ok(Status::Done)
 }
 
 /// Where the frames go: where the job was submitted to leave them, or as is asked for here.

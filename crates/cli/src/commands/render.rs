@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use tessera_blender::saved_by;
-use tessera_client::{Api, Fetcher, Ledger, OutputPlan, Packed, clear_placeholder};
-use tessera_model::{Build, FrameSet, JobId, JobState};
-use tessera_wire::api::{JobAction, JobDetail};
+use tessera_client::{Api, Fetcher, OutputPlan, clear_placeholder};
+use tessera_model::{FrameSet, JobId, JobState};
+use tessera_wire::api::JobAction;
 use tessera_wire::line::LineKind;
 use tokio::task::JoinHandle;
 
@@ -19,8 +19,8 @@ use crate::names;
 use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
-    Delivery, Follow, FollowError, Outages, SharedLedger, Target, Work, job_settings, pack_scene,
-    send_and_submit,
+    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, earlier, hand_in,
+    job_settings, pack_scene,
 };
 use crate::units::{self, show_duration};
 
@@ -87,12 +87,31 @@ impl Session<'_> {
         let there = work.there();
         let asked = work.asked.len();
         let ledger = Arc::new(Mutex::new(work.ledger));
-        let (job, frames, build) = match self.earlier(&api, &ledger, &packed, &missing).await {
-            Some((job, detail)) => (job, detail.steps[0].frames.clone(), detail.summary.build),
-            None => self.submit(&api, &ledger, &mut packed).await?,
+        let on_farm = !target.is_private();
+        let found = if on_farm && !flags.again {
+            earlier(&api, &ledger, &packed, &missing).await
+        } else {
+            None
         };
+        let handed = match found {
+            Some(handed) => handed,
+            None => {
+                let settings = job_settings(context, &flags.scene);
+                hand_in(
+                    context,
+                    &api,
+                    &mut packed,
+                    settings,
+                    &ledger,
+                    on_farm,
+                    &self.progress,
+                )
+                .await?
+            }
+        };
+        let job = handed.job;
         self.job = Some(job);
-        self.say_submitted(job, asked, there, build);
+        self.say_submitted(&handed, asked, there);
         if flags.detach {
             self.progress.end();
             context.output.text(&job.to_string());
@@ -103,7 +122,9 @@ impl Session<'_> {
             self.progress.alone();
         }
         self.progress.begin(asked, there);
-        let state = self.follow(&api, job, frames, missing, &ledger).await?;
+        let state = self
+            .follow(&api, job, handed.frames, missing, &ledger)
+            .await?;
         self.finish(job, state)
     }
 
@@ -144,60 +165,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A job of an earlier run of the same command that still renders, or has rendered, all that is missing.
-    async fn earlier(
-        &self,
-        api: &Api,
-        ledger: &SharedLedger,
-        packed: &Packed,
-        missing: &FrameSet,
-    ) -> Option<(JobId, JobDetail)> {
-        if self.flags.again || self.target.as_ref().is_some_and(Target::is_private) {
-            return None;
-        }
-        let job = ledger.lock().ok()?.job()?;
-        let detail = api.job(job).await.ok()?;
-        let useful = matches!(
-            detail.summary.state,
-            JobState::Active | JobState::Paused | JobState::Done
-        );
-        let same = detail.manifest == tessera_wire::blob::to_model(&packed.root)
-            && detail.main_file == packed.main_file.as_str()
-            && detail.steps.len() == 1
-            && detail.steps[0].kind == packed.steps[0].kind;
-        let covers = same
-            && missing
-                .iter()
-                .all(|frame| detail.steps[0].frames.position(frame).is_some());
-        (useful && covers).then_some((job, detail))
-    }
-
-    async fn submit(
-        &self,
-        api: &Api,
-        ledger: &SharedLedger,
-        packed: &mut Packed,
-    ) -> Result<(JobId, FrameSet, Option<Build>)> {
-        let context = self.context;
-        let settings = job_settings(context, &self.flags.scene);
-        let key = packed.key();
-        let (submitted, sent) =
-            send_and_submit(context, api, packed, settings, &self.progress).await?;
-        tracing::debug!(?sent, "sent");
-        let mut ledger = ledger
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if packed.key() != key {
-            // The file was saved while it was sent, and read again: what is rendered belongs to another record.
-            *ledger = Ledger::open(&context.folders, &packed.key())?;
-        }
-        if matches!(self.target, Some(Target::Farm(_))) {
-            ledger.set_job(submitted.job)?;
-        }
-        Ok((submitted.job, packed.frames().clone(), submitted.build))
-    }
-
-    fn say_submitted(&self, job: JobId, frames: u32, present: u32, build: Option<Build>) {
+    fn say_submitted(&self, handed: &Handed, frames: u32, present: u32) {
+        let job = handed.job;
         let output = &self.context.output;
         let target = self.target.as_ref().expect("a job is submitted somewhere");
         let what = match present {
@@ -207,7 +176,7 @@ impl Session<'_> {
                 frames - there
             ),
         };
-        let with = match &build {
+        let with = match &handed.build {
             Some(build) => format!(" with {build}"),
             None => String::new(),
         };
@@ -215,12 +184,16 @@ impl Session<'_> {
             true => target.name().to_owned(),
             false => format!("farm '{}' as job {job}", target.name()),
         };
-        output.note(format!("Rendering {what} on {place}{with}"));
+        let verb = match handed.by_earlier_run {
+            true => "Going on with",
+            false => "Rendering",
+        };
+        output.note(format!("{verb} {what} on {place}{with}"));
         output.line(LineKind::Submitted {
             job,
             frames,
             present,
-            build,
+            build: handed.build.clone(),
         });
     }
 

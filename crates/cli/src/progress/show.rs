@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tessera_model::WorkerId;
+use tessera_model::{Timestamp, WorkerId};
 use tessera_wire::line::LineKind;
 
 use super::estimate::Estimate;
@@ -28,6 +28,7 @@ pub(crate) struct Progress {
     done: u32,
     failed: u32,
     estimate: Estimate,
+    last_done: Instant,
     rendering: BTreeMap<i32, WorkerId>,
     names: BTreeMap<WorkerId, String>,
     /// What keeps it from going on, if something does.
@@ -48,6 +49,9 @@ pub(crate) struct DoneFrame {
     pub(crate) frame: i32,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) worker: WorkerId,
+    /// When the farm took it in.
+    pub(crate) at: Timestamp,
+    /// How long it rendered.
     pub(crate) seconds: f64,
 }
 
@@ -76,6 +80,7 @@ impl Progress {
             done: 0,
             failed: 0,
             estimate: Estimate::default(),
+            last_done: Instant::now(),
             rendering: BTreeMap::new(),
             names: BTreeMap::new(),
             held_by: None,
@@ -145,8 +150,8 @@ impl Progress {
 
     /// A frame is being rendered.
     pub(crate) fn started(&mut self, frame: i32, worker: WorkerId) {
-        self.estimate.begin(self.began.elapsed());
         self.rendering.insert(frame, worker);
+        self.estimate.rendering(self.rendering.len());
         self.held_by = None;
         self.output.line(LineKind::Started { frame, worker });
         self.redraw();
@@ -165,7 +170,9 @@ impl Progress {
     /// A frame's files lie in the output folder.
     pub(crate) fn done(&mut self, frame: DoneFrame) {
         self.rendering.remove(&frame.frame);
-        self.estimate.frame_done(self.began.elapsed());
+        let took = Duration::from_secs_f64(frame.seconds.max(0.0));
+        self.estimate.frame_done(frame.at, took);
+        self.last_done = Instant::now();
         self.done += 1;
         self.brought += 1;
         if self.bar.is_none() {
@@ -173,7 +180,7 @@ impl Progress {
                 Some(left) if self.done < self.frames => format!(", {} left", show_duration(left)),
                 _ => String::new(),
             };
-            let took = show_duration(Duration::from_secs_f64(frame.seconds));
+            let took = show_duration(took);
             let place = frame
                 .files
                 .first()
@@ -315,7 +322,7 @@ impl Progress {
 
     fn left(&self) -> Option<Duration> {
         let remaining = self.frames.saturating_sub(self.done + self.failed);
-        self.estimate.left(remaining, self.began.elapsed())
+        self.estimate.left(remaining, self.last_done.elapsed())
     }
 
     /// Draws the present state; time left counts down by it.

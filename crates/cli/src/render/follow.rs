@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use tessera_client::{Api, ApiError, EventFilter, Outage, OutputPlan, Retry, put_placeholder};
+use tessera_client::{Api, ApiError, EventFilter, OutputPlan, put_placeholder};
 use tessera_model::{FrameBits, FrameResult, FrameSet, JobId, JobState};
 use tessera_wire::api::Phase;
 use tessera_wire::event::{Event, What};
@@ -16,6 +16,7 @@ use tessera_worker::{SlotStatus, Status as WorkerStatus};
 use tokio::sync::watch;
 
 use super::delivery::{Delivered, Delivery, DeliveryError, QUEUE_MAX};
+use super::outages::Outages;
 use crate::progress::DoneFrame;
 use crate::progress::Progress;
 
@@ -62,46 +63,6 @@ impl FollowError {
             };
         }
         None
-    }
-}
-
-/// What retries say of an outage, for whoever shows it. Only how it stands now matters, so nothing piles up.
-pub(crate) struct Outages {
-    told: watch::Receiver<Option<String>>,
-    tell: watch::Sender<Option<String>>,
-}
-
-impl Outages {
-    /// All is well.
-    pub(crate) fn new() -> Self {
-        let (tell, told) = watch::channel(None);
-        Self { told, tell }
-    }
-
-    /// A client that waits for ever and says so here.
-    pub(crate) fn patient(&self, api: &Api) -> Api {
-        let tell = self.tell.clone();
-        api.retrying(Retry::forever().telling(move |outage| {
-            tell.send_replace(match outage {
-                Outage::Lost { error, .. } => Some(format!("{error}; waiting for it")),
-                _ => None,
-            });
-        }))
-    }
-}
-
-impl Outages {
-    /// How it stands: the outage, if there is one.
-    pub(crate) fn present(&self) -> Option<String> {
-        self.told.borrow().clone()
-    }
-
-    /// Something was told since this was last waited for.
-    pub(crate) async fn changed(&mut self) {
-        // This holds a sender itself, so the channel is never closed.
-        if self.told.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 
@@ -205,7 +166,8 @@ impl<'a> Follow<'a> {
         self.handed.clone_from(&self.delivered);
     }
 
-    /// Watches until the job is over and all its frames are delivered. May be dropped and called again.
+    /// Watches until all wanted frames are delivered, which is the job's being done as far as matters here, or until the
+    /// job is over and no more will come. May be dropped and called again.
     pub(crate) async fn run(&mut self, delivery: &mut Delivery) -> Result<JobState, FollowError> {
         // An event that no manager remembers makes it say that everything is to be read anew: nothing falls between
         // what is read and what is watched.
@@ -224,6 +186,9 @@ impl<'a> Follow<'a> {
             {
                 self.read_results(from).await?;
                 continue;
+            }
+            if self.delivered.all() {
+                return Ok(JobState::Done);
             }
             if self.is_finished() {
                 return Ok(self.state);
@@ -294,7 +259,7 @@ impl<'a> Follow<'a> {
 
     /// The manager is there again, if under other credentials.
     pub(crate) fn back(&mut self) {
-        self.outages.tell.send_replace(None);
+        self.outages.over();
         self.progress.outage(None);
     }
 
@@ -412,6 +377,7 @@ impl<'a> Follow<'a> {
                     frame: result.frame,
                     files: fetched.files.into_iter().map(|file| file.path).collect(),
                     worker: result.worker,
+                    at: result.at,
                     seconds: result.timings.render_us as f64 / 1e6,
                 });
                 Ok(())
