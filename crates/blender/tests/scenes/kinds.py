@@ -321,6 +321,43 @@ def geometry_instances(it: Set) -> None:
     tree.links.new(instance.outputs[0], target.inputs[0])
 
 
+def generated(it: Set) -> None:
+    """Instances of a cube that nodes make in another size for each frame."""
+    tree, lift, target, clock = geometry_tree(it)
+    scatter = tree.nodes.new("GeometryNodeDistributePointsOnFaces")
+    scatter.inputs["Density"].default_value = 5
+    instance = tree.nodes.new("GeometryNodeInstanceOnPoints")
+    cube = tree.nodes.new("GeometryNodeMeshCube")
+    size = tree.nodes.new("ShaderNodeMath")
+    size.operation = "MULTIPLY"
+    size.inputs[1].default_value = 0.1
+    tree.links.new(clock.outputs["Frame"], size.inputs[0])
+    tree.links.new(size.outputs[0], cube.inputs[0])
+    tree.links.new(lift.outputs[0], scatter.inputs[0])
+    tree.links.new(scatter.outputs[0], instance.inputs["Points"])
+    tree.links.new(cube.outputs[0], instance.inputs["Instance"])
+    tree.links.new(instance.outputs[0], target.inputs[0])
+
+
+@kind
+def generated_with_vectors(it: Set) -> None:
+    generated(it)
+
+
+@kind
+def generated_without_motion(it: Set) -> None:
+    it.scene.view_layers[0].use_pass_vector = False
+    generated(it)
+    text(it)
+
+
+@kind
+def generated_with_blur(it: Set) -> None:
+    it.scene.view_layers[0].use_pass_vector = False
+    it.scene.render.use_motion_blur = True
+    generated(it)
+
+
 @kind
 def simulation_zone(it: Set) -> None:
     """Nodes that keep a state, which came with 3.6; before, the nodes without."""
@@ -495,7 +532,7 @@ def compositor(it: Set) -> None:
     layers, invert = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeInvert")
     tree.links.new(layers.outputs["Image"], invert.inputs["Color"])
     tree.links.new(invert.outputs[0], target.inputs[0])
-    animate(invert.inputs[0], "default_value", 0.0, 1.0)
+    animate(invert.inputs["Fac" if "Fac" in invert.inputs else "Factor"], "default_value", 0.0, 1.0)
 
 
 @kind

@@ -174,4 +174,21 @@ def no_persistent_data(scene: Any, objects: list[Any]) -> list[Note]:
             if system.settings.type == "HAIR":
                 label = paths.describe(owner, f"particle system '{system.name}'")
                 notes.append({"datablock": label, "text": "particle hair is not rebuilt exactly"})
+        if GENERATED_IS_STALE and _has_motion(scene) and _is_generated(owner):
+            text = "before Blender 5.0, motion blur or vectors of geometry that is made for each frame may be stale"
+            notes.append({"datablock": paths.describe(owner), "text": text})
     return notes
+
+
+GENERATED_IS_STALE = bpy.app.version < (5, 0, 0)
+"""Cycles then knows geometry by its address in memory. What nodes, curves and texts make for a moment of a frame is
+freed after it, and what the next moment makes may lie in its place and be taken for it."""
+
+
+def _has_motion(scene: Any) -> bool:
+    return scene.render.use_motion_blur or any(layer.use_pass_vector for layer in scene.view_layers)
+
+
+def _is_generated(owner: Any) -> bool:
+    makes = any(modifier.type == "NODES" and modifier.node_group is not None for modifier in owner.modifiers)
+    return makes or owner.type in ("CURVE", "FONT", "SURFACE", "META")
