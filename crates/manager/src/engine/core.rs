@@ -135,6 +135,12 @@ impl Core {
                 if !self.roster.is_current(worker, link) {
                     return;
                 }
+                // To the scheduler a sign of life is a wish for work, and a worker that ends has none.
+                let is_sign_of_life =
+                    matches!(input, Input::Heartbeat { .. } | Input::Facts { .. });
+                if is_sign_of_life && self.roster.is_leaving(worker) {
+                    return;
+                }
                 self.roster.heard(worker, &input);
                 self.decide(now, input, batch).0
             }

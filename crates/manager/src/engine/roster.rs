@@ -15,6 +15,8 @@ struct Entry {
     link: LinkId,
     facts: WorkerFacts,
     holds: BTreeSet<LeaseKey>,
+    /// It said that it ends: what it still reports counts, but it gets nothing more.
+    leaving: bool,
 }
 
 /// All of them.
@@ -32,8 +34,13 @@ impl Roster {
         facts: WorkerFacts,
         holds: &[LeaseKey],
     ) {
-        let holds = holds.iter().copied().collect();
-        self.workers.insert(worker, Entry { link, facts, holds });
+        let entry = Entry {
+            link,
+            facts,
+            holds: holds.iter().copied().collect(),
+            leaving: false,
+        };
+        self.workers.insert(worker, entry);
     }
 
     /// Whether this is the worker's present link.
@@ -41,6 +48,11 @@ impl Roster {
         self.workers
             .get(&worker)
             .is_some_and(|entry| entry.link == link)
+    }
+
+    /// Whether the worker said that it ends.
+    pub(super) fn is_leaving(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|entry| entry.leaving)
     }
 
     /// A worker's link is gone.
@@ -54,6 +66,7 @@ impl Roster {
             return;
         };
         match input {
+            Input::Unlinked(_) => entry.leaving = true,
             Input::Facts { facts, .. } => entry.facts = facts.clone(),
             Input::Returned { key, .. } | Input::Finished { key, .. } => {
                 entry.holds.remove(key);
@@ -91,6 +104,7 @@ impl Roster {
     pub(super) fn greetings(&self) -> Vec<(WorkerId, Input)> {
         self.workers
             .iter()
+            .filter(|(_, entry)| !entry.leaving)
             .map(|(&worker, entry)| {
                 let input = Input::Linked {
                     worker,

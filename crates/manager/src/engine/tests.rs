@@ -21,6 +21,9 @@ use crate::events::Events;
 use crate::identity::{Authority, Index, SharedIndex};
 use crate::links::{Closing, LinkHandle, LinkId, Links};
 
+/// A peer that was told of a failure tries again after this; nothing is decided by it.
+const AGAIN: Duration = Duration::from_millis(20);
+
 struct World {
     _folder: tempfile::TempDir,
     state: Arc<State>,
@@ -274,7 +277,7 @@ async fn what_could_not_be_recorded_never_was() {
     let outcome = loop {
         match world.engine.input(done.clone()).await {
             Ok(outcome) => break outcome,
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => tokio::time::sleep(AGAIN).await,
         }
     };
     assert_eq!(outcome, Outcome::Accepted);
@@ -406,4 +409,35 @@ async fn a_removed_workers_certificates_are_void() {
     assert_eq!(*far.closing.borrow(), Some(Closing::Dismissed));
     let state = end(world).await;
     assert!(state.load().await.unwrap().certificates[0].revoked);
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_gets_nothing_more_and_is_still_heard() {
+    let world = world().await;
+    let worker = paired(&world).await;
+    let (mut far, _) = link(&world, worker, Vec::new()).await;
+    let _ = submitted(&world, "1").await;
+    let key = far.lease().await;
+    let say = async |input| world.engine.hear(worker, far.id, input).await.unwrap();
+    say(Input::Unlinked(worker)).await;
+    say(Input::Heartbeat {
+        worker,
+        holds: vec![(key, Some(0))],
+    })
+    .await;
+    say(Input::Returned { worker, key }).await;
+    let _ = submitted(&world, "1..5").await;
+    // Nor when the scheduler is built anew in between.
+    assert!(world.engine.record(poison()).await.is_err());
+    while world.engine.record(Vec::new()).await.is_err() {
+        tokio::time::sleep(AGAIN).await;
+    }
+    let view = world
+        .engine
+        .read(move |scheduler, now| scheduler.worker(now, worker).unwrap())
+        .await
+        .unwrap();
+    assert!(!view.linked && view.holds.is_empty(), "{view:?}");
+    assert!(far.orders.try_recv().is_err());
+    end(world).await;
 }
