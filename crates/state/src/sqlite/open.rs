@@ -166,6 +166,9 @@ impl Sqlite {
     }
 }
 
+/// Size of a database's header (SQLite file format, section 1.3).
+const SQLITE_HEADER_BYTES: u64 = 100;
+
 /// Makes the folder and takes its lock.
 fn prepare(given: PathBuf) -> Result<(Place, FolderLock), OpenError> {
     let failed = |path: &Path| {
@@ -185,7 +188,13 @@ fn prepare(given: PathBuf) -> Result<(Place, FolderLock), OpenError> {
     // Hashes of credentials are nobody else's. SQLite gives its log the rights of this file.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut create, 0o600);
-    create.open(&file).map_err(failed(&file))?;
+    let opened = create.open(&file).map_err(failed(&file))?;
+    let bytes = opened.metadata().map_err(failed(&file))?.len();
+    // SQLite takes a file shorter than its header for an empty one, and would begin anew without a word.
+    if (1..SQLITE_HEADER_BYTES).contains(&bytes) {
+        let what = format!("it is cut short to {bytes} bytes");
+        return Err(OpenError::Damaged { file, what });
+    }
     Ok((Place { folder, file }, lock))
 }
 
