@@ -167,3 +167,137 @@ fn by_address(folders: &Folders, wanted: &Wanted, address: String) -> Result<Far
     farm.addresses.insert(0, address);
     Ok(with_token(farm, wanted))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::farm::{LocalManager, save_farm, write_local_manager};
+
+    fn farm(name: &str, address: &str) -> Farm {
+        let trust = Trust {
+            anchor_pem: name.into(),
+            name_check: NameCheck::Farm,
+        };
+        Farm {
+            name: name.into(),
+            addresses: vec![address.into()],
+            trust,
+            token: format!("token of {name}"),
+        }
+    }
+
+    fn wanted(manager: &str) -> Wanted {
+        Wanted {
+            manager: Some(manager.into()),
+            ..Wanted::default()
+        }
+    }
+
+    #[test]
+    fn the_order_of_choice() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::at(home.path());
+        let choose = |wanted: &Wanted| {
+            choose_farm(&folders, wanted).map(|chosen| chosen.map(|(farm, by)| (farm.name, by)))
+        };
+        let nothing = Wanted::default();
+        assert_eq!(choose(&nothing).unwrap(), None);
+        let local = LocalManager {
+            farm: farm("here", "https://127.0.0.1:7373"),
+            pid: std::process::id(),
+        };
+        write_local_manager(&folders, &local).unwrap();
+        assert_eq!(
+            choose(&nothing).unwrap(),
+            Some(("here".into(), ChosenBy::LocalManager))
+        );
+        save_farm(&folders, &farm("studio", "https://studio:7373")).unwrap();
+        save_farm(&folders, &farm("other", "https://other:1")).unwrap();
+        assert_eq!(
+            choose(&nothing).unwrap(),
+            Some(("studio".into(), ChosenBy::Default))
+        );
+        assert_eq!(
+            choose(&wanted("other:1")).unwrap(),
+            Some(("other".into(), ChosenBy::Address))
+        );
+        assert_eq!(
+            choose(&wanted("https://127.0.0.1")).unwrap(),
+            Some(("here".into(), ChosenBy::Address))
+        );
+        let named = Wanted {
+            farm: Some("other".into()),
+            ..Wanted::default()
+        };
+        assert_eq!(
+            choose(&named).unwrap(),
+            Some(("other".into(), ChosenBy::Name))
+        );
+        let unknown = Wanted {
+            farm: Some("nobody".into()),
+            ..Wanted::default()
+        };
+        assert!(choose(&unknown).is_err());
+    }
+
+    #[test]
+    fn an_address_alone_is_not_enough() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::at(home.path());
+        save_farm(&folders, &farm("studio", "https://studio:7373")).unwrap();
+        let error = choose_farm(&folders, &wanted("studio:7374"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("https://studio:7374") && error.contains("tessera connect"),
+            "{error}"
+        );
+        assert!(matches!(
+            choose_farm(&folders, &wanted("http://studio")),
+            Err(ChooseError::Address(_))
+        ));
+        let ca = home.path().join("ca.pem");
+        let mut explicit = Wanted {
+            farm_ca: Some(ca.clone()),
+            ..wanted("far:1")
+        };
+        assert!(matches!(
+            choose_farm(&folders, &explicit),
+            Err(ChooseError::Half {
+                missing: "TESSERA_TOKEN"
+            })
+        ));
+        explicit.token = Some("t".into());
+        assert!(matches!(
+            choose_farm(&folders, &explicit),
+            Err(ChooseError::Certificate { .. })
+        ));
+        let key = rcgen::KeyPair::generate().unwrap();
+        for (organisation, is_ca, check) in [
+            ("Tessera", true, NameCheck::Farm),
+            ("Tessera", false, NameCheck::Host),
+            ("Studio", true, NameCheck::Host),
+        ] {
+            let mut params = rcgen::CertificateParams::default();
+            params
+                .distinguished_name
+                .push(rcgen::DnType::OrganizationName, organisation);
+            if is_ca {
+                params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            }
+            std::fs::write(&ca, params.self_signed(&key).unwrap().pem()).unwrap();
+            let (chosen, _) = choose_farm(&folders, &explicit).unwrap().unwrap();
+            assert_eq!(
+                (chosen.trust.name_check, chosen.token.as_str()),
+                (check, "t")
+            );
+        }
+        explicit.manager = None;
+        assert!(matches!(
+            choose_farm(&folders, &explicit),
+            Err(ChooseError::Half {
+                missing: "--manager"
+            })
+        ));
+    }
+}

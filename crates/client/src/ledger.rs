@@ -20,6 +20,9 @@ use crate::output::OutputPlan;
 /// Longest line that is read; a frame of thousands of files stays below.
 const LINE_MAX_BYTES: u64 = 4 << 20;
 
+/// Threads that read frames at once: enough to keep a fast disk or a file server busy.
+const READERS_MAX: usize = 8;
+
 /// Ledgers not used for this long are removed when another one is opened: what they knew costs one render to find out again.
 const FORGOTTEN_AFTER: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
 
@@ -120,6 +123,8 @@ impl Ledger {
             job: None,
         };
         ledger.read(&mut file).map_err(failed("read"))?;
+        // Being asked is being used; if that cannot be noted, the worst is one render too many in half a year.
+        let _ = file.set_modified(std::time::SystemTime::now());
         Ok(ledger)
     }
 
@@ -202,16 +207,37 @@ impl Ledger {
         Ok(())
     }
 
-    /// Those of `frames` whose files hold exactly what was recorded. Reads every one of them: call it on a blocking thread.
+    /// Those of `frames` whose files hold exactly what was recorded, in the order of `frames`. Reads every one of them, with
+    /// several threads: call it on a blocking thread.
     #[must_use]
     pub fn present(&self, frames: &FrameSet) -> Vec<i32> {
+        let recorded: Vec<_> = frames
+            .iter()
+            .filter_map(|frame| self.frames.get(&frame).map(|files| (frame, files)))
+            .collect();
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(READERS_MAX);
         let complete = |files: &BTreeMap<PathBuf, String>| {
             !files.is_empty() && files.iter().all(|(path, blob)| holds(path, blob))
         };
-        frames
-            .iter()
-            .filter(|frame| self.frames.get(frame).is_some_and(complete))
-            .collect()
+        std::thread::scope(|scope| {
+            let look = |part: &[(i32, &BTreeMap<PathBuf, String>)]| {
+                part.iter()
+                    .filter(|(_, files)| complete(files))
+                    .map(|(frame, _)| *frame)
+                    .collect::<Vec<_>>()
+            };
+            let parts = recorded
+                .chunks(recorded.len().div_ceil(threads).max(1))
+                .map(|part| scope.spawn(move || look(part)));
+            let parts: Vec<_> = parts.collect();
+            // A thread that failed has found nothing: its frames are rendered again.
+            parts
+                .into_iter()
+                .flat_map(|part| part.join().unwrap_or_default())
+                .collect()
+        })
     }
 }
 

@@ -31,7 +31,6 @@ const LINK_SILENCE: Duration = Duration::from_secs(20);
 /// Longest that a message may take to leave: a manager that does not read is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 
-
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// A link that is not there, or no longer.

@@ -4,7 +4,7 @@
 //! [`WAIT_MAX`] with jitter, so that a hundred workers do not come back in the same instant.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::ApiError;
@@ -15,7 +15,7 @@ const WAIT_FIRST: Duration = Duration::from_millis(200);
 /// Longest wait between two tries: a manager that is back is found again within this time.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What a waiting request says of itself, once when the manager is lost and once when it is back.
+/// What waiting requests say, once when the manager is lost and once when it is back, however many of them wait.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outage<'a> {
@@ -33,11 +33,42 @@ pub enum Outage<'a> {
 
 type Tell = dyn Fn(&Outage<'_>) + Send + Sync;
 
-/// Whether and how long to wait for a manager that cannot be reached.
+/// What is known of the way to the manager, shared by all requests under one [`Retry`]. A request that is dropped while it
+/// waits leaves nothing behind: whichever is answered next says that the manager is back.
+#[derive(Default)]
+struct Way {
+    tell: Option<Box<Tell>>,
+    lost_at: Mutex<Option<Instant>>,
+}
+
+impl Way {
+    fn lost(&self, error: &ApiError) {
+        let mut lost_at = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost_at.is_none() {
+            *lost_at = Some(Instant::now());
+            if let Some(tell) = &self.tell {
+                tell(&Outage::Lost { error });
+            }
+        }
+    }
+
+    fn back(&self) {
+        let mut lost_at = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = lost_at.take()
+            && let Some(tell) = &self.tell
+        {
+            tell(&Outage::Back {
+                after: since.elapsed(),
+            });
+        }
+    }
+}
+
+/// Whether and how long to wait for a manager that cannot be reached. Clones are one: what they tell is told once.
 #[derive(Clone)]
 pub struct Retry {
     give_up_after: Option<Duration>,
-    tell: Option<Arc<Tell>>,
+    way: Arc<Way>,
 }
 
 impl fmt::Debug for Retry {
@@ -66,7 +97,7 @@ impl Retry {
     pub fn for_at_most(time: Duration) -> Self {
         Self {
             give_up_after: Some(time),
-            tell: None,
+            way: Arc::default(),
         }
     }
 
@@ -75,15 +106,19 @@ impl Retry {
     pub fn forever() -> Self {
         Self {
             give_up_after: None,
-            tell: None,
+            way: Arc::default(),
         }
     }
 
-    /// Tells `tell` when the manager is lost and when it is back.
+    /// Tells `tell` when the manager is lost and when it is back. It is called from requests and must not wait.
     #[must_use]
     pub fn telling(self, tell: impl Fn(&Outage<'_>) + Send + Sync + 'static) -> Self {
+        let way = Way {
+            tell: Some(Box::new(tell)),
+            ..Way::default()
+        };
         Self {
-            tell: Some(Arc::new(tell)),
+            way: Arc::new(way),
             ..self
         }
     }
@@ -108,15 +143,8 @@ pub(crate) struct Outing {
 impl Outing {
     /// Waits before the next try; false if there shall be none.
     pub(crate) async fn lost(&mut self, error: &ApiError) -> bool {
-        let since = *self.lost_at.get_or_insert_with(|| {
-            if self.retry.give_up_after != Some(Duration::ZERO)
-                && let Some(tell) = &self.retry.tell
-            {
-                tell(&Outage::Lost { error });
-            }
-            Instant::now()
-        });
         let wait = self.wait.mul_f64(0.5 + 0.5 * jitter());
+        let since = *self.lost_at.get_or_insert_with(Instant::now);
         if self
             .retry
             .give_up_after
@@ -124,6 +152,7 @@ impl Outing {
         {
             return false;
         }
+        self.retry.way.lost(error);
         tokio::time::sleep(wait).await;
         self.wait = (self.wait * 2).min(WAIT_MAX);
         true
@@ -131,14 +160,9 @@ impl Outing {
 
     /// The manager answered: the next loss starts from the beginning.
     pub(crate) fn back(&mut self) {
-        if let Some(since) = self.lost_at.take() {
-            self.wait = WAIT_FIRST;
-            if let Some(tell) = &self.retry.tell {
-                tell(&Outage::Back {
-                    after: since.elapsed(),
-                });
-            }
-        }
+        self.lost_at = None;
+        self.wait = WAIT_FIRST;
+        self.retry.way.back();
     }
 }
 

@@ -14,7 +14,7 @@ use tessera_wire::routes::{Method, Route};
 
 use super::ApiError;
 use super::turns::{Repeat, Turns};
-use crate::address::normalise_address;
+use crate::address::{AddressError, normalise_address};
 use crate::connect::{CONNECT_TIMEOUT, ConnectError};
 use crate::retry::Retry;
 use crate::trust::{Identity, Trust, TrustError};
@@ -464,6 +464,11 @@ fn answer_patience(body_bytes: usize) -> Duration {
 }
 
 fn request_error(address: &str, call: &Call, error: reqwest::Error) -> ApiError {
+    if error.is_builder() {
+        let text = address.to_owned();
+        let why = "it is not one that can be connected to".to_owned();
+        return ConnectError::Address(AddressError { text, why }).into();
+    }
     if error.is_connect() {
         return ConnectError::from_nest(address, Box::new(error)).into();
     }

@@ -7,7 +7,7 @@ use tessera_client::{ApiError, EventFilter, Outage, Retry};
 use tessera_wire::event::What;
 use tokio::sync::mpsc;
 
-use crate::support::TestFarm;
+use crate::support::{Proxy, TestFarm};
 
 #[tokio::test]
 async fn a_restart_is_survived_and_told() {
@@ -49,6 +49,38 @@ async fn a_restart_is_survived_and_told() {
         "{end:?}"
     );
     watch.abort();
+    farm.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_is_told_once_however_many_wait() {
+    let farm = TestFarm::start().await;
+    let proxy = Proxy::to(farm.running.addresses[0]).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let retry = Retry::forever().telling(move |outage| {
+        tell.send(matches!(outage, Outage::Back { .. })).unwrap();
+    });
+    let api = farm.api_at(proxy.url()).retrying(retry);
+    let mut events = api.events(EventFilter::default());
+    // The stream is open once a pairing made now could be seen in it; any answer will do to know that the way is up.
+    api.farm().await.unwrap();
+    let next = tokio::spawn(async move { events.next().await });
+    let left = farm.stop().await;
+    let waiting: Vec<_> = (0..5)
+        .map(|_| {
+            let api = api.clone();
+            tokio::spawn(async move { api.health().await })
+        })
+        .collect();
+    assert_eq!(told.recv().await, Some(false));
+    // One that waits and is dropped leaves no outage behind.
+    drop(tokio::time::timeout(Duration::from_millis(1), api.farm()).await);
+    let farm = TestFarm::again(left).await;
+    assert_eq!(told.recv().await, Some(true));
+    for request in waiting {
+        request.await.unwrap().unwrap();
+    }
+    next.abort();
     farm.stop().await;
 }
 

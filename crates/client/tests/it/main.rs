@@ -8,6 +8,7 @@
 mod support;
 
 mod certificates;
+mod discovering;
 mod events;
 mod fetching;
 mod joining;

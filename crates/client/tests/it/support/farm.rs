@@ -25,10 +25,18 @@ impl TestFarm {
         Self::with(None).await
     }
 
+    /// On every address of this machine, and announced.
+    pub async fn announced() -> Self {
+        Self::at("0.0.0.0:0", None).await
+    }
+
     pub async fn with(certificate: Option<(PathBuf, PathBuf)>) -> Self {
+        Self::at("127.0.0.1:0", certificate).await
+    }
+
+    async fn at(listen: &str, certificate: Option<(PathBuf, PathBuf)>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (running, stop, task) =
-            run(dir.path(), "127.0.0.1:0".parse().unwrap(), certificate).await;
+        let (running, stop, task) = run(dir.path(), listen.parse().unwrap(), certificate).await;
         Self {
             running,
             dir,
@@ -110,7 +118,7 @@ async fn run(
 ) -> (Running, CancellationToken, JoinHandle<()>) {
     let mut config = ManagerConfig::new(dir.join("manager"), "root".parse().unwrap());
     config.listen = vec![listen];
-    config.discovery = false;
+    config.discovery = !listen.ip().is_loopback();
     config.certificate = certificate.map(|(chain, key)| OwnCertificate { chain, key });
     let (ready, is_ready) = oneshot::channel();
     let stop = CancellationToken::new();
