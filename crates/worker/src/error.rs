@@ -28,8 +28,8 @@ pub enum WorkerError {
     Identity(#[from] FarmFileError),
     /// It belongs to no farm.
     #[error(
-        "this worker belongs to no farm yet (nothing in {dir}): get a code with `tessera token create --worker` at the manager and \
-         start the worker with --join CODE", dir = dir.display()
+        "this worker belongs to no farm yet (nothing in {dir}): get a code with `tessera cert create` at the manager and start \
+         the worker with --join CODE", dir = dir.display()
     )]
     NotPaired {
         /// Its folder.

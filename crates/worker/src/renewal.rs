@@ -34,14 +34,15 @@ pub(crate) async fn keep_fresh(
         let present = farm.borrow().clone();
         match renew(&api, &present).await {
             Ok(fresh) => {
+                tracing::info!("the worker's certificate was renewed");
+                backoff.reset();
+                // First, so that nobody writes the old one over it.
+                farm.send_replace(fresh.clone());
                 if let Some(file) = &file
                     && let Err(error) = fresh.save(file)
                 {
                     tracing::error!("the renewed certificate cannot be kept: {error}");
                 }
-                tracing::info!("the worker's certificate was renewed");
-                backoff.reset();
-                farm.send_replace(fresh);
             }
             Err(error) => {
                 let wait = backoff.wait();

@@ -260,10 +260,11 @@ async fn flush(hub: &Hub, link: &mut (impl Future + Unpin)) {
     }
 }
 
-/// What a worker that was given its identity learns of it is kept by whoever gave it.
+/// Where what is learned of the farm is kept: where [`join`](crate::join) kept the identity. A worker that was handed one
+/// without a file leaves the keeping to whoever has it.
 fn identity_file(config: &WorkerConfig) -> Option<std::path::PathBuf> {
-    let own = config.identity.is_none();
-    own.then(|| identity_path(&config.data_dir))
+    let path = identity_path(&config.data_dir);
+    path.exists().then_some(path)
 }
 
 /// Returns once the worker is drained and idle.
