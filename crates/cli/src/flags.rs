@@ -63,10 +63,10 @@ pub(crate) struct Flags {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct GlobalFlags {
     /// Print one JSON object per line on standard output, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 902)]
     pub(crate) json: bool,
     /// Say more on standard error; twice for everything
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, display_order = 903)]
     pub(crate) verbose: u8,
 }
 
@@ -74,10 +74,15 @@ pub(crate) struct GlobalFlags {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FarmFlags {
     /// Address of the farm's manager, as https://HOST:PORT; without it the connected farm, else one that runs on this machine
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", display_order = 900)]
     pub(crate) manager: Option<String>,
     /// Name of the farm, if this user is connected to several
-    #[arg(long, value_name = "NAME", conflicts_with = "manager")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "manager",
+        display_order = 901
+    )]
     pub(crate) farm: Option<String>,
 }
 

@@ -6,6 +6,7 @@
 //! The same path serves a farm and a private farm: [`Target`].
 
 mod delivery;
+mod failure_log;
 mod follow;
 mod hand_in;
 mod outages;
@@ -14,6 +15,7 @@ mod target;
 mod work;
 
 pub(crate) use delivery::{Delivery, DeliveryError, SharedLedger};
+pub(crate) use failure_log::failure_log;
 pub(crate) use follow::{Follow, FollowError};
 pub(crate) use hand_in::{Handed, earlier, hand_in};
 pub(crate) use outages::Outages;

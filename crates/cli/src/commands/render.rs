@@ -19,8 +19,8 @@ use crate::names;
 use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
-    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, earlier, hand_in,
-    job_settings, pack_scene,
+    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, earlier,
+    failure_log, hand_in, job_settings, pack_scene,
 };
 use crate::units::{self, show_duration};
 
@@ -118,14 +118,18 @@ impl Session<'_> {
             context.output.note(format!("`tessera fetch {job} --wait` brings the frames, `tessera watch {job}` shows how far it is."));
             return Ok(Status::Done);
         }
-        if self.target.as_ref().is_some_and(Target::is_private) {
+        if on_farm {
+            let workers = api.workers().await?.items;
+            let names = workers.into_iter().map(|worker| (worker.id, worker.name));
+            self.progress.name_workers(names);
+        } else {
             self.progress.alone();
         }
         self.progress.begin(asked, there);
         let state = self
             .follow(&api, job, handed.frames, missing, &ledger)
             .await?;
-        self.finish(job, state)
+        self.finish(job, state).await
     }
 
     /// A farm if there is one, else this computer: its manager and worker start while the file is read.
@@ -298,7 +302,7 @@ impl Session<'_> {
             .unwrap_or_default()
     }
 
-    fn finish(&mut self, job: JobId, state: JobState) -> Result<Status> {
+    async fn finish(&mut self, job: JobId, state: JobState) -> Result<Status> {
         self.progress.end();
         let (done, failed) = self.progress.counts();
         let frames = self.frames.as_ref().map_or(0, FrameSet::len);
@@ -321,25 +325,28 @@ impl Session<'_> {
             ));
             return Ok(Status::Done);
         }
+        if state != JobState::Failed {
+            let message = format!(
+                "job {job} was {} on the farm; {done} of {frames} frames are in {}",
+                names::state(state),
+                self.folder()
+            );
+            return Err(stop(Status::Failed, message));
+        }
+        let first = match (self.progress.first_failure(), &self.target) {
+            (Some((frame, how)), Some(target)) => {
+                let log = failure_log(self.context, target, job, frame).await;
+                format!(" (frame {frame}: {how}{log})")
+            }
+            _ => String::new(),
+        };
         let missing = frames.saturating_sub(done);
-        let first = self
-            .progress
-            .first_failure()
-            .map(|first| format!(": {first}"))
-            .unwrap_or_default();
         Err(stop(
             Status::Failed,
-            match state {
-                JobState::Failed => format!(
-                    "{missing} of {frames} frames could not be rendered{first}; {done} are in {}, and the same command tries the others again",
-                    self.folder()
-                ),
-                other => format!(
-                    "job {job} was {} on the farm; {done} of {frames} frames are in {}",
-                    names::state(other),
-                    self.folder()
-                ),
-            },
+            format!(
+                "{missing} of {frames} frames could not be rendered{first}; {done} are in {}, and the same command tries the others again",
+                self.folder()
+            ),
         ))
     }
 

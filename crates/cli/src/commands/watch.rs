@@ -304,6 +304,10 @@ impl Screen {
             || "Ctrl-C ends the watching, nothing else.".to_owned(),
             printable,
         ));
+        // A line that wraps would not be found again when the table is redrawn.
+        let width = usize::from(console::Term::stderr().size().1);
+        let cut = |line: &String| console::truncate_str(line, width, "…").into_owned();
+        let lines: Vec<String> = lines.iter().map(cut).collect();
         bar.set_message(lines.join("\n"));
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct Progress {
     /// Since when the manager is away, if it is.
     away_since: Option<Instant>,
     brought: u32,
-    first_failure: Option<String>,
+    first_failure: Option<(i32, String)>,
     alone: bool,
     only_bringing: bool,
 }
@@ -224,7 +224,7 @@ impl Progress {
             "tessera: frame {frame} failed{on}: {said} ({then})"
         ));
         if given_up && self.first_failure.is_none() {
-            self.first_failure = Some(format!("frame {frame}: {said}"));
+            self.first_failure = Some((frame, said.clone()));
         }
         self.output.line(LineKind::FrameFailed {
             frame,
@@ -310,9 +310,10 @@ impl Progress {
         self.brought
     }
 
-    /// How the first frame that was given up failed.
-    pub(crate) fn first_failure(&self) -> Option<&str> {
-        self.first_failure.as_deref()
+    /// The first frame that was given up, and how it failed.
+    pub(crate) fn first_failure(&self) -> Option<(i32, &str)> {
+        let (frame, how) = self.first_failure.as_ref()?;
+        Some((*frame, how))
     }
 
     /// Since it began.
