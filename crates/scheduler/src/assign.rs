@@ -17,6 +17,7 @@ use crate::worker::Unfit;
 
 /// Hands out all that can be handed out.
 pub(crate) fn assign(scheduler: &mut Scheduler, now: Duration, effects: &mut Effects) {
+    scheduler.assigned_at = now;
     if scheduler
         .jobs
         .values()
@@ -218,8 +219,8 @@ fn waiting_elsewhere(scheduler: &Scheduler, now: Duration, thief: WorkerId) -> O
     most.map(|(_, key)| key)
 }
 
-/// When the next frame may be tried again.
-pub(crate) fn next_retry(scheduler: &Scheduler, now: Duration) -> Option<Duration> {
+/// When the next frame may be tried again, of those that might not at this time.
+pub(crate) fn next_retry(scheduler: &Scheduler, since: Duration) -> Option<Duration> {
     scheduler
         .jobs
         .values()
@@ -227,7 +228,7 @@ pub(crate) fn next_retry(scheduler: &Scheduler, now: Duration) -> Option<Duratio
         .flat_map(|job| &job.steps)
         .flat_map(|step| step.failures.values())
         .map(|failures| failures.not_before)
-        .filter(|&at| at > now)
+        .filter(|&at| at > since)
         .min()
 }
 
@@ -248,7 +249,7 @@ pub(crate) fn waiting_because(scheduler: &Scheduler, now: Duration, job: &JobEnt
         }
     }
     if fit > 0 {
-        return if next_retry(scheduler, now).is_some() {
+        return if next_retry(scheduler, scheduler.assigned_at).is_some() {
             "its failed frames are tried again in a moment".into()
         } else {
             format!(

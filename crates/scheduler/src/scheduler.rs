@@ -38,6 +38,8 @@ pub struct Scheduler {
     pub(crate) leases: BTreeMap<LeaseKey, Held>,
     pub(crate) next_job: u64,
     pub(crate) next_worker: u32,
+    /// When it was last decided who gets what. A frame whose time to be tried again came after that is still to be handed out.
+    pub(crate) assigned_at: Duration,
 }
 
 impl Scheduler {
@@ -51,6 +53,7 @@ impl Scheduler {
             leases: BTreeMap::new(),
             next_job: 1,
             next_worker: 1,
+            assigned_at: Duration::ZERO,
         }
     }
 
@@ -71,7 +74,7 @@ impl Scheduler {
     #[must_use]
     pub fn next_tick(&self, now: Now) -> Option<Duration> {
         let lapses = lapse::next(self);
-        let retries = assign::next_retry(self, now.elapsed);
+        let retries = assign::next_retry(self, self.assigned_at);
         let at = lapses.into_iter().chain(retries).min()?;
         Some(at.saturating_sub(now.elapsed))
     }

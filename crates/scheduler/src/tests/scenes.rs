@@ -143,6 +143,26 @@ fn one_bad_worker_is_blocked_and_the_job_goes_on() {
 }
 
 #[test]
+fn the_time_to_try_again_is_not_slept_through() {
+    let mut world = World::new();
+    let a = world.join(1);
+    world.submit(job("1"));
+    world.fail(a, 0);
+    let mut now = world.clock();
+    let due = world.scheduler.next_tick(now).unwrap();
+    assert_eq!(due, SECOND);
+    // Whoever wakes a little late finds it due, not forgotten.
+    for late in [Duration::ZERO, Duration::from_millis(7)] {
+        now.elapsed += due + late;
+        assert_eq!(world.scheduler.next_tick(now), Some(Duration::ZERO));
+        now.elapsed -= due + late;
+    }
+    world.pass(due);
+    assert_eq!(world.hands[&a].len(), 1);
+    assert_ne!(world.scheduler.next_tick(world.clock()), Some(Duration::ZERO));
+}
+
+#[test]
 fn a_poisoned_frame_fails_alone() {
     let mut world = World::new();
     let only = world.join(1);
