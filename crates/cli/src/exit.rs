@@ -234,7 +234,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = without_numbers(&text.split_whitespace().collect::<Vec<_>>().join(" "));
         if line.is_empty() {
             line = text;
         } else if !line.contains(&text) {
@@ -242,6 +242,25 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// The system's words without the number that Rust puts behind them: `(os error 2)` tells a user nothing that the words do not.
+fn without_numbers(text: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let mut parts = text.split(BEGIN);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                out.push_str(rest)
+            }
+            _ => {
+                out.push_str(BEGIN);
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -329,5 +348,17 @@ mod tests {
             one_line(&error),
             "rendering: cannot write a file: disk full"
         );
+    }
+
+    #[test]
+    fn the_system_is_quoted_without_its_numbers() {
+        let check = |text: &str, said: &str| assert_eq!(without_numbers(text), said);
+        check(
+            "cannot read a: No such file or directory (os error 2); check it",
+            "cannot read a: No such file or directory; check it",
+        );
+        check("x (os error 2): y (os error 13)", "x: y");
+        check("plain", "plain");
+        check("a file (os error x)", "a file (os error x)");
     }
 }
