@@ -43,7 +43,7 @@ pub(crate) fn start(filter: Option<&str>, reader: Reader, output: &Output) -> Re
         .with_env_filter(filter)
         .with_writer(AroundBars(output.clone()));
     match reader {
-        Reader::User => log.event_format(Sentences).with_ansi(false).init(),
+        Reader::User => log.with_ansi(false).event_format(Sentences).init(),
         Reader::Keeper => log.with_target(false).with_ansi(output.live()).init(),
     }
     Ok(())
