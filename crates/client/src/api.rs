@@ -5,16 +5,19 @@
 //! Methods are in [`routes`](self::routes), streams of blocks in [`blocks`](self::blocks).
 
 mod blocks;
+mod call;
 mod error;
 mod forward;
+mod meter;
 mod routes;
 mod transport;
 mod turns;
 
 pub use blocks::BlockStream;
 pub use error::ApiError;
+pub use meter::Traffic;
 pub use routes::LogPart;
-pub use transport::{Access, Api, Credentials, Traffic};
+pub use transport::{Access, Api, Credentials};
 
-pub(crate) use transport::Call;
+pub(crate) use call::Call;
 pub(crate) use turns::Repeat;

@@ -14,7 +14,7 @@ use tessera_wire::api::{
 use tessera_wire::link::LogStream;
 use tessera_wire::routes::{self, Route};
 
-use super::transport::Call;
+use super::call::Call;
 use super::turns::Repeat;
 use super::{Api, ApiError, BlockStream};
 

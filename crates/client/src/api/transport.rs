@@ -1,18 +1,19 @@
 //! One request: which address, which credentials, how long, how often.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tessera_wire::problem::{MEDIA_TYPE, Problem};
-use tessera_wire::routes::{Method, Route};
+use tessera_wire::routes::Method;
 
 use super::ApiError;
+use super::call::Call;
+use super::meter::{Meter, Traffic};
 use super::turns::{Repeat, Turns};
 use crate::address::{AddressError, normalise_address};
 use crate::connect::{CONNECT_TIMEOUT, ConnectError};
@@ -57,15 +58,6 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Bytes of bodies that went over the wire, without headers and TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Of requests.
-    pub sent_bytes: u64,
-    /// Of answers.
-    pub received_bytes: u64,
-}
-
 #[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
@@ -76,86 +68,12 @@ struct Inner {
     authorization: Option<HeaderValue>,
 }
 
-/// Counts the bytes of bodies; one made of another counts into both.
-#[derive(Debug, Default)]
-struct Meter {
-    sent_bytes: AtomicU64,
-    received_bytes: AtomicU64,
-    whole: Option<Arc<Meter>>,
-}
-
-impl Meter {
-    fn sent(&self, bytes: usize) {
-        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if let Some(whole) = &self.whole {
-            whole.sent(bytes);
-        }
-    }
-
-    fn received(&self, bytes: usize) {
-        self.received_bytes
-            .fetch_add(bytes as u64, Ordering::Relaxed);
-        if let Some(whole) = &self.whole {
-            whole.received(bytes);
-        }
-    }
-}
-
 /// Client of one farm's managers. Clones share connections and counters.
 #[derive(Debug, Clone)]
 pub struct Api {
     inner: Arc<Inner>,
     retry: Retry,
     meter: Arc<Meter>,
-}
-
-/// A request before it has an address.
-pub(crate) struct Call {
-    pub(crate) route: Route,
-    pub(crate) path: String,
-    pub(crate) body: Option<(Bytes, &'static str)>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) repeat: Repeat,
-}
-
-impl Call {
-    pub(crate) fn new(route: Route, path: impl Into<String>) -> Self {
-        let repeat = if route.method == Method::Post {
-            Repeat::IfUnsent
-        } else {
-            Repeat::Safe
-        };
-        Self {
-            route,
-            path: path.into(),
-            body: None,
-            headers: HeaderMap::new(),
-            repeat,
-        }
-    }
-
-    pub(crate) fn json<T: Serialize>(mut self, body: &T) -> Self {
-        let bytes =
-            serde_json::to_vec(body).expect("requests have no maps with keys that JSON lacks");
-        self.body = Some((bytes.into(), "application/json"));
-        self
-    }
-
-    pub(crate) fn repeat(mut self, repeat: Repeat) -> Self {
-        self.repeat = repeat;
-        self
-    }
-
-    pub(crate) fn what(&self) -> String {
-        let method = match self.route.method {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Patch => "PATCH",
-            Method::Delete => "DELETE",
-        };
-        format!("{method} {}", self.path)
-    }
 }
 
 impl Api {
@@ -232,12 +150,8 @@ impl Api {
     /// The same client with a [`traffic`](Self::traffic) that begins at zero; it counts into this one's too.
     #[must_use]
     pub fn metered(&self) -> Self {
-        let meter = Meter {
-            whole: Some(self.meter.clone()),
-            ..Meter::default()
-        };
         Self {
-            meter: Arc::new(meter),
+            meter: Arc::new(self.meter.part()),
             ..self.clone()
         }
     }
@@ -260,10 +174,7 @@ impl Api {
     /// Bytes of all bodies so far, of this client and its clones.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        Traffic {
-            sent_bytes: self.meter.sent_bytes.load(Ordering::Relaxed),
-            received_bytes: self.meter.received_bytes.load(Ordering::Relaxed),
-        }
+        self.meter.traffic()
     }
 
     pub(crate) fn tls(&self) -> &rustls::ClientConfig {

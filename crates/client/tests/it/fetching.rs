@@ -306,6 +306,31 @@ async fn a_frame_that_fails_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_is_dropped_leaves_nothing() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(dir.path());
+    let blob = worker.makes(&noise(64 << 20, 1));
+    worker.sends(&farm).await;
+    let out = dir.path().join("out");
+    let fetcher = Fetcher::new(&farm.api(), plan(&out));
+    let results = [result(1, vec![(FileRole::Main, "m", blob)])];
+    let begun = async {
+        while all_files(&out).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = begun => {}
+        done = fetcher.fetch(&results) => panic!("{done:?} before the first byte"),
+    }
+    while !all_files(&out).is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let mount = dir.path().join("small");

@@ -1,0 +1,120 @@
+//! Writes the files of one frame: all under hidden names first, then all into their places.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tessera_blobs::{ReadError, read_file};
+use tessera_model::{FileRole, FrameFile, FrameResult};
+use tessera_wire::blob::to_store;
+
+use super::blocks::{Blocks, Outline, Wanting};
+use super::{FetchError, Fetched, FetchedFile};
+use crate::output::OutputPlan;
+use crate::place::{PlaceError, Temporary, destination};
+
+/// Blocking. `outlines` are those of the result's files, in their order.
+pub(super) fn write_frame(
+    plan: &OutputPlan,
+    result: &FrameResult,
+    outlines: Vec<Outline>,
+    mut wanting: Wanting,
+) -> Result<Fetched, FetchError> {
+    let frame = result.frame;
+    let mut ready = Vec::new();
+    for (file, outline) in result.files.iter().zip(outlines) {
+        let place = place_of(plan, frame, file)?;
+        ready.push((write(frame, &place, outline, &mut wanting)?, place, file));
+    }
+    // Nothing more is wanted from the network.
+    drop(wanting);
+    let mut files: Vec<FetchedFile> = Vec::new();
+    let mut warnings = Vec::new();
+    for (temporary, place, file) in ready {
+        if files.iter().any(|other| other.path == place) {
+            warnings.push(format!(
+                "frame {frame} has two files named {}: the last one is there, as with Blender",
+                place.display()
+            ));
+        }
+        temporary
+            .rename(&place)
+            .map_err(|source| write_error(frame, &place, source))?;
+        files.push(FetchedFile {
+            path: place,
+            blob: to_store(&file.blob),
+            role: file.role.clone(),
+        });
+    }
+    Ok(Fetched {
+        step: result.lease.unit.step,
+        position: result.position,
+        frame,
+        files,
+        warnings,
+    })
+}
+
+fn place_of(plan: &OutputPlan, frame: i32, file: &FrameFile) -> Result<PathBuf, FetchError> {
+    let (folder, name) = match &file.role {
+        FileRole::Main => (plan.directory.clone(), own_name(plan, None, frame)),
+        FileRole::View(view) => (plan.directory.clone(), own_name(plan, Some(view), frame)),
+        FileRole::Node(index) => (plan.node_directory(*index), None),
+    };
+    let name = name.unwrap_or_else(|| file.name.clone());
+    destination(&folder, &name).map_err(|error| match error {
+        PlaceError::Io { path, source } => write_error(frame, &path, source),
+        refused @ (PlaceError::Name { .. } | PlaceError::Link { .. }) => FetchError::Name {
+            frame,
+            reason: refused.to_string(),
+        },
+    })
+}
+
+/// The name the plan gives to a view's file, or to the only one.
+fn own_name(plan: &OutputPlan, view: Option<&String>, frame: i32) -> Option<String> {
+    let found = plan.names.iter().find(|name| name.view.as_ref() == view);
+    let only = || {
+        plan.names
+            .first()
+            .filter(|_| view.is_none() && plan.names.len() == 1)
+    };
+    found.or_else(only).map(|name| name.name.at(frame))
+}
+
+fn write(
+    frame: i32,
+    place: &Path,
+    outline: Outline,
+    wanting: &mut Wanting,
+) -> Result<Temporary, FetchError> {
+    let folder = place.parent().unwrap_or(Path::new("/"));
+    let (mut file, temporary) =
+        Temporary::new(folder).map_err(|source| write_error(frame, folder, source))?;
+    let blob = outline.blob;
+    let mut blocks = Blocks::new(wanting, outline);
+    match read_file(&blob, |digest| blocks.get(digest), &mut file) {
+        Ok(()) => {}
+        Err(ReadError::Write { source }) => return Err(write_error(frame, place, source)),
+        Err(ReadError::Missing { .. }) => return Err(FetchError::Gone { frame }),
+        Err(other) => return Err(FetchError::result(frame, other)),
+    }
+    file.sync_all()
+        .map_err(|source| write_error(frame, place, source))?;
+    Ok(temporary)
+}
+
+pub(super) fn write_error(frame: i32, path: &Path, source: io::Error) -> FetchError {
+    if matches!(
+        source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        return FetchError::Full {
+            folder: path.parent().unwrap_or(path).to_owned(),
+        };
+    }
+    FetchError::NotWritable {
+        frame,
+        path: path.to_owned(),
+        source,
+    }
+}
