@@ -25,6 +25,9 @@ struct Living {
     blender: Blender,
     build: Build,
     open: Option<(SceneKey, Opened)>,
+    /// Scripts of a file have run in it. What they leave behind (handlers, settings, add-ons) outlives their file, and would
+    /// be in force in the next one.
+    scripted: bool,
 }
 
 /// Why there is no picture.
@@ -104,6 +107,9 @@ impl Station {
         if !order.afresh && open.is_some_and(|(scene, _)| *scene == order.scene) {
             return Ok(Duration::ZERO);
         }
+        if warm.is_some_and(|living| living.scripted) {
+            self.have(build, folder, stop).await?;
+        }
         self.open(order, folder, stop).await?;
         Ok(began.elapsed())
     }
@@ -154,6 +160,7 @@ impl Station {
                     blender,
                     build: build.clone(),
                     open: None,
+                    scripted: false,
                 });
                 Ok(())
             }
@@ -184,6 +191,7 @@ impl Station {
             .as_mut()
             .expect("a scene is opened in a living Blender");
         living.open = None;
+        living.scripted |= order.scene.autoexec;
         let log = folder.open_log();
         let opened = tokio::select! {
             biased;

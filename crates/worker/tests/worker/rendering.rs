@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tessera_model::{FileRole, JobState, WorkerMode};
+use tessera_model::{FileRole, JobState, StepKind, WorkerMode};
 use tessera_wire::api::{JobAction, JobDetail, WorkerAction};
 use tessera_wire::link::LogStream;
 use tessera_worker::{LinkStatus, SlotStatus, Status};
@@ -95,6 +95,30 @@ async fn the_scene_stays_loaded_between_jobs_of_the_same_files() {
     assert_eq!(result.timings.load_us, 0);
     assert_eq!(result.timings.transfer_us, 0);
     assert_eq!(result.timings.idle_us, 0, "idling is counted within a job");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_scripts_of_a_file_left_behind_is_in_force_in_no_other_file() {
+    let farm = Farm::start().await;
+    let _worker = farm.worker("w").await;
+    let scripts = |submit: &mut tessera_wire::api::Submit| {
+        let StepKind::Render(overrides) = &mut submit.steps[0].kind;
+        overrides.autoexec = true;
+    };
+    let blenders = || processes_of(farm.dir.path());
+    let scripted = json!({ "stdout": "scripted\n" });
+    farm.done(farm.submit_with(&scripted, "1", scripts).await)
+        .await;
+    let first = blenders();
+    let again = farm.submit_with(&scripted, "2", scripts).await;
+    assert_eq!(farm.done(again).await[0].timings.load_us, 0);
+    assert_eq!(blenders(), first, "the same file goes on in its Blender");
+
+    farm.done(farm.submit(&scripted, "1").await).await;
+    let second = blenders();
+    assert_ne!(second, first, "without scripts, in a Blender that ran none");
+    farm.done(farm.submit(&json!({}), "1").await).await;
+    assert_eq!(blenders(), second, "which stays for other files");
 }
 
 #[tokio::test(flavor = "multi_thread")]
