@@ -66,7 +66,7 @@ where
         let level = match *event.metadata().level() {
             tracing::Level::ERROR => "error: ",
             tracing::Level::WARN => "warning: ",
-            _ => "",
+            _ => "info: ",
         };
         write!(writer, "tessera: {level}")?;
         context

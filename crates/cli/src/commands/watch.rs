@@ -81,7 +81,7 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
             }
             () = outages.changed() => {
                 if let (Some(outage), false) = (outages.present(), screen.live()) {
-                    output.note(format!("tessera: {outage}"));
+                    output.note(format!("tessera: warning: {outage}"));
                 }
                 stale = true;
             }

@@ -221,7 +221,7 @@ impl Progress {
         let said = printable(&message);
         let on = self.on(worker);
         self.output.note(format!(
-            "tessera: frame {frame} failed{on}: {said} ({then})"
+            "tessera: warning: frame {frame} failed{on}: {said} ({then})"
         ));
         if given_up && self.first_failure.is_none() {
             self.first_failure = Some((frame, said.clone()));
@@ -259,7 +259,7 @@ impl Progress {
             return;
         }
         if let (Some(by), None) = (&by, &self.bar) {
-            self.output.note(format!("tessera: {}", printable(by)));
+            self.output.note(format!("{}", printable(by)));
         }
         self.held_by = by;
         self.redraw();
@@ -277,7 +277,8 @@ impl Progress {
             // Told once, whatever else fails while it is away.
             (Some(message), None) => {
                 self.away_since = Some(Instant::now());
-                self.output.note(format!("tessera: {}", printable(message)));
+                self.output
+                    .note(format!("tessera: warning: {}", printable(message)));
                 let message = message.clone();
                 self.output.line(LineKind::Outage { message });
             }
@@ -285,7 +286,7 @@ impl Progress {
                 self.away_since = None;
                 let away = since.elapsed();
                 let seconds = away.as_secs_f64();
-                let text = format!("tessera: the manager is back after {}", show_duration(away));
+                let text = format!("The manager is back after {}", show_duration(away));
                 self.output.note(text);
                 self.output.line(LineKind::Back { seconds });
             }

@@ -291,7 +291,7 @@ impl<'a> Follow<'a> {
                 self.job, self.job
             )),
             Phase::Waiting if !detail.waiting_because.is_empty() => {
-                Some(format!("waiting: {}", detail.waiting_because))
+                Some(format!("Waiting: {}", detail.waiting_because))
             }
             _ => None,
         };
