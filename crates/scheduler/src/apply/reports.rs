@@ -86,9 +86,19 @@ pub(super) fn done(
     let Some(step) = entry.step_mut(key.unit.step) else {
         return Ok(Outcome::NotNeeded);
     };
-    if !wanted || !step.done.set(position) {
+    if !wanted || step.done.get(position) {
         return Ok(Outcome::NotNeeded);
     }
+    // Late is welcome, somebody else's is not: what a worker reports of it was once given to it.
+    let granted = step.attempts.get(&key.unit.index).copied();
+    let holder = scheduler.leases.get(&key).map(|held| held.worker);
+    if granted.is_none_or(|latest| key.attempt > latest) || holder.is_some_and(|of| of != worker) {
+        return Err(Refusal::Invalid(format!(
+            "worker {worker} reports frame {} under a lease that it was not given",
+            result.frame
+        )));
+    }
+    step.done.set(position);
     step.given_up.clear(position);
     step.failures.remove(&position);
     let unit = key.unit.index;
