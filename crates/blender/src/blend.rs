@@ -1,4 +1,4 @@
-//! The structure of a .blend, as far as the libraries that it links go.
+//! The structure of a .blend, as far as the libraries that it links and the engines of its scenes go.
 //!
 //! Blender resolves a library's path while it loads the file that links it, and what it does not find then is lost in part: an
 //! object keeps only as many materials as its missing mesh has, none. Hence absolute library paths are made to fit *before*
@@ -7,21 +7,23 @@
 //! A .blend is a header (see `header.rs`) and blocks, each with a head (code, length, …). Block `DNA1` describes the structs in the
 //! other blocks; blocks `LI` hold a struct `Library` with a path in a field of fixed size, which can be overwritten in place.
 
+mod blocks;
 mod dna;
-mod library;
+mod engine;
 mod remap;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::message::Remap;
-use library::LibraryPath;
+use dna::Field;
+pub(crate) use engine::stored_engines;
 
-/// Why a file's libraries could not be looked at. Blender then says more than this could.
+/// Why a file could not be looked into. Blender then says more than this could.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RelocateError {
+pub(crate) enum BlendError {
     #[error("cannot read or write {path}: {source}", path = path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the structure of {path} is not understood: {what}", path = path.display())]
@@ -30,7 +32,7 @@ pub(crate) enum RelocateError {
 
 /// Makes the libraries of `blend`, theirs, and so on, point to where `rules` say, by paths relative to the linking file. Only
 /// files below the rules' targets are changed: those are the caller's copies. Returns how many paths were.
-pub(crate) fn relocate_libraries(blend: &Path, rules: &[Remap]) -> Result<u32, RelocateError> {
+pub(crate) fn relocate_libraries(blend: &Path, rules: &[Remap]) -> Result<u32, BlendError> {
     let mut changed = 0;
     let mut seen = BTreeSet::new();
     let mut pending = vec![normalised(blend)];
@@ -41,18 +43,9 @@ pub(crate) fn relocate_libraries(blend: &Path, rules: &[Remap]) -> Result<u32, R
         if !ours || !path.is_file() || !seen.insert(path.clone()) {
             continue;
         }
-        let fail = |error| match error {
-            Unreadable::Io(source) => RelocateError::Io {
-                path: path.clone(),
-                source,
-            },
-            Unreadable::Structure(what) => RelocateError::Structure {
-                path: path.clone(),
-                what,
-            },
-        };
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let (patched, libraries) = relocate_one(&path, folder, rules).map_err(fail)?;
+        let (patched, libraries) =
+            relocate_one(&path, folder, rules).map_err(|error| error.of(&path))?;
         changed += patched;
         pending.extend(libraries);
     }
@@ -64,6 +57,16 @@ pub(crate) fn relocate_libraries(blend: &Path, rules: &[Remap]) -> Result<u32, R
 enum Unreadable {
     Io(io::Error),
     Structure(&'static str),
+}
+
+impl Unreadable {
+    fn of(self, path: &Path) -> BlendError {
+        let path = path.to_path_buf();
+        match self {
+            Self::Io(source) => BlendError::Io { path, source },
+            Self::Structure(what) => BlendError::Structure { path, what },
+        }
+    }
 }
 
 impl From<io::Error> for Unreadable {
@@ -78,22 +81,29 @@ fn relocate_one(
     folder: &Path,
     rules: &[Remap],
 ) -> Result<(u32, Vec<PathBuf>), Unreadable> {
-    let mut raw = Raw::open(path)?;
-    let libraries = library::paths(&mut raw.file)?;
+    let blocks = blocks::read(path)?;
+    if blocks.libraries.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    // The path as stored is `name` in files of all versions; in memory it is called otherwise today.
+    let field = blocks.field("Library", &["name", "filepath"])?;
     let mut found = Vec::new();
     let mut patches = Vec::new();
-    for library in &libraries {
-        let (target, stored) = place(&library.path, folder, rules);
-        if let Some(stored) = stored.filter(|stored| *stored != library.path) {
-            patches.push((library, stored));
+    for library in &blocks.libraries {
+        // No path that is not UTF-8 can be in a manifest.
+        let Some(stored) = library.text(field)? else {
+            continue;
+        };
+        let (target, fitting) = place(stored, folder, rules);
+        if let Some(fitting) = fitting.filter(|fitting| fitting != stored) {
+            patches.push((library.offset, fitting));
         }
         found.push(target);
     }
-    let count = u32::try_from(patches.len()).unwrap_or(u32::MAX);
-    if count > 0 {
-        raw.patch(path, &patches)?;
+    if !patches.is_empty() {
+        patch(path, &patches, field)?;
     }
-    Ok((count, found))
+    Ok((u32::try_from(patches.len()).unwrap_or(u32::MAX), found))
 }
 
 /// Where a library is, and how it must be stored; `None`: as it is.
@@ -147,55 +157,35 @@ fn relative(folder: &Path, target: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
-/// A .blend, decompressed if it was compressed.
-struct Raw {
-    file: File,
-    /// Where the decompressed copy is; it takes the file's place if it is changed.
-    copy: Option<tempfile::TempPath>,
-}
-
-impl Raw {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut magic = Vec::new();
-        (&mut file).take(4).read_to_end(&mut magic)?;
-        file.rewind()?;
-        let mut packed: Box<dyn Read> = match magic.as_slice() {
-            [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(file)),
-            [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::new(file)?),
-            _ => return Ok(Self { file, copy: None }),
-        };
-        let (mut copy, path) =
-            tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?.into_parts();
-        io::copy(&mut packed, &mut copy)?;
-        copy.rewind()?;
-        Ok(Self {
-            file: copy,
-            copy: Some(path),
-        })
-    }
-
-    fn patch(self, path: &Path, patches: &[(&LibraryPath, String)]) -> Result<(), Unreadable> {
-        let mut file = match &self.copy {
-            Some(_) => self.file,
-            None => File::options().write(true).open(path)?,
-        };
-        for (library, stored) in patches {
-            let mut field = stored.clone().into_bytes();
-            // One byte for the end of the text.
-            if field.len() >= library.capacity {
-                return Err(Unreadable::Structure("a library's path is too long"));
-            }
-            field.resize(library.capacity, 0);
-            file.seek(SeekFrom::Start(library.offset))?;
-            file.write_all(&field)?;
+/// Writes paths into a field of blocks. A compressed file is replaced by its decompressed self.
+fn patch(path: &Path, patches: &[(u64, String)], field: Field) -> Result<(), Unreadable> {
+    let copy = match blocks::unpacked(path)? {
+        None => None,
+        Some(mut content) => {
+            let mut copy =
+                tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+            io::copy(&mut content, &mut copy)?;
+            Some(copy)
         }
-        file.flush()?;
-        if let Some(copy) = self.copy {
-            copy.persist(path).map_err(|error| error.error)?;
+    };
+    let mut file = match &copy {
+        Some(copy) => copy.reopen()?,
+        None => File::options().write(true).open(path)?,
+    };
+    for (offset, stored) in patches {
+        let mut bytes = stored.clone().into_bytes();
+        // One byte for the end of the text.
+        if bytes.len() >= field.size {
+            return Err(Unreadable::Structure("a library's path is too long"));
         }
-        Ok(())
+        bytes.resize(field.size, 0);
+        file.seek(SeekFrom::Start(offset + field.offset as u64))?;
+        file.write_all(&bytes)?;
     }
+    if let Some(copy) = copy {
+        copy.persist(path).map_err(|error| error.error)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

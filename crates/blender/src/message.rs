@@ -28,7 +28,12 @@ pub use scan::{
 pub(crate) enum Request<'a> {
     Hello,
     Ping,
-    Open(&'a Open),
+    Open {
+        #[serde(flatten)]
+        open: &'a Open,
+        /// Scenes and the engines that the file stores for them.
+        engines: &'a [(String, String)],
+    },
     Scan(&'a ScanRequest),
     Render(&'a Render),
     Quit,

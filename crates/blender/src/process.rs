@@ -18,6 +18,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blend::{relocate_libraries, stored_engines};
 use crate::build::Build;
 use crate::header::saved_by;
 use crate::message::{
@@ -141,10 +142,12 @@ impl Blender {
 
     /// Loads a file in place of the one that was open. A refusal leaves nothing open.
     pub async fn open(&mut self, open: &Open, log: &LogFiles) -> Result<Opened, Error> {
-        let relocated = relocate(open).await;
-        let answer = self
-            .exchange("open the file", Some(log), &Request::Open(open))
-            .await;
+        let (relocated, engines) = prepare(open).await;
+        let request = Request::Open {
+            open,
+            engines: &engines,
+        };
+        let answer = self.exchange("open the file", Some(log), &request).await;
         match answer.map_err(|error| self.too_new(open, error))? {
             Event::Opened(opened) => Ok(Opened {
                 repointed: opened.repointed + relocated,
@@ -264,23 +267,31 @@ impl Blender {
     }
 }
 
-/// Makes absolute library paths fit before Blender loads the file. A file that cannot be understood is
-/// left to Blender, which then refuses it, or reports the libraries as missing.
-async fn relocate(open: &Open) -> u32 {
-    if open.remap.is_empty() {
-        return 0;
-    }
+/// What must be done and known before Blender loads a file: absolute library paths made to fit, and the engines
+/// that the scenes ask for. A file that cannot be understood is left to Blender, which then refuses it, or reports its
+/// libraries as missing.
+async fn prepare(open: &Open) -> (u32, Vec<(String, String)>) {
     let (path, rules) = (open.path.clone(), open.remap.clone());
-    let relocated =
-        tokio::task::spawn_blocking(move || crate::blend::relocate_libraries(&path, &rules)).await;
-    match relocated {
-        Ok(Ok(count)) => count,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "library paths are left as they are");
-            0
-        }
+    let look = move || {
+        let relocated = match rules.as_slice() {
+            [] => Ok(0),
+            rules => relocate_libraries(&path, rules),
+        };
+        (relocated, stored_engines(&path))
+    };
+    let (relocated, engines) = match tokio::task::spawn_blocking(look).await {
+        Ok(seen) => seen,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    };
+    let relocated = relocated.unwrap_or_else(|error| {
+        tracing::warn!(%error, "library paths are left as they are");
+        0
+    });
+    let engines = engines.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the engines that the scenes ask for are not known");
+        Vec::new()
+    });
+    (relocated, engines)
 }
 
 impl Handle {

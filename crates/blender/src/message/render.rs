@@ -93,9 +93,9 @@ pub struct Timings {
     pub end_seconds: f64,
     /// From the request to Blender's `render_pre`.
     pub prepare_seconds: f64,
-    /// From `render_pre` to `render_post`: scene evaluation, synchronisation, sampling, compositing, sequencing.
+    /// From then to the last word of engine or compositor: scene evaluation, synchronisation, sampling, compositing.
     pub render_seconds: f64,
-    /// From `render_post` to `render_write`: encoding and writing.
+    /// From then to `render_write`: view transform, encoding, writing.
     pub write_seconds: f64,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tessera_blender::{Build, Overrides, Render, Scan};
+use tessera_blender::{Build, Overrides, Render, Scan, Series};
 
 use crate::pixels;
 use crate::support::{Stage, builds};
@@ -18,8 +18,8 @@ const ORDERED: [&str; 5] = [
 ];
 /// Other kinds for which data is not kept.
 const FRESH: [&str; 1] = ["particle_hair"];
-/// Kinds for which data is not kept before 5.0, because geometry is made anew for each frame and vectors or blur look at it.
-const FRESH_BEFORE_5: [&str; 8] = [
+/// Kinds for which data is not kept before 4.2, because geometry is made anew for each frame and vectors or blur look at it.
+const FRESH_BEFORE_4_2: [&str; 8] = [
     "curve",
     "generated_with_blur",
     "generated_with_vectors",
@@ -82,7 +82,7 @@ async fn check(build: &Build, stage: &mut Stage, kind: &str) -> Vec<String> {
     let scan: Scan = stage.scan().await;
     let simulates = kind == "simulation_zone" && build.version.major >= 4;
     let ordered = ORDERED.contains(&kind) || simulates;
-    let stale = build.version.major < 5 && FRESH_BEFORE_5.contains(&kind);
+    let stale = build.version.series() < Series::new(4, 2) && FRESH_BEFORE_4_2.contains(&kind);
     let fresh = ordered || stale || FRESH.contains(&kind);
     if scan.scenes[0].order_dependent.is_empty() == ordered {
         wrong.push(format!(

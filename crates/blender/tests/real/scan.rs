@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tessera_blender::{ExternalFile, FileKind};
+use tessera_blender::{
+    DeviceRequest, Error, ExternalFile, FileKind, Overrides, RefusalCode, Render,
+};
 
 use crate::support::{Stage, builds};
 
@@ -190,5 +192,109 @@ async fn every_kind_of_file_is_found() {
             .map(|path| files[path].stored.as_str())
             .into();
         assert_eq!(stored, ["//tex/wood.png", "//osl/missing.osl"]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_file_cannot_do_without_is_told() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("facts.py", &[]);
+        stage.open("facts.blend").await.unwrap();
+        let scan = stage.scan().await;
+        let mut scripts: Vec<(&str, &str)> = scan
+            .scripts
+            .iter()
+            .map(|script| (script.datablock.as_str(), script.text.as_str()))
+            .collect();
+        scripts.sort_unstable();
+        let expected = [
+            (
+                "nodes of material 'M'",
+                "driver of nodes[\"Principled BSDF\"].inputs",
+            ),
+            ("object 'Cube'", "driver of location: len(bpy.data.objects)"),
+            ("text 'ui.py'", "registers itself when the file is opened"),
+        ];
+        assert_eq!(scripts.len(), expected.len(), "{build}: {scripts:?}");
+        for (script, expected) in scripts.iter().zip(expected) {
+            assert!(
+                script.0 == expected.0 && script.1.starts_with(expected.1),
+                "{build}: {scripts:?}"
+            );
+        }
+        let addons: Vec<(&str, bool)> = scan
+            .addons
+            .iter()
+            .map(|addon| (addon.name.as_str(), addon.present))
+            .collect();
+        assert_eq!(
+            addons,
+            [("FOREIGN", false), ("Foreign Node", false)],
+            "{build}: {:?}",
+            scan.addons
+        );
+
+        let [other, scene] = scan.scenes.as_slice() else {
+            panic!("{build}: {:?}", scan.scenes)
+        };
+        assert_eq!(
+            (scene.name.as_str(), scene.engine.as_str()),
+            ("Scene", "CYCLES"),
+            "{build}"
+        );
+        assert_eq!(
+            (other.name.as_str(), other.engine.as_str()),
+            ("Other", "FOREIGN"),
+            "{build}"
+        );
+        assert_eq!(
+            (other.frames.start, other.frames.end, other.frames.step),
+            (10, 20, 5),
+            "{build}"
+        );
+        assert_eq!(other.resolution, [50, 25], "{build}");
+
+        // Not by another engine without a word.
+        let out_dir = stage.path("out");
+        std::fs::create_dir(&out_dir).unwrap();
+        let mut render = Render {
+            scene: "Other".into(),
+            frame: 10,
+            out_dir,
+            ..Render::default()
+        };
+        for (engine, camera, code) in [
+            (None, None, RefusalCode::Engine),
+            (Some("NONE"), None, RefusalCode::Engine),
+            (Some("CYCLES"), None, RefusalCode::Camera),
+            (Some("CYCLES"), Some("Nobody"), RefusalCode::Camera),
+        ] {
+            render.overrides.engine = engine.map(str::to_owned);
+            render.overrides.camera = camera.map(str::to_owned);
+            let log = stage.log("render");
+            let error = stage.blender.render(&render, &log).await.unwrap_err();
+            assert!(
+                matches!(&error, Error::Refused { refusal, .. } if refusal.code == code),
+                "{build}: {error}"
+            );
+        }
+        render.overrides = Overrides {
+            device: Some(DeviceRequest::Metal),
+            ..Overrides::default()
+        };
+        render.scene = "Scene".into();
+        let log = stage.log("render");
+        let error = stage.blender.render(&render, &log).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { refusal, .. } if refusal.code == RefusalCode::Device),
+            "{build}: {error}"
+        );
+        render.scene = "Nothing".into();
+        let error = stage.blender.render(&render, &log).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { refusal, .. } if refusal.code == RefusalCode::Scene),
+            "{build}: {error}"
+        );
     }
 }

@@ -28,25 +28,22 @@ def hello() -> dict[str, Any]:
 
 def engines() -> list[str]:
     """Identifiers of the render engines that can be used now."""
-    built_in = [item.identifier for item in bpy.types.RenderSettings.bl_rna.properties["engine"].enum_items]
-    candidates = ["BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"] + built_in
+    # Nothing lists Blender's own. From 4.2 to 4.5 there was a new EEVEE beside the old name.
+    next_eevee = (4, 2, 0) <= bpy.app.version < (5, 0, 0)
+    found = {"BLENDER_EEVEE_NEXT" if next_eevee else "BLENDER_EEVEE", "BLENDER_WORKBENCH"}
     pending = list(bpy.types.RenderEngine.__subclasses__())
     while pending:
         engine = pending.pop()
         pending.extend(engine.__subclasses__())
-        if getattr(engine, "is_registered", False):
-            candidates.append(getattr(engine, "bl_idname", ""))
-    render = bpy.context.scene.render
-    before = render.engine
-    found = []
-    for name in sorted(set(candidates)):
-        try:
-            render.engine = name
-        except TypeError:
-            continue  # Not an engine of this version.
-        found.append(name)
-    render.engine = before
-    return found
+        # A base of engines has no identifier.
+        if getattr(engine, "is_registered", False) and getattr(engine, "bl_idname", None):
+            found.add(engine.bl_idname)
+    return sorted(found)
+
+
+def is_known_engine(name: str) -> bool:
+    """Whether scenes made for it render as they should. Blender translates the names of its own older engines."""
+    return name.startswith("BLENDER_") or name in engines()
 
 
 def devices() -> list[dict[str, str]]:

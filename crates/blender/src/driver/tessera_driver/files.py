@@ -32,12 +32,13 @@ def external_files(span: FrameSpan) -> list[dict[str, Any]]:
     """Every external file once, with all its users."""
     listed: dict[str, dict[str, Any]] = {}
     users = image_users()
-    for reference in list(paths.references()):
+    references = list(paths.references())
+    for reference in references:
         for path, optional in expand(reference, span, users):
             _add(listed, reference.stored, path, reference.kind, reference.label, reference.optional or optional)
     for stored, path, kind, label in cache_folders():
         _add(listed, stored, path, kind, label, False)
-    _add_unlisted(listed)
+    _add_unlisted(listed, {reference.absolute() for reference in references})
     main = os.path.normpath(bpy.data.filepath)
     return [entry for path, entry in sorted(listed.items()) if path != main]
 
@@ -60,11 +61,12 @@ def _add(listed: dict[str, dict[str, Any]], stored: str, path: str, kind: str, l
         entry["used_by"].append(label)
 
 
-def _add_unlisted(listed: dict[str, dict[str, Any]]) -> None:
+def _add_unlisted(listed: dict[str, dict[str, Any]], known: set[str]) -> None:
     """What Blender itself would list and the above does not know of."""
     for path in bpy.utils.blend_paths(absolute=True, packed=False):
         path = os.path.normpath(path)
-        if path not in listed and os.path.isfile(path):
+        # The first file of a sequence is known, and maybe not needed.
+        if path not in listed and path not in known and os.path.isfile(path):
             _add(listed, path, path, "other", "the file", False)
 
 

@@ -13,11 +13,16 @@ from . import paths
 from .link import Refusal
 
 
-class Forgets(Protocol):
+class Renderer(Protocol):
+    """What the opener needs of the renderer."""
+
+    stored_engines: dict[str, str]
+    """By scene, the engine that the file asks for; after loading Blender no longer knows of one that is not there."""
+
     def forget(self) -> None: ...
 
 
-def open_file(request: dict[str, Any], renderer: Forgets) -> dict[str, Any]:
+def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
     path = request["path"]
     renderer.forget()
     try:
@@ -43,6 +48,7 @@ def open_file(request: dict[str, Any], renderer: Forgets) -> dict[str, Any]:
         close_file()
         raise Refusal("too_new", f"{path} was saved by Blender {newer}; this is {bpy.app.version_string}")
     repointed = paths.repoint([(rule["from"], rule["to"]) for rule in request["remap"]])
+    renderer.stored_engines = dict(request["engines"])
     _limit_threads()
     return {
         "load_seconds": time.monotonic() - begin,

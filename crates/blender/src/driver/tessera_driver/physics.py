@@ -175,14 +175,15 @@ def no_persistent_data(scene: Any, objects: list[Any]) -> list[Note]:
                 label = paths.describe(owner, f"particle system '{system.name}'")
                 notes.append({"datablock": label, "text": "particle hair is not rebuilt exactly"})
         if GENERATED_IS_STALE and _has_motion(scene) and _is_generated(owner):
-            text = "before Blender 5.0, motion blur or vectors of geometry that is made for each frame may be stale"
+            text = "before Blender 4.2, motion blur or vectors of geometry that is made for each frame may be stale"
             notes.append({"datablock": paths.describe(owner), "text": text})
     return notes
 
 
-GENERATED_IS_STALE = bpy.app.version < (5, 0, 0)
-"""Cycles then knows geometry by its address in memory. What nodes, curves and texts make for a moment of a frame is
-freed after it, and what the next moment makes may lie in its place and be taken for it."""
+GENERATED_IS_STALE = bpy.app.version < (4, 2, 0)
+"""Cycles of 3.4 knows geometry by its address in memory. What nodes, curves and texts make for a moment of a frame is
+freed after it, and what the next moment makes may lie in its place and be taken for it. 4.2 and 5.0 are exact; between
+them and 3.4 nothing was measured."""
 
 
 def _has_motion(scene: Any) -> bool:

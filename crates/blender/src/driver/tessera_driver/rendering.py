@@ -24,6 +24,7 @@ class Renderer:
     def __init__(self) -> None:
         self._applied: tuple[Any, ...] | None = None
         """Scene, overrides and name that are in force."""
+        self.stored_engines: dict[str, str] = {}
         self._undo: Undo = []
         self._notes: list[str] = []
         self._persistent: dict[str, Any] = {}
@@ -34,12 +35,14 @@ class Renderer:
         handlers = bpy.app.handlers
         handlers.render_init.append(self._on_init)
         handlers.render_pre.append(self._stamp("pre"))
-        handlers.render_post.append(self._stamp("post"))
+        # `render_post` comes after the file is written; the last word of engine or compositor comes before.
+        handlers.render_stats.append(self._stamp("stats"))
         handlers.render_write.append(self._stamp("write"))
 
     def forget(self) -> None:
         """The file is about to be replaced."""
         self._applied = None
+        self.stored_engines = {}
         self._undo.clear()
         self._outputs.clear()
 
@@ -64,17 +67,18 @@ class Renderer:
             output.revert(undo)
         end = time.monotonic()
         files = _collect(scene, request["frame"], out_dir, self._names)
-        pre, post, write = (self._stamps.get(name) for name in ("pre", "post", "write"))
-        pre = begin if pre is None else pre
-        post = end if post is None else post
+        pre = self._stamps.get("pre", begin)
+        write = self._stamps.get("write", end)
+        # Nothing is said where nothing but strips is rendered.
+        rendered = self._stamps.get("rendered", write)
         return {
             "files": files,
             "timings": {
                 "begin_seconds": begin,
                 "end_seconds": end,
                 "prepare_seconds": pre - begin,
-                "render_seconds": post - pre,
-                "write_seconds": (end if write is None else write) - post,
+                "render_seconds": rendered - pre,
+                "write_seconds": write - rendered,
             },
             "persistent": self._persistent,
             "device": self._device,
@@ -93,7 +97,7 @@ class Renderer:
             self._notes = []
             overrides = request["overrides"]
             undo = self._undo
-            _set_engine(scene, overrides, undo)
+            _set_engine(scene, overrides, self.stored_engines.get(scene.name), undo)
             if overrides["samples"] is not None:
                 _set_samples(scene, overrides["samples"], undo)
             if overrides["resolution_percentage"] is not None:
@@ -161,8 +165,6 @@ class Renderer:
 
     def _run(self, scene: Any, frame: int, undo: Undo) -> None:
         """The operator that `-f` and `-a` stand for, over one frame."""
-        if scene.camera is None and _needs_camera(scene):
-            raise Refusal("camera", f"the scene {scene.name!r} has no camera")
         arguments = _frame_arguments(scene, frame, undo)
         if arguments is None:
             # The operator reads the scene's range once, before `render_init`; there it is put back, because drivers and
@@ -177,9 +179,7 @@ class Renderer:
         try:
             result = bpy.ops.render.render(scene=scene.name, **arguments)
         except RuntimeError as error:
-            text = str(error).strip().removeprefix("Error:").strip()
-            code = "write" if "cannot save" in text or "write" in text.lower() else "render"
-            raise Refusal(code, text) from error
+            raise _failure(scene, str(error).strip().removeprefix("Error:").strip()) from error
         if "FINISHED" not in result:
             raise Refusal("render", f"Blender ended the render of frame {frame} early; its log says why")
 
@@ -197,6 +197,9 @@ class Renderer:
     def _stamp(self, name: str) -> Callable[..., None]:
         @bpy.app.handlers.persistent
         def stamp(*_arguments: Any) -> None:
+            if name == "stats" and name in self._stamps:
+                # The very last word is said of the finished file.
+                self._stamps["rendered"] = self._stamps[name]
             # Of a scene within the scene there may be several: the outermost begins first and ends last.
             if name != "pre" or name not in self._stamps:
                 self._stamps[name] = time.monotonic()
@@ -238,9 +241,15 @@ def _slashes(path: str) -> str:
     return path if os.name == "nt" else path.replace("\\", "/")
 
 
-def _set_engine(scene: Any, overrides: dict[str, Any], undo: Undo) -> None:
+def _set_engine(scene: Any, overrides: dict[str, Any], stored: str | None, undo: Undo) -> None:
     engine = overrides["engine"]
     if engine is None:
+        if stored is not None and not facts.is_known_engine(stored):
+            raise Refusal(
+                "engine",
+                f"the scene {scene.name!r} is made for the render engine {stored}, which this Blender does not have; "
+                "enable its add-on for the job, or choose another engine",
+            )
         return
     try:
         output.set_property(scene.render, "engine", engine, undo)
@@ -279,9 +288,18 @@ def _set_name(scene: Any, name: str | None, undo: Undo) -> None:
         output.set_property(scene.render, "filepath", os.path.join(folder, name), undo)
 
 
-def _needs_camera(scene: Any) -> bool:
-    """A compositor or sequencer may do without."""
-    return not scene.render.use_sequencer and not scene.render.use_compositing
+def _failure(scene: Any, text: str) -> Refusal:
+    """What Blender says of a render that failed, told apart."""
+    lower = text.lower()
+    if "camera" in lower:
+        return Refusal("camera", f"the scene {scene.name!r} cannot be rendered: {text}")
+    if "cannot save" in lower or "write" in lower:
+        return Refusal("write", text)
+    if "openimagedenoise" in lower:
+        return Refusal(
+            "render", f"{text}: this Blender cannot denoise; turn denoising off, or render with another build"
+        )
+    return Refusal("render", text)
 
 
 def _use_gpu(kinds: list[str]) -> list[dict[str, str]]:

@@ -13,7 +13,9 @@ from .link import Refusal
 
 
 class State(Protocol):
-    """What the scan needs of the renderer: that the file's settings are as it stores them."""
+    """What the scan needs of the renderer: that the file's settings are as it stores them, and its engines."""
+
+    stored_engines: dict[str, str]
 
     def reset(self) -> None: ...
 
@@ -26,16 +28,27 @@ def scan(request: dict[str, Any], renderer: State) -> dict[str, Any]:
     notes = []
     if os.environ.get("OCIO"):
         notes.append(f"colours follow the OpenColorIO configuration of this machine, OCIO={os.environ['OCIO']}")
+    notes += _missing()
     return {
         "saved_by": "{}.{}".format(*bpy.data.version[:2]),
         "files": files.external_files(_span(request["frames"], scenes)),
-        "scenes": [_scene(scene, request["output"]) for scene in scenes if scene.library is None],
+        "scenes": [_scene(scene, request["output"], renderer) for scene in scenes if scene.library is None],
         "active_scene": bpy.context.scene.name,
         "scripts": list(_scripts()),
-        "addons": list(_addons(scenes)),
+        "addons": list(_addons(scenes, renderer)),
         "file_outputs": [node.describe(index) for index, node in enumerate(output.file_outputs())],
         "notes": notes,
     }
+
+
+def _missing() -> list[str]:
+    """Datablocks that a library was to bring and does not have. Before 5.0 Blender does not tell."""
+    missing = []
+    for library in bpy.data.libraries:
+        if os.path.isfile(paths.library_file(library)):
+            users = [owner for owner in library.users_id if getattr(owner, "is_missing", False)]
+            missing += [f"{paths.describe(owner)} is missing from the library" for owner in users]
+    return missing
 
 
 def _span(frames: dict[str, int] | None, scenes: list[Any]) -> files.FrameSpan:
@@ -44,7 +57,7 @@ def _span(frames: dict[str, int] | None, scenes: list[Any]) -> files.FrameSpan:
     return files.FrameSpan(min(scene.frame_start for scene in scenes), max(scene.frame_end for scene in scenes))
 
 
-def _scene(scene: Any, path: str | None) -> dict[str, Any]:
+def _scene(scene: Any, path: str | None, renderer: State) -> dict[str, Any]:
     render = scene.render
     objects = physics.objects_of(scene)
     percentage = render.resolution_percentage
@@ -52,7 +65,7 @@ def _scene(scene: Any, path: str | None) -> dict[str, Any]:
         "name": scene.name,
         "frames": {"start": scene.frame_start, "end": scene.frame_end, "step": scene.frame_step},
         "current_frame": scene.frame_current,
-        "engine": render.engine,
+        "engine": _engine(scene, renderer),
         # As Blender computes it: whole pixels, cut.
         "resolution": [render.resolution_x * percentage // 100, render.resolution_y * percentage // 100],
         "resolution_percentage": percentage,
@@ -67,6 +80,12 @@ def _scene(scene: Any, path: str | None) -> dict[str, Any]:
         "order_dependent": physics.order_dependent(scene, objects),
         "no_persistent_data": physics.no_persistent_data(scene, objects),
     }
+
+
+def _engine(scene: Any, renderer: State) -> str:
+    """The engine that the file asks for, present or not."""
+    stored = renderer.stored_engines.get(scene.name)
+    return scene.render.engine if stored is None or facts.is_known_engine(stored) else stored
 
 
 def _sampling(scene: Any) -> dict[str, Any]:
@@ -110,14 +129,13 @@ def _animated() -> Iterator[tuple[Any, str]]:
                 yield tree, paths.describe(owner, "nodes")
 
 
-def _addons(scenes: list[Any]) -> Iterator[dict[str, Any]]:
+def _addons(scenes: list[Any], renderer: State) -> Iterator[dict[str, Any]]:
     """Engines and nodes that do not come with Blender."""
-    known = facts.engines()
-    own = ("CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "BLENDER_GAME", "HYDRA_STORM")
     for scene in scenes:
-        engine = scene.render.engine
-        if engine not in own:
-            yield {"name": engine, "used_by": paths.describe(scene), "present": engine in known}
+        engine = _engine(scene, renderer)
+        if engine != "CYCLES" and not engine.startswith("BLENDER_"):
+            present = facts.is_known_engine(engine)
+            yield {"name": engine, "used_by": paths.describe(scene), "present": present}
     for tree, label in paths.node_trees():
         for node in tree.nodes:
             if node.bl_idname == "NodeUndefined":
