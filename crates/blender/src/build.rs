@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Device, Hello};
-use crate::version::Version;
+use tessera_model::{BlenderVersion, BuildKind};
 
 /// A Blender that was found, run once, and answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// The program to run: Blender itself, or a Python interpreter that can `import bpy`.
     pub path: PathBuf,
-    pub kind: Kind,
-    pub version: Version,
+    pub kind: BuildKind,
+    pub version: BlenderVersion,
     /// Commit that it was built from, as Blender reports it; "Unknown" where the packager left it out.
     pub hash: String,
     /// Build date and time as Blender reports them, "2025-12-16 01:44:55"; tells packagers' builds of one commit apart.
@@ -25,16 +25,6 @@ pub struct Build {
     pub engines: Vec<String>,
     /// Devices that Cycles can render on here, the CPU included.
     pub devices: Vec<Device>,
-}
-
-/// The two forms Blender comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The `blender` program.
-    Executable,
-    /// A Python interpreter with Blender as the module `bpy`.
-    Module,
 }
 
 impl Build {
@@ -61,8 +51,8 @@ impl Build {
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::Executable => "Blender",
-            Kind::Module => "bpy",
+            BuildKind::Executable => "Blender",
+            BuildKind::Module => "bpy",
         };
         write!(f, "{kind} {} ({})", self.version, self.path.display())
     }

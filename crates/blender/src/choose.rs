@@ -1,10 +1,8 @@
-//! Which Blender renders a file: one of the series that saved it, else of the next higher one, never of a lower one.
-//!
-//! A lower one may drop what it does not know without a word; a higher one reads the file as its user's next Blender
-//! would. Within a series the newest patch release has the fewest errors.
+//! Which Blender of this machine renders a file: the rule is the model's, the tie-break is a path of this machine.
 
-use crate::build::{Build, Kind};
-use crate::version::Series;
+use tessera_model::{Series, suits};
+
+use crate::build::Build;
 
 /// The build to render a file with that `saved_by` wrote; `None` if all are older than the file.
 pub fn choose<'a>(
@@ -13,29 +11,29 @@ pub fn choose<'a>(
 ) -> Option<&'a Build> {
     builds
         .into_iter()
-        .filter(|build| build.version.series() >= saved_by)
-        .min_by_key(|build| {
-            let series = build.version.series();
-            // The paths make the choice the same in every run where all else is equal.
-            (
-                series,
-                std::cmp::Reverse(build.version.patch),
-                build.kind != Kind::Executable,
+        .filter_map(|build| {
+            Some((
+                suits(build.version, build.kind, saved_by)?,
                 &build.path,
-            )
+                build,
+            ))
         })
+        // The paths make the choice the same in every run where all else is equal.
+        .min_by(|(a, here, _), (b, there, _)| (a, here).cmp(&(b, there)))
+        .map(|(_, _, build)| build)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::version::Version;
+    use tessera_model::{BlenderVersion, BuildKind};
 
-    fn build(major: u16, minor: u16, patch: u16, kind: Kind) -> Build {
+    use super::*;
+
+    fn build(major: u16, minor: u16, patch: u16, kind: BuildKind) -> Build {
         Build {
             path: format!("/opt/{major}.{minor}.{patch}").into(),
             kind,
-            version: Version::new(major, minor, patch),
+            version: BlenderVersion::new(major, minor, patch),
             hash: "h".into(),
             date: "d".into(),
             platform: "Linux".into(),
@@ -44,8 +42,8 @@ mod tests {
         }
     }
 
-    fn check(saved_by: (u16, u16), expected: Option<(u16, u16, u16, Kind)>) {
-        use Kind::{Executable, Module};
+    fn check(saved_by: (u16, u16), expected: Option<(u16, u16, u16, BuildKind)>) {
+        use BuildKind::{Executable, Module};
         let builds = [
             build(3, 4, 1, Executable),
             build(3, 6, 1, Module),
@@ -61,12 +59,12 @@ mod tests {
 
     #[test]
     fn same_series_else_next_higher_never_lower() {
-        check((3, 4), Some((3, 4, 1, Kind::Executable)));
-        check((2, 79), Some((3, 4, 1, Kind::Executable)));
-        check((3, 5), Some((3, 6, 4, Kind::Module)));
-        check((3, 6), Some((3, 6, 4, Kind::Module)));
-        check((4, 0), Some((4, 2, 3, Kind::Executable)));
-        check((4, 3), Some((5, 0, 1, Kind::Module)));
+        check((3, 4), Some((3, 4, 1, BuildKind::Executable)));
+        check((2, 79), Some((3, 4, 1, BuildKind::Executable)));
+        check((3, 5), Some((3, 6, 4, BuildKind::Module)));
+        check((3, 6), Some((3, 6, 4, BuildKind::Module)));
+        check((4, 0), Some((4, 2, 3, BuildKind::Executable)));
+        check((4, 3), Some((5, 0, 1, BuildKind::Module)));
         check((5, 1), None);
     }
 }

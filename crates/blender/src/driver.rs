@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::build::Kind;
+use tessera_model::BuildKind;
 
 macro_rules! modules {
     ($($name:literal),+) => {
@@ -65,11 +65,11 @@ impl DriverFile {
         self.dir.path()
     }
 
-    pub(crate) fn arguments(&self, kind: Kind, threads: Option<NonZeroU32>) -> Vec<OsString> {
+    pub(crate) fn arguments(&self, kind: BuildKind, threads: Option<NonZeroU32>) -> Vec<OsString> {
         match kind {
             // No user site-packages, no .pyc beside what may be a read-only installation.
-            Kind::Module => vec!["-s".into(), "-B".into(), self.path().into()],
-            Kind::Executable => {
+            BuildKind::Module => vec!["-s".into(), "-B".into(), self.path().into()],
+            BuildKind::Executable => {
                 let mut arguments: Vec<OsString> =
                     ["--background", "--factory-startup", "--disable-autoexec"]
                         .map(OsString::from)

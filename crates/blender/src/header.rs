@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::version::Series;
+use tessera_model::Series;
 
 /// Long enough for either header.
 const HEADER_MAX_BYTES: u64 = 17;

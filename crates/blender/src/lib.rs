@@ -24,9 +24,8 @@ mod probe;
 mod process;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod version;
 
-pub use build::{Build, Kind};
+pub use build::Build;
 pub use choose::choose;
 pub use find::{Broken, Found, Search, find};
 pub use header::{HeaderError, saved_by};
@@ -38,4 +37,4 @@ pub use message::{
 };
 pub use probe::{ProbeError, probe};
 pub use process::{Blender, Error, Handle, Launch, LogFiles, Usage};
-pub use version::{ParseVersionError, Series, Version};
+pub use tessera_model::{BlenderVersion, BuildKind, Series};

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::Kind;
-use crate::version::{Series, Version};
+use tessera_model::BuildKind;
+use tessera_model::{BlenderVersion, Series};
 
 pub use render::{
     DeviceRequest, DeviceUsed, Overrides, PersistentUse, Render, Rendered, RenderedFile, Role,
@@ -59,11 +59,11 @@ pub(crate) enum Event {
 /// What Blender says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    pub version: Version,
+    pub version: BlenderVersion,
     pub hash: String,
     pub date: String,
     pub platform: String,
-    pub kind: Kind,
+    pub kind: BuildKind,
     pub engines: Vec<String>,
     pub devices: Vec<Device>,
 }

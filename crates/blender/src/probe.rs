@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::build::{Build, Kind};
+use tessera_model::BuildKind;
+
+use crate::build::Build;
 use crate::process::{Blender, Error, Launch, LogFiles};
-use crate::version::Version;
+use tessera_model::BlenderVersion;
 
 /// A first start reads a gigabyte from a cold disk; what takes longer is no Blender.
 const PROBE_MAX: Duration = Duration::from_secs(180);
@@ -35,7 +37,7 @@ pub async fn probe(path: &Path) -> Result<Build, ProbeError> {
     let guess = Build {
         kind: kind_by_name(&path),
         path: path.clone(),
-        version: Version::new(0, 0, 0),
+        version: BlenderVersion::new(0, 0, 0),
         hash: String::new(),
         date: String::new(),
         platform: String::new(),
@@ -64,14 +66,14 @@ pub async fn probe(path: &Path) -> Result<Build, ProbeError> {
 }
 
 /// A Python interpreter is called so (`python`, `python3.11`, `python.exe`); everything else is run as Blender.
-fn kind_by_name(path: &Path) -> Kind {
+fn kind_by_name(path: &Path) -> BuildKind {
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().to_ascii_lowercase())
         .unwrap_or_default();
     if name.starts_with("python") {
-        Kind::Module
+        BuildKind::Module
     } else {
-        Kind::Executable
+        BuildKind::Executable
     }
 }

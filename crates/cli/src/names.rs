@@ -1,12 +1,7 @@
 //! Words for things of the model, as people read them.
 
-use tessera_model::{BlenderVersion, FrameErrorKind, JobState, WorkerMode};
+use tessera_model::{FrameErrorKind, JobState, WorkerMode};
 use tessera_wire::api::{FramePhase, Phase};
-
-/// The series of a Blender (3.4): a file does not say which patch saved it.
-pub(crate) fn series(version: BlenderVersion) -> String {
-    format!("{}.{}", version.major, version.minor)
-}
 
 /// How a job stands.
 pub(crate) fn phase(phase: Phase) -> &'static str {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tessera_blender::{Build, Scan};
 use tessera_blobs::{BlobRef, Manifest, Origin, TreePath};
-use tessera_model::{BlenderVersion, FrameSet, JobSettings, Overrides, Step, StepKind};
+use tessera_model::{FrameSet, JobSettings, Overrides, Series, Step, StepKind};
 use tessera_wire::api::Submit;
 use tessera_wire::blob::to_model;
 
@@ -85,7 +85,7 @@ pub struct Packed {
     /// The .blend in the tree.
     pub main_file: TreePath,
     /// The Blender that saved it; the patch is not known.
-    pub file_version: BlenderVersion,
+    pub file_version: Series,
     /// What to do: one step, whose frames may be narrowed to those that are missing.
     pub steps: Vec<Step>,
     /// Where frames go.
@@ -164,7 +164,6 @@ async fn pack_once(
     let asked = ask::ask(options, file, tell).await?;
     let choice = scene::choose(options, file, &asked)?;
     let read = files::read(file, before, &asked.scan, tell).await?;
-    let series = asked.scan.saved_by;
     Ok(Packed {
         root: read.root,
         files: read.manifest.len() as u64,
@@ -172,11 +171,7 @@ async fn pack_once(
         manifest: read.manifest,
         origin: Arc::new(read.origin),
         main_file: read.main_file,
-        file_version: BlenderVersion {
-            major: series.major,
-            minor: series.minor,
-            patch: 0,
-        },
+        file_version: asked.scan.saved_by,
         steps: vec![choice.step],
         output: choice.output,
         scene: choice.scene,

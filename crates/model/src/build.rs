@@ -1,74 +1,10 @@
-//! Blender versions and builds, and the rule that pins a job to one of them.
+//! Blender builds, and the rule that pins a job to one of them.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// `major.minor.patch` of a Blender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct BlenderVersion {
-    /// 3 in 3.4.1.
-    pub major: u16,
-    /// 4 in 3.4.1.
-    pub minor: u16,
-    /// 1 in 3.4.1.
-    pub patch: u16,
-}
-
-impl BlenderVersion {
-    /// The series, which fixes the file format: 3.4 of 3.4.1.
-    #[must_use]
-    pub fn series(self) -> (u16, u16) {
-        (self.major, self.minor)
-    }
-}
-
-impl fmt::Display for BlenderVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
-
-/// A text that is not a Blender version.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a Blender version: write it as 4.2 or 4.2.3")]
-pub struct ParseVersionError(pub String);
-
-impl FromStr for BlenderVersion {
-    type Err = ParseVersionError;
-    fn from_str(text: &str) -> Result<Self, ParseVersionError> {
-        let bad = || ParseVersionError(text.to_owned());
-        let mut parts = text
-            .split('.')
-            .map(|part| part.parse::<u16>().map_err(|_| bad()));
-        let major = parts.next().ok_or_else(bad)??;
-        let minor = parts.next().ok_or_else(bad)??;
-        let patch = parts.next().transpose()?.unwrap_or(0);
-        if parts.next().is_some() {
-            return Err(bad());
-        }
-        Ok(Self {
-            major,
-            minor,
-            patch,
-        })
-    }
-}
-
-impl TryFrom<String> for BlenderVersion {
-    type Error = ParseVersionError;
-    fn try_from(text: String) -> Result<Self, ParseVersionError> {
-        text.parse()
-    }
-}
-
-impl From<BlenderVersion> for String {
-    fn from(version: BlenderVersion) -> String {
-        version.to_string()
-    }
-}
+use crate::{BlenderVersion, Series};
 
 /// How a build is driven; the two forms of one version are different builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,27 +37,32 @@ impl fmt::Display for Build {
     }
 }
 
-/// The build a file of series `file` is pinned to: the same major.minor if there is one, else the next higher, never lower.
+/// How well a build suits a file of series `file`: the smallest suits best, none if it is older than the file.
 ///
-/// Among equals the highest patch, then an executable, then the smallest hash, so that the choice never depends on order.
+/// A lower series may drop what it does not know without a word; a higher one reads the file as its user's next
+/// Blender would. Within a series the newest patch release has the fewest errors; an executable goes before a module.
+#[must_use]
+pub fn suits(
+    version: BlenderVersion,
+    kind: BuildKind,
+    file: Series,
+) -> Option<(Series, std::cmp::Reverse<u16>, BuildKind)> {
+    let series = version.series();
+    (series >= file).then_some((series, std::cmp::Reverse(version.patch), kind))
+}
+
+/// The build a file of series `file` is pinned to: the same series if there is one, else the next higher, never lower.
+/// Among equals the smallest hash, so that the choice never depends on order.
 #[must_use]
 pub fn choose_build<'a>(
-    file: BlenderVersion,
+    file: Series,
     builds: impl IntoIterator<Item = &'a Build>,
 ) -> Option<&'a Build> {
     builds
         .into_iter()
-        .filter(|build| build.version.series() >= file.series())
-        .min_by(|a, b| {
-            let key = |build: &Build| {
-                (
-                    build.version.series(),
-                    std::cmp::Reverse(build.version.patch),
-                    build.kind,
-                )
-            };
-            key(a).cmp(&key(b)).then_with(|| a.hash.cmp(&b.hash))
-        })
+        .filter_map(|build| Some((suits(build.version, build.kind, file)?, build)))
+        .min_by(|(a, one), (b, two)| a.cmp(b).then_with(|| one.hash.cmp(&two.hash)))
+        .map(|(_, build)| build)
 }
 
 #[cfg(test)]
@@ -144,7 +85,7 @@ mod tests {
     #[test]
     fn same_series_else_next_higher_never_lower() {
         check("3.4", &["3.4.1", "5.0.1"], Some("3.4.1"));
-        check("3.4.1", &["3.4.0", "5.0.1"], Some("3.4.0"));
+        check("3.4", &["3.4.0", "5.0.1"], Some("3.4.0"));
         check("3.6", &["3.4.1", "4.2.0", "5.0.1"], Some("4.2.0"));
         check("5.1", &["3.4.1", "5.0.1"], None);
         check("4.2", &["4.2.1", "4.2.3"], Some("4.2.3"));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlenderVersion, Blob, Build, FrameSet, JobId, Timestamp, UserName};
+use crate::{Blob, Build, FrameSet, JobId, Series, Timestamp, UserName};
 
 /// The category of jobs that name none.
 pub const DEFAULT_CATEGORY: &str = "default";
@@ -114,8 +114,8 @@ pub struct Job {
     pub manifest: Blob,
     /// The .blend's path in the tree.
     pub main_file: String,
-    /// The Blender that saved the file.
-    pub file_version: BlenderVersion,
+    /// The series of the Blender that saved the file.
+    pub file_version: Series,
     /// The build it is pinned to; none until some worker has a fitting one.
     pub build: Option<Build>,
     /// What it does.

@@ -15,10 +15,11 @@ mod job;
 mod result;
 mod unit;
 mod user;
+mod version;
 mod worker;
 
 pub use bits::FrameBits;
-pub use build::{BlenderVersion, Build, BuildKind, ParseVersionError, choose_build};
+pub use build::{Build, BuildKind, choose_build, suits};
 pub use change::{Change, WorkerRecord};
 pub use frames::{FrameRun, FrameSet, FrameSetError, MAX_FRAMES};
 pub use identity::{CertificateRecord, PairingGrant, PairingRecord, SecretHash, TokenRecord};
@@ -31,4 +32,5 @@ pub use result::{
 };
 pub use unit::{Lease, LeaseKey};
 pub use user::{Role, User, UserName};
+pub use version::{BlenderVersion, ParseVersionError, Series};
 pub use worker::{Gpu, WorkerFacts, WorkerMode};

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use tessera_model::{
-    BlenderVersion, Build, Change, FrameError, JobId, LeaseKey, StepIndex, WorkerId, WorkerMode,
+    BlenderVersion, Build, Change, FrameError, JobId, LeaseKey, Series, StepIndex, WorkerId,
+    WorkerMode,
 };
 
 /// What follows from an input. The changes are recorded before anything else of it leaves the manager.
@@ -73,12 +74,11 @@ pub enum Refusal {
     },
     /// No worker can open the file.
     #[error(
-        "the file was saved by Blender {}.{}, and the newest Blender of this farm's workers is {newest}: install Blender {}.{} or newer on a worker",
-        file.major, file.minor, file.major, file.minor
+        "the file was saved by Blender {file}, and the newest Blender of this farm's workers is {newest}: install Blender {file} or newer on a worker"
     )]
     NoBuild {
         /// Who saved it.
-        file: BlenderVersion,
+        file: Series,
         /// The newest there is.
         newest: BlenderVersion,
     },

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tessera_model::{
-    BlenderVersion, Blob, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Step,
-    Timestamp, UserName, WorkerFacts, WorkerId,
+    Blob, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Series, Step, Timestamp,
+    UserName, WorkerFacts, WorkerId,
 };
 
 /// The time, as data.
@@ -28,7 +28,7 @@ pub struct NewJob {
     /// The .blend's path in it.
     pub main_file: String,
     /// The Blender that saved it.
-    pub file_version: BlenderVersion,
+    pub file_version: Series,
     /// What to do; at least one step.
     pub steps: Vec<Step>,
     /// Kept for whoever fetches.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tessera_model::{
-    Attempt, BlenderVersion, Blob, Build, JobId, JobSettings, JobState, PairingGrant, Role, Step,
+    Attempt, Blob, Build, JobId, JobSettings, JobState, PairingGrant, Role, Series, Step,
     Timestamp, UserName, WorkerFacts, WorkerId, WorkerMode,
 };
 
@@ -152,7 +152,7 @@ pub struct Submit {
     /// The .blend's path in it.
     pub main_file: String,
     /// The Blender that saved it.
-    pub file_version: BlenderVersion,
+    pub file_version: Series,
     /// What to do.
     pub steps: Vec<Step>,
     /// At most 64 KiB, given back as it is to whoever fetches.
@@ -225,7 +225,7 @@ pub struct JobDetail {
     /// The .blend's path in it.
     pub main_file: String,
     /// The Blender that saved it.
-    pub file_version: BlenderVersion,
+    pub file_version: Series,
     /// What it does.
     pub steps: Vec<Step>,
     /// As submitted.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sysinfo::System;
-use tessera_blender::{Build as LocalBuild, DeviceKind, Found, Kind, Series};
-use tessera_model::{BlenderVersion, Build, BuildKind, Gpu, WorkerFacts};
+use tessera_blender::{Build as LocalBuild, DeviceKind, Found, Series};
+use tessera_model::{Build, Gpu, WorkerFacts};
 
 use crate::config::WorkerConfig;
 
@@ -71,21 +71,13 @@ impl Blenders {
 
 /// What the farm calls a build: the same on every machine that has it.
 fn farm_name(local: &LocalBuild) -> Build {
-    let version = local.version;
     Build {
-        version: BlenderVersion {
-            major: version.major,
-            minor: version.minor,
-            patch: version.patch,
-        },
+        version: local.version,
         hash: match local.hash.trim() {
             "" => "unknown".to_owned(),
             hash => hash.to_lowercase(),
         },
-        kind: match local.kind {
-            Kind::Executable => BuildKind::Executable,
-            Kind::Module => BuildKind::Module,
-        },
+        kind: local.kind,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::version::Series;
+use tessera_model::Series;
 
 /// Asks what the open file needs and makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

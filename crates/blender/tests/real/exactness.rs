@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tessera_blender::{Build, Kind, Overrides, Render, Role};
+use tessera_blender::{Build, BuildKind, Overrides, Render, Role};
 
 use crate::pixels;
 use crate::support::{Stage, builds, run_script};
@@ -95,7 +95,7 @@ fn reference(build: &Build, stage: &Stage, kind: &str) -> Vec<PathBuf> {
         let _ = std::fs::remove_dir_all(stage.path(folder));
     }
     run_script(build, "reference.py", &stage.path(""), &[kind]);
-    if build.kind == Kind::Executable {
+    if build.kind == BuildKind::Executable {
         // The range once more, in the words of the command line.
         let png: &[&str] = if kind == "movie" { &["-F", "PNG"] } else { &[] };
         let blend = stage.path(&format!("{kind}.blend"));

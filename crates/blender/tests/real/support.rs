@@ -5,11 +5,12 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use tessera_blender::{
-    Blender, Build, Error, Kind, Launch, LogFiles, Open, Opened, Overrides, Render, Rendered, Scan,
-    ScanRequest, Search, Series, find,
+    Blender, Build, BuildKind, Error, Launch, LogFiles, Open, Opened, Overrides, Render, Rendered,
+    Scan, ScanRequest, Search, Series, find, probe,
 };
 
-/// Both Blenders that every behaviour is tested on. A missing one fails the test.
+/// Both Blenders that every behaviour is tested on, and those named by `TESSERA_TEST_BLENDER` (parted as in PATH). A
+/// missing one fails the test.
 pub async fn builds() -> Vec<Build> {
     let cache = std::env::temp_dir().join("tessera-blender-tests-builds.json");
     let found = find(&Search {
@@ -18,10 +19,10 @@ pub async fn builds() -> Vec<Build> {
     })
     .await;
     let wanted = [
-        (Series::new(3, 4), Kind::Executable),
-        (Series::new(5, 0), Kind::Module),
+        (Series::new(3, 4), BuildKind::Executable),
+        (Series::new(5, 0), BuildKind::Module),
     ];
-    let pick = |(series, kind): (Series, Kind)| {
+    let pick = |(series, kind): (Series, BuildKind)| {
         let build = found
             .builds
             .iter()
@@ -30,7 +31,14 @@ pub async fn builds() -> Vec<Build> {
             panic!("no Blender {series} ({kind:?}) on this machine; run `make setup`. Found: {found:#?}")
         })
     };
-    wanted.map(pick).into()
+    let mut builds: Vec<Build> = wanted.map(pick).into();
+    for path in std::env::var_os("TESSERA_TEST_BLENDER")
+        .iter()
+        .flat_map(std::env::split_paths)
+    {
+        builds.push(probe(&path).await.unwrap());
+    }
+    builds
 }
 
 /// A folder of the test's own, and one living Blender.
@@ -113,7 +121,7 @@ pub fn run_script(build: &Build, script: &str, dir: &Path, arguments: &[&str]) {
         .join(script);
     let mut command = Command::new(&build.path);
     match build.kind {
-        Kind::Executable => command
+        BuildKind::Executable => command
             .args([
                 "-b",
                 "--factory-startup",
@@ -123,7 +131,7 @@ pub fn run_script(build: &Build, script: &str, dir: &Path, arguments: &[&str]) {
             ])
             .arg(script)
             .arg("--"),
-        Kind::Module => command.arg("-B").arg(script),
+        BuildKind::Module => command.arg("-B").arg(script),
     };
     let output = command.arg(dir).args(arguments).output().unwrap();
     assert!(

@@ -5,10 +5,10 @@ use tessera_wire::line::LineKind;
 
 use crate::context::Context;
 use crate::exit::Status;
+use crate::farm;
 use crate::flags::SubmitFlags;
 use crate::progress::Progress;
 use crate::render::{job_settings, pack_scene, send_and_submit};
-use crate::{farm, names};
 
 pub(super) async fn run(context: &Context, flags: &SubmitFlags) -> Result<Status> {
     let connection = farm::need(context)?;
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, flags: &SubmitFlags) -> Result<Status
     if submitted.build.is_none() {
         context.output.warn(format!(
             "no worker has a Blender that can open the file yet (saved by {}): the job waits for one",
-            names::series(packed.file_version)
+            packed.file_version
         ));
     }
     context

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tessera_blender::{Kind, Series};
+use tessera_blender::{BuildKind, Series};
 use tessera_client::{PackError, PackOptions, PackStage, Packed, pack, submit_packed};
 use tessera_model::{JobSettings, StepKind};
 
@@ -129,8 +129,7 @@ async fn scenes_say_what_they_are() {
         );
         assert!(plain.output.overwrite && !plain.output.placeholder);
         assert_eq!(
-            plain.file_version.series(),
-            (build.version.major, build.version.minor)
+            plain.file_version, build.version.series()
         );
 
         // -o: a folder takes the file's own names, a pattern gives others, EXR changes the extension.
@@ -264,7 +263,7 @@ async fn bad_files_are_named() {
     // An older file may be read by a newer Blender.
     let mut options = scene.options("plain.blend");
     options.builds = vec![builds[1].clone()];
-    assert_eq!(packed(&options).await.file_version.series(), (3, 4));
+    assert_eq!(packed(&options).await.file_version, Series::new(3, 4));
     std::fs::rename(scene.path("plain.blend"), scene.path("a:b.blend")).unwrap();
     let error = refused(&scene.options("a:b.blend")).await.to_string();
     assert!(error.contains("rename it"), "{error}");
@@ -285,7 +284,7 @@ async fn what_changes_while_it_is_read_is_read_again() {
     let build = builds()
         .await
         .into_iter()
-        .find(|build| build.kind == Kind::Executable)
+        .find(|build| build.kind == BuildKind::Executable)
         .unwrap();
     let scene = Scene::make(&build, "libraries.py");
     let options = scene.options("proj/main.blend");

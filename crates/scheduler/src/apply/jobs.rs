@@ -1,8 +1,7 @@
 //! What users do to jobs.
 
 use tessera_model::{
-    BlenderVersion, Build, Change, Job, JobEdit, JobId, JobSettings, JobState, MAX_FRAMES,
-    choose_build,
+    Build, Change, Job, JobEdit, JobId, JobSettings, JobState, MAX_FRAMES, Series, choose_build,
 };
 
 use super::reports::{settle, take_back};
@@ -55,7 +54,7 @@ pub(super) fn submit(
 }
 
 /// The build for a file: of those at hand, else of those that are known; none if none is known at all.
-fn pin(scheduler: &Scheduler, file: BlenderVersion) -> Result<Option<Build>, Refusal> {
+fn pin(scheduler: &Scheduler, file: Series) -> Result<Option<Build>, Refusal> {
     let builds = |linked: bool| {
         scheduler
             .workers

@@ -3,8 +3,8 @@
 use tessera_model::{
     Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Device, FileRole,
     FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job, JobId, JobSettings, Lease,
-    LeaseKey, Overrides, PairingGrant, PairingRecord, ResultTimings, Role, SecretHash, Step,
-    StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
+    LeaseKey, Overrides, PairingGrant, PairingRecord, ResultTimings, Role, SecretHash, Series,
+    Step, StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
     WorkerRecord,
 };
 
@@ -57,11 +57,7 @@ pub fn job(id: u64, steps: &[&str]) -> Job {
         settings: settings(&format!("job {id}")),
         manifest: blob(1000 + id),
         main_file: "scenes/shot.blend".into(),
-        file_version: BlenderVersion {
-            major: 3,
-            minor: 4,
-            patch: 1,
-        },
+        file_version: Series::new(3, 4),
         build: None,
         steps: steps
             .iter()

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use tessera_blender::{Blender, Build, Kind, Launch, LogFiles, Open, Render};
+use tessera_blender::{Blender, Build, BuildKind, Launch, LogFiles, Open, Render};
 use tokio::process::Command;
 
 use super::Report;
@@ -49,8 +49,8 @@ pub(super) async fn check(context: &Context, report: &mut Report<'_>) {
     }
     for build in &found.builds {
         let name = match build.kind {
-            Kind::Executable => format!("Blender {}", build.version),
-            Kind::Module => format!("Blender {} (bpy module)", build.version),
+            BuildKind::Executable => format!("Blender {}", build.version),
+            BuildKind::Module => format!("Blender {} (bpy module)", build.version),
         };
         let devices: Vec<&str> = build
             .devices
@@ -118,11 +118,11 @@ async fn try_render(build: &Build) -> Result<()> {
 async fn save_default_scene(build: &Build, file: &Path) -> Result<()> {
     let mut command = Command::new(&build.path);
     match build.kind {
-        Kind::Executable => command
+        BuildKind::Executable => command
             .args(["--background", "--factory-startup", "--python-expr"])
             .arg(SAVE_DEFAULT_SCENE)
             .arg("--"),
-        Kind::Module => command.arg("-c").arg(SAVE_DEFAULT_SCENE),
+        BuildKind::Module => command.arg("-c").arg(SAVE_DEFAULT_SCENE),
     };
     command
         .arg(file)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use tessera_blender::{Build, Kind, Search, Series, find};
+use tessera_blender::{Build, BuildKind, Search, Series, find};
 use tessera_client::PackOptions;
 use tessera_model::Overrides;
 
@@ -17,10 +17,10 @@ pub async fn builds() -> Vec<Build> {
     })
     .await;
     let wanted = [
-        (Series::new(3, 4), Kind::Executable),
-        (Series::new(5, 0), Kind::Module),
+        (Series::new(3, 4), BuildKind::Executable),
+        (Series::new(5, 0), BuildKind::Module),
     ];
-    let pick = |(series, kind): (Series, Kind)| {
+    let pick = |(series, kind): (Series, BuildKind)| {
         let build = found
             .builds
             .iter()
@@ -50,7 +50,7 @@ impl Scene {
         };
         let mut command = Command::new(&build.path);
         match build.kind {
-            Kind::Executable => command
+            BuildKind::Executable => command
                 .args([
                     "--background",
                     "--factory-startup",
@@ -60,7 +60,7 @@ impl Scene {
                 ])
                 .arg(script)
                 .arg("--"),
-            Kind::Module => command.arg(script),
+            BuildKind::Module => command.arg(script),
         };
         let output = command
             .arg(dir.path())
