@@ -93,6 +93,7 @@ def png() -> None:
     for node in (
         file_output(tree, "//nodes/plain/", "p_", "PNG"),
         file_output(tree, "//nodes/multi/", "m_###", "OPEN_EXR_MULTILAYER"),
+        file_output(tree, "//nodes/deep/own/", "../../up/z_", "PNG"),
     ):
         tree.links.new(socket, node.inputs[0])
         tree.links.new(socket, node.inputs[1])

@@ -197,18 +197,22 @@ class FileOutput:
         self.name = name
 
     def describe(self, index: int) -> dict[str, Any]:
-        folder, _name = self.split()
+        levels = self._levels_up()
         return {
             "index": index,
             "scene": self.scene.name,
             "node": self.name,
             "stored": self._stored(),
-            "directory": self._resolved(folder),
+            "directory": os.sep.join(self._directory().split(os.sep)[: -levels or None]) or os.sep,
             "slots": self._slots(),
             "format": self.node.format.file_format,
         }
 
     def redirect(self, folder: str, undo: list[Callable[[], None]]) -> None:
+        """Below `folder` a file gets the name that it has below the described directory."""
+        levels = self._levels_up()
+        if levels:
+            folder = os.path.join(folder, *self._directory().split(os.sep)[-levels:])
         if hasattr(self.node, "directory"):
             set_property(self.node, "directory", escape(folder), undo)
         else:
@@ -221,6 +225,19 @@ class FileOutput:
             folder, name = os.path.split(stored)
             return folder, name
         return stored, ""
+
+    def _directory(self) -> str:
+        return self._resolved(self.split()[0])
+
+    def _levels_up(self) -> int:
+        """How many folders above the node's own its slots lead: `../depth/a` one."""
+        lowest = 0
+        for slot in self._slots():
+            depth = 0
+            for part in slot.replace("\\", "/").split("/")[:-1]:
+                depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+                lowest = min(lowest, depth)
+        return -lowest
 
     def _stored(self) -> str:
         return self.node.directory if hasattr(self.node, "directory") else self.node.base_path
