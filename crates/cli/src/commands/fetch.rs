@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use tessera_client::{Api, Fetcher, OutputPlan};
-use tessera_model::FrameSet;
+use tessera_model::{FrameSet, JobState};
 use tessera_wire::api::JobDetail;
 use tessera_wire::line::LineKind;
 
@@ -22,84 +22,90 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
     plan.check_writable()
         .map_err(|error| stop(Status::Usage, error.to_string()))?;
     let Some(step) = detail.steps.first() else {
-        return Err(stop(
-            Status::Failed,
-            format!("job {} has no frames", flags.job),
-        ));
+        let message = format!("job {} has no frames", flags.job);
+        return Err(stop(Status::Failed, message));
     };
     let frames = step.frames.clone();
-    let wanted = match &flags.frames {
-        Some(asked) => FrameSet::of(
-            asked
-                .iter()
-                .filter(|frame| frames.position(*frame).is_some()),
-        )
-        .map_err(|_| {
-            stop(
-                Status::Usage,
-                format!(
-                    "job {} has none of these frames: it has {frames}",
-                    flags.job
-                ),
-            )
-        })?,
-        None => frames.clone(),
-    };
+    let wanted = wanted(&frames, flags)?;
     let mut progress = Progress::new(&context.output);
-    if !flags.wait {
-        progress.only_bringing();
-    }
     let workers = connection.api.workers().await?.items;
     progress.name_workers(workers.into_iter().map(|worker| (worker.id, worker.name)));
     progress.begin(wanted.len(), 0);
     let mut outages = Outages::new();
-    let api = if flags.wait {
-        outages.patient(&connection.api)
-    } else {
-        connection.api.clone()
-    };
-    let mut delivery = Delivery::start(Fetcher::new(&api, plan.clone()), None);
-    let mut follow = Follow::new(
-        api,
-        flags.job,
-        frames,
-        wanted.clone(),
-        &mut outages,
-        &mut progress,
-    );
     let state = if flags.wait {
-        follow.run(&mut delivery).await?
+        let api = outages.patient(&connection.api);
+        let mut delivery = Delivery::start(Fetcher::new(&api, plan.clone()), None);
+        Follow::new(
+            api,
+            flags.job,
+            frames,
+            wanted.clone(),
+            &mut outages,
+            &mut progress,
+        )
+        .run(&mut delivery)
+        .await?
     } else {
-        follow.take_what_is_there(&mut delivery).await?
+        progress.only_bringing();
+        let api = connection.api.clone();
+        let mut delivery = Delivery::start(Fetcher::new(&api, plan.clone()), None);
+        Follow::new(
+            api,
+            flags.job,
+            frames,
+            wanted.clone(),
+            &mut outages,
+            &mut progress,
+        )
+        .take_what_is_there(&mut delivery)
+        .await?
     };
     progress.end();
-    let (done, failed) = progress.counts();
-    let of = match done == wanted.len() {
-        true => format!("All {}", units::frames(done)),
-        false => format!("{done} of {}", units::frames(wanted.len())),
+    finish(context, flags, &plan, &progress, (wanted.len(), state))
+}
+
+/// The frames asked for, as far as the job has them.
+fn wanted(frames: &FrameSet, flags: &FetchFlags) -> Result<FrameSet> {
+    let Some(asked) = &flags.frames else {
+        return Ok(frames.clone());
     };
-    let text = format!(
-        "{of} of job {} are in {}",
-        flags.job,
-        plan.directory.display()
-    );
+    let in_job = asked
+        .iter()
+        .filter(|frame| frames.position(*frame).is_some());
+    FrameSet::of(in_job).map_err(|_| {
+        let message = format!(
+            "job {} has none of these frames: it has {frames}",
+            flags.job
+        );
+        stop(Status::Usage, message)
+    })
+}
+
+fn finish(
+    context: &Context,
+    flags: &FetchFlags,
+    plan: &OutputPlan,
+    progress: &Progress,
+    (wanted, state): (u32, JobState),
+) -> Result<Status> {
+    let (done, failed) = progress.counts();
+    let job = flags.job;
+    let of = match done == wanted {
+        true => format!("All {}", units::frames(done)),
+        false => format!("{done} of {}", units::frames(wanted)),
+    };
+    let text = format!("{of} of job {job} are in {}", plan.directory.display());
     context.output.result(text, || LineKind::Finished {
-        job: flags.job,
+        job,
         state,
         done,
         failed,
         seconds: progress.elapsed().as_secs_f64(),
     });
-    if done < wanted.len() && flags.wait {
-        return Err(stop(
-            Status::Failed,
-            format!(
-                "job {} is {}: `tessera job show {}` says more",
-                flags.job,
-                names::state(state),
-                flags.job
-            ),
-        ));
+    if done < wanted && flags.wait {
+        let state = names::state(state);
+        let message = format!("job {job} is {state}: `tessera job show {job}` says more");
+        return Err(stop(Status::Failed, message));
     }
     Ok(Status::Done)
 }

@@ -1,19 +1,17 @@
 //! `tessera job`: shows and changes jobs.
 
+mod show;
+
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{FrameError, JobEdit, JobId, StepKind};
-use tessera_wire::api::{FramePhase, FrameStatus, JobAction, JobDetail, PAGE_MAX};
+use tessera_model::{JobEdit, JobId};
+use tessera_wire::api::{JobAction, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
-use crate::exit::{Status, stop};
+use crate::exit::Status;
 use crate::flags::{EditFlags, JobCommand, JobSelection};
-use crate::table::printable;
-use crate::{farm, moment, names};
-
-/// Most failures and frames in hand that `job show` prints: a screen; programs use the API for all of them.
-const SHOWN_MAX: usize = 20;
+use crate::{farm, names};
 
 /// What is to be done to jobs, and which of all jobs it applies to.
 enum Deed {
@@ -37,7 +35,7 @@ impl Deed {
 pub(super) async fn run(context: &Context, command: &JobCommand) -> Result<Status> {
     let api = farm::need(context)?.api;
     match command {
-        JobCommand::Show(selection) => show(context, &api, selection).await,
+        JobCommand::Show(selection) => show::show(context, &api, selection).await,
         JobCommand::Pause(selection) => {
             change(context, &api, selection, Deed::Act(JobAction::Pause)).await
         }
@@ -124,168 +122,4 @@ async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Result<Status>
     let text = format!("job {} is changed", flags.job);
     context.output.result(text, || LineKind::Job { job });
     Ok(Status::Done)
-}
-
-async fn show(context: &Context, api: &Api, selection: &JobSelection) -> Result<Status> {
-    let jobs = selected(api, selection).await?;
-    if jobs.is_empty() {
-        return Err(stop(Status::Usage, "there are no jobs to show"));
-    }
-    for (place, id) in jobs.into_iter().enumerate() {
-        let job = api.job(id).await?;
-        let mut errors = api.errors(id).await?.items;
-        errors.truncate(SHOWN_MAX);
-        let frames = notable(api, &job).await?;
-        if place > 0 {
-            context.output.text("");
-        }
-        context.output.text(&text(&job, &errors, &frames));
-        let job = Box::new(job);
-        context.output.line(LineKind::JobDetail {
-            job,
-            errors,
-            frames,
-        });
-    }
-    Ok(Status::Done)
-}
-
-/// Frames being rendered and frames given up: the first few.
-async fn notable(api: &Api, job: &JobDetail) -> Result<Vec<FrameStatus>> {
-    let mut found = Vec::new();
-    let expected = (job.summary.leased + job.summary.failed) as usize;
-    let mut from = 0;
-    while found.len() < expected.min(SHOWN_MAX) {
-        let page = api.frames(job.summary.id, from, PAGE_MAX).await?;
-        let notable =
-            |frame: &FrameStatus| matches!(frame.phase, FramePhase::Rendering | FramePhase::Failed);
-        found.extend(page.items.into_iter().filter(notable));
-        match page.next {
-            Some(next) => from = next,
-            None => break,
-        }
-    }
-    found.truncate(SHOWN_MAX);
-    Ok(found)
-}
-
-fn text(job: &JobDetail, errors: &[FrameError], frames: &[FrameStatus]) -> String {
-    let summary = &job.summary;
-    let settings = &summary.settings;
-    let mut lines = vec![format!("Job {}  {}", summary.id, printable(&settings.name))];
-    let mut say = |what: &str, value: String| {
-        if !value.is_empty() {
-            lines.push(format!("  {what:<10} {}", printable(&value)));
-        }
-    };
-    let because = match job.waiting_because.as_str() {
-        "" => String::new(),
-        because => format!(": {because}"),
-    };
-    say("state", format!("{}{because}", names::phase(summary.phase)));
-    let failed = if summary.failed > 0 {
-        format!(", {} failed", summary.failed)
-    } else {
-        String::new()
-    };
-    say(
-        "frames",
-        format!("{} of {} done{failed}", summary.done, summary.frames),
-    );
-    for step in &job.steps {
-        let StepKind::Render(overrides) = &step.kind;
-        let order = if step.in_order {
-            ", in order (unbaked physics)"
-        } else {
-            ""
-        };
-        say(
-            "renders",
-            format!("{}{}{order}", step.frames, overridden(overrides)),
-        );
-    }
-    say("owner", summary.owner.to_string());
-    say(
-        "submitted",
-        format!(
-            "{} ({})",
-            moment::absolute(summary.submitted_at),
-            moment::relative(summary.submitted_at, moment::now())
-        ),
-    );
-    say(
-        "file",
-        format!(
-            "{} (saved by Blender {})",
-            job.main_file,
-            names::series(job.file_version)
-        ),
-    );
-    say(
-        "blender",
-        summary.build.as_ref().map_or_else(
-            || "no worker has one that can open the file".to_owned(),
-            ToString::to_string,
-        ),
-    );
-    say("priority", settings.priority.to_string());
-    say("category", settings.category.clone());
-    say("tags", settings.tags.join(";"));
-    say("comment", settings.comment.clone());
-    let blocked: Vec<String> = job
-        .blocked_workers
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    say("blocked", blocked.join(", "));
-    for frame in frames {
-        let worker = frame
-            .worker
-            .map(|worker| format!(" on worker {worker}"))
-            .unwrap_or_default();
-        say(
-            "frame",
-            format!(
-                "{} is {}{worker}",
-                frame.frame,
-                names::frame_phase(frame.phase)
-            ),
-        );
-    }
-    for error in errors {
-        say(
-            "error",
-            format!(
-                "frame {} on worker {}, {} ({}): {}",
-                error.frame,
-                error.worker,
-                moment::relative(error.at, moment::now()),
-                names::failure(error.kind),
-                error.message
-            ),
-        );
-    }
-    lines.join("\n")
-}
-
-fn overridden(overrides: &tessera_model::Overrides) -> String {
-    let mut parts = Vec::new();
-    parts.extend(
-        overrides
-            .scene
-            .as_ref()
-            .map(|scene| format!("scene {scene}")),
-    );
-    parts.extend(overrides.engine.clone());
-    parts.extend(
-        overrides
-            .samples
-            .map(|samples| format!("{samples} samples")),
-    );
-    parts.extend(overrides.exr.then(|| "multilayer EXR".to_owned()));
-    parts.extend(overrides.autoexec.then(|| "scripts allowed".to_owned()));
-    match parts.is_empty() {
-        true => String::new(),
-        false => format!(" with {}", parts.join(", ")),
-    }
 }

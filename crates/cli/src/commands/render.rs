@@ -1,34 +1,31 @@
 //! `tessera render`: submits, waits with progress, leaves the frames.
 
+mod ending;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use tessera_blender::saved_by;
 use tessera_client::{Api, Fetcher, OutputPlan, clear_placeholder};
 use tessera_model::{FrameSet, JobId, JobState};
-use tessera_wire::api::JobAction;
 use tessera_wire::line::LineKind;
 use tokio::task::JoinHandle;
 
 use crate::context::Context;
-use crate::exit::{Status, interrupted, stop};
+use crate::exit::{Status, one_line, status_of, stop};
 use crate::farm;
 use crate::flags::RenderFlags;
-use crate::names;
 use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
-    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, earlier,
-    failure_log, hand_in, job_settings, pack_scene,
+    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, earlier, hand_in,
+    job_settings, pack_scene,
 };
-use crate::units::{self, show_duration};
+use crate::units;
 
 /// How long the frames in hand may take to be written after the end was asked for.
 const LAST_FRAMES: Duration = Duration::from_secs(2);
-
-/// How long the farm may take to hear that the job is no longer wanted.
-const CANCELLING: Duration = Duration::from_secs(5);
 
 /// What there is to end, however the command ends. [`run`](Session::run) fills it as it goes.
 struct Session<'a> {
@@ -264,120 +261,18 @@ impl Session<'_> {
 
     /// An error on this side ends the command, not the job on the farm.
     fn still_there(&self, error: FollowError, job: JobId) -> anyhow::Error {
-        match error {
-            FollowError::Delivery(_) => anyhow!(error).context(format!(
-                "job {job} goes on on the farm; once this is mended, the same command goes on from here"
-            )),
-            other => other.into(),
+        let at_home = matches!(error, FollowError::Delivery(_));
+        let error = anyhow::Error::new(error);
+        if !at_home {
+            return error;
         }
-    }
-
-    fn nothing_to_do(&mut self, work: &Work) -> Status {
-        self.progress.end();
-        let kept = match work.skipped {
-            0 => String::new(),
-            skipped => format!(" ({skipped} of them because the file says not to overwrite)"),
-        };
-        self.context.output.result(
+        stop(
+            status_of(&error),
             format!(
-                "All {} frames are in {} already{kept}. --again renders them again.",
-                work.asked.len(),
-                self.folder()
+                "{} (job {job} goes on on the farm meanwhile; the same command brings its frames)",
+                one_line(&error)
             ),
-            || LineKind::Finished {
-                job: JobId(0),
-                state: JobState::Done,
-                done: work.asked.len(),
-                failed: 0,
-                seconds: self.began.elapsed().as_secs_f64(),
-            },
-        );
-        Status::Done
-    }
-
-    fn folder(&self) -> String {
-        self.plan
-            .as_ref()
-            .map(|plan| plan.directory.display().to_string())
-            .unwrap_or_default()
-    }
-
-    async fn finish(&mut self, job: JobId, state: JobState) -> Result<Status> {
-        self.progress.end();
-        let (done, failed) = self.progress.counts();
-        let frames = self.frames.as_ref().map_or(0, FrameSet::len);
-        let took = self.began.elapsed();
-        let output = &self.context.output;
-        output.line(LineKind::Finished {
-            job,
-            state,
-            done,
-            failed,
-            seconds: took.as_secs_f64(),
-        });
-        if state == JobState::Done {
-            let rate = rate(self.progress.rendered_here(), took);
-            output.text(&format!(
-                "{} in {} ({rate}): {}",
-                units::frames(done),
-                show_duration(took),
-                self.folder()
-            ));
-            return Ok(Status::Done);
-        }
-        if state != JobState::Failed {
-            let message = format!(
-                "job {job} was {} on the farm; {done} of {frames} frames are in {}",
-                names::state(state),
-                self.folder()
-            );
-            return Err(stop(Status::Failed, message));
-        }
-        let first = match (self.progress.first_failure(), &self.target) {
-            (Some((frame, how)), Some(target)) => {
-                let log = failure_log(self.context, target, job, frame).await;
-                format!(" (frame {frame}: {how}{log})")
-            }
-            _ => String::new(),
-        };
-        let missing = frames.saturating_sub(done);
-        Err(stop(
-            Status::Failed,
-            format!(
-                "{missing} of {frames} frames could not be rendered{first}; {done} are in {}, and the same command tries the others again",
-                self.folder()
-            ),
-        ))
-    }
-
-    /// The user has had enough: nothing renders any more for this command, and what is done stays.
-    async fn interrupted(&mut self) -> anyhow::Error {
-        self.progress.stage("Ending");
-        let mut notes = String::new();
-        if let (Some(Target::Farm(connection)), Some(job), false) =
-            (&self.target, self.job, self.flags.detach)
-        {
-            let api = connection.api.retrying(tessera_client::Retry::once());
-            let cancelled = tokio::time::timeout(CANCELLING, api.act(job, JobAction::Cancel)).await;
-            notes = match cancelled {
-                Ok(Ok(_)) => format!("job {job} is cancelled, "),
-                _ => format!(
-                    "job {job} could not be cancelled (`tessera job cancel {job}` does it), "
-                ),
-            };
-        }
-        if let Some(delivery) = self.delivery.take() {
-            delivery.end(LAST_FRAMES).await;
-        }
-        let (done, _) = self.progress.counts();
-        match (&self.frames, &self.plan) {
-            (Some(frames), Some(_)) if self.job.is_some() => interrupted(format!(
-                "interrupted: {notes}{done} of {} frames are in {}; the same command goes on from there",
-                frames.len(),
-                self.folder()
-            )),
-            _ => interrupted("interrupted before anything was rendered"),
-        }
+        )
     }
 
     /// Ends what was started, whichever way it went.
@@ -402,16 +297,5 @@ impl Session<'_> {
                 clear_placeholder(plan, frame);
             }
         }
-    }
-}
-
-/// How fast it went, in whichever way round is easier to read.
-fn rate(frames: u32, took: Duration) -> String {
-    let seconds = took.as_secs_f64().max(1e-3);
-    let frames = f64::from(frames.max(1));
-    if seconds > frames {
-        format!("{} per frame", show_duration(took.div_f64(frames)))
-    } else {
-        format!("{:.1} frames/s", frames / seconds)
     }
 }

@@ -259,7 +259,7 @@ impl Progress {
             return;
         }
         if let (Some(by), None) = (&by, &self.bar) {
-            self.output.note(format!("{}", printable(by)));
+            self.output.note(printable(by));
         }
         self.held_by = by;
         self.redraw();

@@ -1,0 +1,191 @@
+//! `tessera job show`: everything about a job on one sheet.
+
+use anyhow::Result;
+use tessera_client::Api;
+use tessera_model::{FrameError, StepKind};
+use tessera_wire::api::{FramePhase, FrameStatus, JobDetail, PAGE_MAX};
+use tessera_wire::line::LineKind;
+
+use crate::context::Context;
+use crate::exit::{Status, stop};
+use crate::flags::JobSelection;
+use crate::table::printable;
+use crate::{moment, names};
+
+/// Most failures and frames in hand that `job show` prints: a screen; programs use the API for all of them.
+const SHOWN_MAX: usize = 20;
+
+pub(super) async fn show(context: &Context, api: &Api, selection: &JobSelection) -> Result<Status> {
+    let jobs = super::selected(api, selection).await?;
+    if jobs.is_empty() {
+        return Err(stop(Status::Usage, "there are no jobs to show"));
+    }
+    for (place, id) in jobs.into_iter().enumerate() {
+        let job = api.job(id).await?;
+        let mut errors = api.errors(id).await?.items;
+        errors.truncate(SHOWN_MAX);
+        let frames = notable(api, &job).await?;
+        if place > 0 {
+            context.output.text("");
+        }
+        context.output.text(&text(&job, &errors, &frames));
+        let job = Box::new(job);
+        context.output.line(LineKind::JobDetail {
+            job,
+            errors,
+            frames,
+        });
+    }
+    Ok(Status::Done)
+}
+
+/// Frames being rendered and frames given up: the first few.
+async fn notable(api: &Api, job: &JobDetail) -> Result<Vec<FrameStatus>> {
+    let mut found = Vec::new();
+    let expected = (job.summary.leased + job.summary.failed) as usize;
+    let mut from = 0;
+    while found.len() < expected.min(SHOWN_MAX) {
+        let page = api.frames(job.summary.id, from, PAGE_MAX).await?;
+        let notable =
+            |frame: &FrameStatus| matches!(frame.phase, FramePhase::Rendering | FramePhase::Failed);
+        found.extend(page.items.into_iter().filter(notable));
+        match page.next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    found.truncate(SHOWN_MAX);
+    Ok(found)
+}
+
+/// The whole of it for people.
+fn text(job: &JobDetail, errors: &[FrameError], frames: &[FrameStatus]) -> String {
+    let mut sheet = Sheet(vec![format!(
+        "Job {}  {}",
+        job.summary.id,
+        printable(&job.summary.settings.name)
+    )]);
+    how_it_stands(&mut sheet, job);
+    what_was_asked(&mut sheet, job);
+    for frame in frames {
+        let worker = frame
+            .worker
+            .map(|worker| format!(" on worker {worker}"))
+            .unwrap_or_default();
+        sheet.say(
+            "frame",
+            format!(
+                "{} is {}{worker}",
+                frame.frame,
+                names::frame_phase(frame.phase)
+            ),
+        );
+    }
+    for error in errors {
+        sheet.say(
+            "error",
+            format!(
+                "frame {} on worker {}, {} ({}): {}",
+                error.frame,
+                error.worker,
+                moment::relative(error.at, moment::now()),
+                names::failure(error.kind),
+                error.message
+            ),
+        );
+    }
+    sheet.0.join("\n")
+}
+
+/// Lines of a name and a value.
+struct Sheet(Vec<String>);
+
+impl Sheet {
+    /// Adds a line, if there is a value.
+    fn say(&mut self, what: &str, value: impl AsRef<str>) {
+        let value = value.as_ref();
+        if !value.is_empty() {
+            self.0.push(format!("  {what:<10} {}", printable(value)));
+        }
+    }
+}
+
+fn how_it_stands(sheet: &mut Sheet, job: &JobDetail) {
+    let summary = &job.summary;
+    let because = match job.waiting_because.as_str() {
+        "" => String::new(),
+        because => format!(": {because}"),
+    };
+    sheet.say("state", format!("{}{because}", names::phase(summary.phase)));
+    let failed = match summary.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    sheet.say(
+        "frames",
+        format!("{} of {} done{failed}", summary.done, summary.frames),
+    );
+    let blender = match &summary.build {
+        Some(build) => build.to_string(),
+        None => "no worker has one that can open the file".to_owned(),
+    };
+    sheet.say("blender", blender);
+    let blocked: Vec<String> = job
+        .blocked_workers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    sheet.say("blocked", blocked.join(", "));
+}
+
+fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
+    let summary = &job.summary;
+    let settings = &summary.settings;
+    for step in &job.steps {
+        let StepKind::Render(overrides) = &step.kind;
+        let order = if step.in_order {
+            ", in order (unbaked physics)"
+        } else {
+            ""
+        };
+        sheet.say(
+            "renders",
+            format!("{}{}{order}", step.frames, overridden(overrides)),
+        );
+    }
+    let file = format!("{} (saved by Blender {})", job.main_file, job.file_version);
+    sheet.say("file", file);
+    sheet.say("owner", summary.owner.to_string());
+    let submitted = format!(
+        "{} ({})",
+        moment::absolute(summary.submitted_at),
+        moment::relative(summary.submitted_at, moment::now())
+    );
+    sheet.say("submitted", submitted);
+    sheet.say("priority", settings.priority.to_string());
+    sheet.say("category", &settings.category);
+    sheet.say("tags", settings.tags.join(";"));
+    sheet.say("comment", &settings.comment);
+}
+
+fn overridden(overrides: &tessera_model::Overrides) -> String {
+    let mut parts = Vec::new();
+    parts.extend(
+        overrides
+            .scene
+            .as_ref()
+            .map(|scene| format!("scene {scene}")),
+    );
+    parts.extend(overrides.engine.clone());
+    parts.extend(
+        overrides
+            .samples
+            .map(|samples| format!("{samples} samples")),
+    );
+    parts.extend(overrides.exr.then(|| "multilayer EXR".to_owned()));
+    parts.extend(overrides.autoexec.then(|| "scripts allowed".to_owned()));
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!(" with {}", parts.join(", ")),
+    }
+}
