@@ -29,7 +29,8 @@ const FORGOTTEN_AFTER: std::time::Duration = std::time::Duration::from_secs(180 
 /// Ledgers looked at for removal each time.
 const SWEEP_MAX: usize = 10_000;
 
-/// Names what a ledger is about: the bytes of the scene, what the job changes of it, where the frames go. Not which frames.
+/// Names what a ledger is about: the bytes of the scene, what the job changes of it, where the frames go. Not which frames,
+/// unless their order matters: then a frame is another one if the render begins elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LedgerKey([u8; 32]);
 
@@ -40,13 +41,15 @@ impl fmt::Display for LedgerKey {
 }
 
 impl LedgerKey {
-    /// The key of rendering `main_file` of a manifest with these changes to this place.
+    /// The key of rendering `main_file` of a manifest with these changes to this place; frames that depend on their order are
+    /// named by all of them, `in_order`.
     #[must_use]
     pub fn of(
         manifest: &BlobRef,
         main_file: &str,
         overrides: &Overrides,
         plan: &OutputPlan,
+        in_order: Option<&FrameSet>,
     ) -> Self {
         let parts = (
             manifest.to_string(),
@@ -55,6 +58,7 @@ impl LedgerKey {
             &plan.directory,
             &plan.names,
             &plan.nodes,
+            in_order,
         );
         let bytes = serde_json::to_vec(&parts)
             .expect("paths of a plan came out of text and can be text again");

@@ -127,7 +127,14 @@ impl Packed {
     #[must_use]
     pub fn key(&self) -> LedgerKey {
         let StepKind::Render(overrides) = &self.steps[0].kind;
-        LedgerKey::of(&self.root, self.main_file.as_str(), overrides, &self.output)
+        let in_order = self.steps[0].in_order.then_some(&self.steps[0].frames);
+        LedgerKey::of(
+            &self.root,
+            self.main_file.as_str(),
+            overrides,
+            &self.output,
+            in_order,
+        )
     }
 }
 

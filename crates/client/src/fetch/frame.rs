@@ -29,10 +29,13 @@ pub(super) fn write_frame(
     drop(wanting);
     let mut files: Vec<FetchedFile> = Vec::new();
     let mut warnings = Vec::new();
-    for (temporary, place, file) in ready {
-        if files.iter().any(|other| other.path == place) {
+    // Files of nodes first: Blender writes the frame's own after them, so of two with one name it is the frame's that stays.
+    for (temporary, place, file) in ready.into_iter().rev() {
+        let before = files.len();
+        files.retain(|other| other.path != place);
+        if files.len() < before {
             warnings.push(format!(
-                "frame {frame} has two files named {}: the last one is there, as with Blender",
+                "frame {frame} has two files named {}: one took the other's place, as with Blender",
                 place.display()
             ));
         }
@@ -45,6 +48,7 @@ pub(super) fn write_frame(
             role: file.role.clone(),
         });
     }
+    files.reverse();
     Ok(Fetched {
         step: result.lease.unit.step,
         position: result.position,

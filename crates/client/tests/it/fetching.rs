@@ -177,19 +177,21 @@ async fn frames_land_whole_and_are_remembered() {
         .map(|name| out.join(name))
     );
 
-    let key = LedgerKey::of(&large, "scene.blend", &Overrides::default(), fetcher.plan());
-    assert_ne!(
-        key,
-        LedgerKey::of(
-            &large,
-            "scene.blend",
-            &Overrides {
-                exr: true,
-                ..Overrides::default()
-            },
-            fetcher.plan()
-        )
-    );
+    let key_of = |overrides: &Overrides, in_order: Option<&str>| {
+        let in_order = in_order.map(|frames| frames.parse().unwrap());
+        let plan = fetcher.plan();
+        LedgerKey::of(&large, "scene.blend", overrides, plan, in_order.as_ref())
+    };
+    let key = key_of(&Overrides::default(), None);
+    let exr = Overrides {
+        exr: true,
+        ..Overrides::default()
+    };
+    assert_ne!(key, key_of(&exr, None));
+    // A simulation entered elsewhere makes other frames of the same numbers.
+    let in_order = |frames| key_of(&Overrides::default(), Some(frames));
+    assert_ne!(in_order("1..8"), in_order("5..8"));
+    assert_eq!(in_order("1..8"), in_order("1..8"));
     let mut ledger = Ledger::open(&Folders::at(dir.path()), &key).unwrap();
     for frame in &fetched {
         ledger.record(frame).unwrap();
@@ -197,6 +199,34 @@ async fn frames_land_whole_and_are_remembered() {
     std::fs::write(out.join("../nodes/depth/0001.exr"), "other").unwrap();
     let ledger = Ledger::open(&Folders::at(dir.path()), &key).unwrap();
     assert_eq!(ledger.present(&"-3..2".parse().unwrap()), [-3, 2]);
+}
+
+#[tokio::test]
+async fn of_two_files_with_one_name_the_frames_own_stays() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(dir.path());
+    let (own, node) = (worker.makes(b"own"), worker.makes(b"node"));
+    worker.sends(&farm).await;
+    let out = dir.path().join("out");
+    let mut plan = plan(&out);
+    plan.nodes[0].directory.clone_from(&out);
+    let files = vec![
+        (FileRole::Main, "shot_0001.png", own),
+        (FileRole::Node(0), "shot_0001.png", node),
+    ];
+    let fetched = Fetcher::new(&farm.api(), plan)
+        .fetch(&[result(1, files)])
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read(out.join("shot_0001.png")).unwrap(), b"own");
+    assert_eq!(
+        fetched[0].files.len(),
+        1,
+        "what is not there is not recorded"
+    );
+    assert_eq!(fetched[0].files[0].blob, own);
+    assert_eq!(fetched[0].warnings.len(), 1);
 }
 
 #[tokio::test]
