@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -158,6 +159,17 @@ impl Value for UserName {
     }
 }
 
+/// The account's name in the system's own list.
+fn account_of(uid: u32) -> Option<UserName> {
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        (number == uid).then(|| name.parse().ok())?
+    })
+}
+
 /// Everything that is not the command line, and the list of what was chosen.
 pub(crate) struct Sources<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
@@ -182,11 +194,12 @@ impl<'a> Sources<'a> {
         self.listing
     }
 
-    /// The name the operating system knows the user by.
+    /// The name the operating system knows the user by. Services run without the variables of a login.
     pub(super) fn os_user(&self) -> UserName {
         ["USER", "LOGNAME", "USERNAME"]
             .iter()
             .find_map(|name| (self.environment)(name)?.parse().ok())
+            .or_else(|| account_of(std::fs::metadata("/proc/self").ok()?.uid()))
             .unwrap_or_else(|| "user".parse().expect("a plain word is a user name"))
     }
 

@@ -120,3 +120,18 @@ fn commands_hand_over_their_flags() {
     assert_eq!(given.manager_address, Some("https://h:1"));
     assert_eq!(given.log, Some("info"));
 }
+
+#[test]
+fn a_user_without_a_login_has_a_name() {
+    let all = resolve("config", &[], "").unwrap();
+    let this = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let this = String::from_utf8(this.stdout).unwrap();
+    assert_eq!(all.client.user.value.as_str(), this.trim());
+    let named = resolve("config", &[("USER", "anna")], "").unwrap();
+    assert_eq!(named.client.user.value.as_str(), "anna");
+    let told = resolve("config", &[("USER", "anna"), ("TESSERA_USER", "ben")], "").unwrap();
+    assert_eq!(told.client.user.value.as_str(), "ben");
+}
