@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::Launch;
 use crate::build::Build;
@@ -40,7 +41,7 @@ pub(super) fn spawn(build: &Build, launch: &Launch) -> io::Result<Spawned> {
         command.env(THREADS_VARIABLE, threads.to_string());
     }
     prepare(&mut command, theirs, i32::from(launch.nice));
-    let child = command.spawn()?;
+    let child = start(&mut command)?;
     // Our copy of Blender's end goes, or its closing would never be seen.
     drop(command);
     if let Some(pipe) = &child.stdout {
@@ -56,6 +57,24 @@ pub(super) fn spawn(build: &Build, launch: &Launch) -> io::Result<Spawned> {
         driver,
     })
 }
+
+/// A program that was just written may look as if it still were: a process forked meanwhile by another thread
+/// holds the descriptor until it executes something else.
+fn start(command: &mut Command) -> io::Result<Child> {
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            other => return other,
+        }
+    }
+    command.spawn()
+}
+
+/// Together as long as the slowest start of a process on a loaded machine.
+const BUSY_TRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 fn set_nonblocking(pipe: &impl std::os::fd::AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(pipe)?;

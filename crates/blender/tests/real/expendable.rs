@@ -1,17 +1,22 @@
 //! Whatever happens inside Blender is an ordinary error outside, and nothing of it stays.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tessera_blender::{Build, Error, Launch, LogFiles, Open, Overrides, RefusalCode};
 
-use crate::support::{Stage, builds};
+use crate::support::{Stage, builds, run_script};
 
-async fn unruly(build: &Build, launch: &Launch) -> Stage {
+/// A Blender with a scene that misbehaves; made by the first call in a test, opened by all.
+async fn unruly(build: &Build, launch: &Launch, dir: &Path) -> Stage {
     let mut stage = Stage::with(build, launch).await;
-    stage.make("unruly.py", &[]);
+    let scene = dir.join(format!("{}/unruly.blend", build.version));
+    if !scene.exists() {
+        run_script(build, "unruly.py", scene.parent().unwrap(), &[]);
+    }
     let open = Open {
-        path: stage.path("unruly.blend"),
+        path: scene,
         autoexec: true,
         ..Open::default()
     };
@@ -35,6 +40,7 @@ fn assert_gone(raw: u32) {
 
 #[tokio::test]
 async fn crashes_hangs_and_greed_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
     let limits = Launch {
         hang_after: Duration::from_secs(2),
         memory_max_bytes: Some(2 << 30),
@@ -42,7 +48,7 @@ async fn crashes_hangs_and_greed_are_told_apart() {
     };
     for build in builds().await {
         for frame in [3, 4, 5, 6, 8] {
-            let mut stage = unruly(&build, &limits).await;
+            let mut stage = unruly(&build, &limits, dir.path()).await;
             let raw = stage.blender.pid();
             let error = stage.render(frame, Overrides::default()).await.unwrap_err();
             let text = error.to_string();
@@ -97,26 +103,29 @@ async fn crashes_hangs_and_greed_are_told_apart() {
 
 #[tokio::test]
 async fn silent_work_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
     for build in builds().await {
         let limits = Launch {
             hang_after: Duration::from_secs(1),
             ..Launch::default()
         };
-        let mut stage = unruly(&build, &limits).await;
+        let mut stage = unruly(&build, &limits, dir.path()).await;
         stage.render(7, Overrides::default()).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn killed_from_outside_or_by_us_it_is_gone_with_its_children() {
+    let dir = tempfile::tempdir().unwrap();
     for build in builds().await {
         for from_outside in [true, false] {
-            let mut stage = unruly(&build, &Launch::default()).await;
+            let mut stage = unruly(&build, &Launch::default(), dir.path()).await;
             let (raw, handle, child_file) = (
                 stage.blender.pid(),
                 stage.blender.handle(),
-                stage.path("child"),
+                dir.path().join(format!("{}/child", build.version)),
             );
+            let _ = std::fs::remove_file(&child_file);
             let (error, child) = tokio::join!(stage.render(9, Overrides::default()), async {
                 let child: u32 = loop {
                     // It is written in the middle of the frame, and a render blocks nothing.
@@ -201,9 +210,9 @@ async fn files_that_are_no_scenes_are_refused_and_nothing_stays_open() {
 
 #[tokio::test]
 async fn a_newer_file_is_refused_by_an_older_blender() {
-    let [older, newer] = builds().await.try_into().unwrap();
-    let mut stage = Stage::new(&older).await;
-    crate::support::run_script(&newer, "simple.py", &stage.path(""), &[]);
+    let builds = builds().await;
+    let mut stage = Stage::new(&builds[0]).await;
+    run_script(&builds[1], "simple.py", &stage.path(""), &[]);
     let error = stage.open("simple.blend").await.unwrap_err();
     let Error::Refused { refusal, .. } = &error else {
         panic!("{error}")
@@ -217,8 +226,9 @@ async fn a_newer_file_is_refused_by_an_older_blender() {
 
 #[tokio::test]
 async fn every_byte_of_output_is_in_the_log_of_its_frame() {
+    let dir = tempfile::tempdir().unwrap();
     for build in builds().await {
-        let mut stage = unruly(&build, &Launch::default()).await;
+        let mut stage = unruly(&build, &Launch::default(), dir.path()).await;
         let mut logs = Vec::new();
         for frame in [1, 2] {
             let log = stage.log(&format!("frame-{frame}"));
@@ -272,7 +282,7 @@ async fn every_byte_of_output_is_in_the_log_of_its_frame() {
                 let rest = std::str::from_utf8(rest).unwrap();
                 let own = |line: &str| {
                     line.is_empty()
-                        || ["Fra:", "Saved: ", " Time: "]
+                        || ["Fra:", "Saved: ", "Time: "]
                             .iter()
                             .any(|known| line.contains(known))
                 };

@@ -44,6 +44,9 @@ def misbehave(scene, *_):
         child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         open(bpy.path.abspath("//child"), "w").write(str(child.pid))
         threading.Event().wait()
+    elif frame == 10:
+        open(bpy.path.abspath("//burning"), "w").close()
+        while True: pass
 
 bpy.app.handlers.render_pre.append(misbehave)
 """
