@@ -53,6 +53,7 @@ pub(super) async fn done(
         .map(|file| &file.blob)
         .chain([&result.stdout, &result.stderr]);
     check_blobs(&app, named).await?;
+    result.device = plain(&result.device);
     result.at = clock::wall();
     let outcome = app.engine.input(Input::Done(Box::new(result))).await?;
     verdict(outcome)
@@ -74,10 +75,22 @@ pub(super) async fn failed(
             "",
         ));
     }
+    // It is shown on people's terminals, which obey control characters.
+    error.message = plain(&error.message);
     check_blobs(&app, error.stdout.iter().chain(&error.stderr)).await?;
     error.at = clock::wall();
     let outcome = app.engine.input(Input::Failed(Box::new(error))).await?;
     verdict(outcome)
+}
+
+/// Without control characters, but for ends of lines.
+fn plain(text: &str) -> String {
+    let kept = |sign: char| match sign {
+        '\n' => '\n',
+        sign if sign.is_control() => ' ',
+        sign => sign,
+    };
+    text.chars().map(kept).collect()
 }
 
 fn check_worker(peer: &WorkerPeer, claimed: WorkerId) -> Answer<()> {

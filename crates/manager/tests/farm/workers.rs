@@ -72,7 +72,8 @@ async fn a_failed_frame_is_tried_again_and_given_up_in_the_end() {
     for attempt in 1..=3 {
         let offer = link.lease().await;
         assert_eq!(offer.key.attempt.0, attempt);
-        let error = worker::failure(worker, &offer, words);
+        let mut error = worker::failure(worker, &offer, words);
+        error.message = "died\u{1b}[2J\u{9b}\nlast words".into();
         let verdict: Verdict = api.json(routes::WORKER_FAILURE, &[], &error).await;
         assert_eq!(verdict, Verdict::Accepted);
         link.send(&FromWorker::Finished { key: offer.key })
@@ -93,6 +94,8 @@ async fn a_failed_frame_is_tried_again_and_given_up_in_the_end() {
             .collect::<Vec<_>>(),
         [3, 2]
     );
+    // A worker's words are shown on people's terminals.
+    assert_eq!(errors.items[0].message, "died [2J \nlast words");
     let from = format!("limit=2&from={}", errors.next.unwrap());
     let rest: Page<FrameError> = artist.get(routes::ERRORS, &[&id, &from]).await;
     assert_eq!((rest.items.len(), rest.next), (1, None));
