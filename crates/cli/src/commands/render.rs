@@ -10,6 +10,7 @@ use tessera_blender::saved_by;
 use tessera_client::{Api, Fetcher, OutputPlan, clear_placeholder};
 use tessera_model::{FrameSet, JobId, JobState};
 use tessera_wire::line::LineKind;
+use tessera_worker::{LinkStatus, Status as WorkerStatus};
 use tokio::task::JoinHandle;
 
 use crate::context::Context;
@@ -120,6 +121,7 @@ impl Session<'_> {
             let names = workers.into_iter().map(|worker| (worker.id, worker.name));
             self.progress.name_workers(names);
         } else {
+            self.taken_here(job).await?;
             self.progress.alone();
         }
         self.progress.begin(asked, there);
@@ -164,6 +166,29 @@ impl Session<'_> {
             self.target = Some(Target::Private(started??));
         }
         Ok(())
+    }
+
+    /// Alone, the one worker there is takes the job as soon as it is linked, or never.
+    async fn taken_here(&self, job: JobId) -> Result<()> {
+        let Some(Target::Private(farm)) = &self.target else {
+            return Ok(());
+        };
+        let is_linked = |worker: &WorkerStatus| matches!(worker.link, LinkStatus::Linked { .. });
+        if farm.worker.clone().wait_for(is_linked).await.is_err() {
+            // It has ended; whoever follows the job is told why.
+            return Ok(());
+        }
+        let why = farm.api.job(job).await?.waiting_because;
+        // A frame that has failed already is tried again in a while.
+        if why.is_empty() || farm.api.journal(job).await?.failures > 0 {
+            return Ok(());
+        }
+        Err(stop(
+            Status::Failed,
+            format!(
+                "this computer alone can not render it: {why}; choose another --device or --tags, or connect a farm that can"
+            ),
+        ))
     }
 
     fn say_submitted(&self, handed: &Handed, frames: u32, present: u32) {
