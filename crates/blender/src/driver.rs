@@ -28,7 +28,8 @@ const PACKAGE: &[(&str, &str)] = &modules![
     "paths.py",
     "physics.py",
     "rendering.py",
-    "scan.py"
+    "scan.py",
+    "threads.py"
 ];
 
 /// Names the file descriptor of the socket.

@@ -10,6 +10,10 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from tessera_driver import threads  # noqa: E402
+
+threads.load_blender()
+
 from tessera_driver import facts, link, opening, rendering, scan  # noqa: E402
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import addon_utils
 import bpy
 
-from . import paths
+from . import paths, threads
 from .link import Refusal
 
 
@@ -49,7 +49,7 @@ def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
         raise Refusal("too_new", f"{path} was saved by Blender {newer}; this is {bpy.app.version_string}")
     repointed = paths.repoint([(rule["from"], rule["to"]) for rule in request["remap"]])
     renderer.stored_engines = dict(request["engines"])
-    _limit_threads()
+    threads.limit(bpy.data.scenes)
     return {
         "load_seconds": time.monotonic() - begin,
         "saved_by": "{}.{}".format(*bpy.data.version[:2]),
@@ -78,11 +78,3 @@ def _enable_addons(modules: list[str]) -> None:
     for module in modules:
         if addon_utils.enable(module, default_set=True) is None:
             raise Refusal("addon", f"the add-on {module} is not installed with this Blender, or failed to start")
-
-
-def _limit_threads() -> None:
-    threads = os.environ.get("TESSERA_DRIVER_THREADS")
-    if threads:
-        for scene in bpy.data.scenes:
-            scene.render.threads_mode = "FIXED"
-            scene.render.threads = int(threads)

@@ -13,6 +13,11 @@ from . import paths
 Note = dict[str, str]
 """A datablock and what is the matter with it."""
 
+GENERATED_IS_STALE = bpy.app.version < (4, 2, 0)
+"""Cycles of 3.4 knows geometry by its address in memory. What nodes, curves and texts make for a moment of a frame is
+freed after it, and what the next moment makes may lie in its place and be taken for it. 4.2 and 5.0 are exact; between
+them and 3.4 nothing was measured."""
+
 
 def objects_of(scene: Any) -> list[Any]:
     """All objects that rendering the scene may evaluate: its own, those of instanced collections, of its background
@@ -178,12 +183,6 @@ def no_persistent_data(scene: Any, objects: list[Any]) -> list[Note]:
             text = "before Blender 4.2, motion blur or vectors of geometry that is made for each frame may be stale"
             notes.append({"datablock": paths.describe(owner), "text": text})
     return notes
-
-
-GENERATED_IS_STALE = bpy.app.version < (4, 2, 0)
-"""Cycles of 3.4 knows geometry by its address in memory. What nodes, curves and texts make for a moment of a frame is
-freed after it, and what the next moment makes may lie in its place and be taken for it. 4.2 and 5.0 are exact; between
-them and 3.4 nothing was measured."""
 
 
 def _has_motion(scene: Any) -> bool:

@@ -16,6 +16,12 @@ from .link import Refusal
 
 Undo = list[Callable[[], None]]
 
+MAIN = "frame"
+"""Folder of the frame's own files."""
+
+NODE = "node-"
+"""Folders of the file-output nodes, by index."""
+
 
 class Renderer:
     """Keeps a job's settings applied from frame to frame: setting and unsetting them each time would make Blender
@@ -30,6 +36,7 @@ class Renderer:
         self._persistent: dict[str, Any] = {}
         self._device: dict[str, Any] = {}
         self._outputs: list[output.FileOutput] = []
+        self._names: list[dict[str, Any]] = []
         self._stamps: dict[str, float] = {}
         self._frame_range: tuple[Any, int, int] | None = None
         handlers = bpy.app.handlers
@@ -66,7 +73,7 @@ class Renderer:
         finally:
             output.revert(undo)
         end = time.monotonic()
-        files = _collect(scene, request["frame"], out_dir, self._names)
+        files = _collect(request["frame"], out_dir, self._names)
         pre = self._stamps.get("pre", begin)
         write = self._stamps.get("write", end)
         # Nothing is said where nothing but strips is rendered.
@@ -222,13 +229,6 @@ def _frame_arguments(scene: Any, frame: int, undo: Undo) -> dict[str, Any] | Non
     return {"write_still": True}
 
 
-MAIN = "frame"
-"""Folder of the frame's own files."""
-
-NODE = "node-"
-"""Folders of the file-output nodes, by index."""
-
-
 def _scene(name: str) -> Any:
     for scene in bpy.data.scenes:
         if scene.name == name and scene.library is None:
@@ -319,7 +319,7 @@ def _use_gpu(kinds: list[str]) -> list[dict[str, str]]:
     return []
 
 
-def _collect(scene: Any, frame: int, out_dir: str, names: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _collect(frame: int, out_dir: str, names: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The files that are there now, with what each is."""
     views = {output.at(entry["name"], frame): entry["view"] for entry in names}
     found = []

@@ -104,29 +104,30 @@ def _sampling(scene: Any) -> dict[str, Any]:
 
 def _scripts() -> Iterator[dict[str, str]]:
     """Drivers that need Python, and text blocks that run when the file is opened."""
-    for owner, label in _animated():
+    for owner, holder, inner in _animated():
         for curve in owner.animation_data.drivers if owner.animation_data else ():
             driver = curve.driver
             # Blender evaluates simple expressions itself, whether scripts are allowed or not.
             if driver.type == "SCRIPTED" and driver.expression and not driver.is_simple_expression and not curve.mute:
+                label = paths.describe(holder, inner)
                 yield {"datablock": label, "text": f"driver of {curve.data_path}: {driver.expression}"}
     for text in bpy.data.texts:
         if text.use_module:
             yield {"datablock": paths.describe(text), "text": "registers itself when the file is opened"}
 
 
-def _animated() -> Iterator[tuple[Any, str]]:
-    """Datablocks that may have drivers, the embedded node trees among them."""
+def _animated() -> Iterator[tuple[Any, Any, str]]:
+    """Datablocks that may have drivers, embedded node trees among them: each with what describes it."""
     for name in bpy.data.bl_rna.properties.keys():
         collection = getattr(bpy.data, name, None)
         if not isinstance(collection, bpy.types.bpy_prop_collection):
             continue
         for owner in collection:
             if hasattr(owner, "animation_data"):
-                yield owner, paths.describe(owner)
+                yield owner, owner, ""
             tree = getattr(owner, "node_tree", None)
             if isinstance(tree, bpy.types.NodeTree) and tree.is_embedded_data:
-                yield tree, paths.describe(owner, "nodes")
+                yield tree, owner, "nodes"
 
 
 def _addons(scenes: list[Any], renderer: State) -> Iterator[dict[str, Any]]:
