@@ -23,7 +23,13 @@ pub fn of(path: &Path) -> BTreeMap<String, Vec<u32>> {
                 .values_as_f32()
                 .map(f32::to_bits)
                 .collect();
-            let name = format!("{part}{}", channel.name);
+            let own = channel.name.to_string();
+            // Blender 5 names a part and repeats that in its channels.
+            let name = if own.starts_with(&part) {
+                own
+            } else {
+                format!("{part}{own}")
+            };
             assert!(
                 channels.insert(name.clone(), bits).is_none(),
                 "{name} is in {} twice",

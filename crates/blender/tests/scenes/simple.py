@@ -14,6 +14,7 @@ cube = bpy.context.object
 cube.keyframe_insert("location", frame=1)
 cube.location[0] = 2
 cube.keyframe_insert("location", frame=5)
+scene.view_layers[0].use_pass_z = scene.view_layers[0].use_pass_normal = True
 scene.frame_end = 5
 scene.render.filepath = "//out/shot_###"
 stage.save("simple.blend")
