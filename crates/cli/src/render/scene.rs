@@ -1,5 +1,8 @@
 //! From a .blend file to a job on the farm.
 
+use std::path::Path;
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use tessera_client::{Api, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
 use tessera_model::{JobSettings, Overrides};
@@ -10,6 +13,12 @@ use crate::context::Context;
 use crate::flags::SceneFlags;
 use crate::progress::Progress;
 use crate::units::Bytes;
+
+/// How the folders begin in which Blender's words are kept while a file is read, and afterwards if that failed.
+const LOG_PREFIX: &str = "packing-";
+
+/// They are kept for so long: whoever looks for a fault does so in these days.
+const LOGS_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Reads the file and all that it depends on, and says what the user should know of it.
 pub(crate) async fn pack_scene(
@@ -33,8 +42,9 @@ pub(crate) async fn pack_scene(
     let logs = context.folders.cache.join("logs");
     std::fs::create_dir_all(&logs)
         .with_context(|| format!("cannot make the folder {}", logs.display()))?;
+    sweep(&logs);
     let log_dir = tempfile::Builder::new()
-        .prefix("packing-")
+        .prefix(LOG_PREFIX)
         .tempdir_in(&logs)
         .with_context(|| format!("cannot write to the folder {}", logs.display()))?;
     let options = PackOptions {
@@ -65,6 +75,19 @@ pub(crate) async fn pack_scene(
         bytes: packed.bytes,
     });
     Ok(packed)
+}
+
+/// Removes logs of long ago. What cannot be removed is left alone.
+fn sweep(logs: &Path) {
+    for entry in std::fs::read_dir(logs).into_iter().flatten().flatten() {
+        let made = entry.metadata().and_then(|facts| facts.modified());
+        let age = made.ok().and_then(|at| at.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with(LOG_PREFIX)
+            && age.is_some_and(|age| age > LOGS_KEPT_FOR)
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn file_name(flags: &SceneFlags) -> String {
@@ -149,4 +172,30 @@ pub(crate) async fn send_and_submit(
     })
     .await?;
     Ok(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_long_ago_are_removed_and_nothing_else() {
+        let logs = tempfile::tempdir().unwrap();
+        let make = |name: &str, age: Duration| {
+            let path = logs.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            let folder = std::fs::File::open(&path).unwrap();
+            folder
+                .set_modified(std::time::SystemTime::now() - age)
+                .unwrap();
+            path
+        };
+        let old = make("packing-a", LOGS_KEPT_FOR * 2);
+        let kept = [
+            make("packing-b", Duration::ZERO),
+            make("mine", LOGS_KEPT_FOR * 2),
+        ];
+        sweep(logs.path());
+        assert!(!old.exists() && kept.iter().all(|path| path.exists()));
+    }
 }
