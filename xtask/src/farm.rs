@@ -296,6 +296,11 @@ impl Process {
         }
     }
 
+    /// Takes the lines that are there by now, so that the next one waited for is of what happens from here on.
+    pub fn lines_so_far(&mut self) -> Vec<LineKind> {
+        self.lines.try_iter().collect()
+    }
+
     /// Waits for its end and gives the lines not yet taken.
     ///
     /// # Errors

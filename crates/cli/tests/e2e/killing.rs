@@ -1,0 +1,163 @@
+//! Whatever is killed, and in whichever order: every frame is delivered exactly once, and no more is rendered again than was in
+//! somebody's hands.
+//!
+//! What is rendered is counted by a script of the scene itself, in the home of the worker; what is delivered by the
+//! manager's record and by the files.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use tessera_model::{JobId, WorkerId};
+use tessera_wire::line::LineKind;
+use xtask::farm::Process;
+
+use crate::site::{Site, workers};
+use crate::world::{World, identical, on_both, text};
+
+on_both!(every_frame_comes_once);
+
+const FRAMES: i32 = 48;
+
+/// Whom to kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Blender,
+    Worker,
+    Manager,
+}
+
+use Victim::{Blender, Manager, Worker};
+
+/// Each alone, each pair in both orders, and all together.
+const DEEDS: &[&[Victim]] = &[
+    &[Blender],
+    &[Worker],
+    &[Manager],
+    &[Worker, Manager],
+    &[Manager, Worker],
+    &[Blender, Manager],
+    &[Manager, Blender],
+    &[Blender, Worker],
+    &[Blender, Worker, Manager],
+    &[Manager, Worker, Blender],
+];
+
+fn every_frame_comes_once(world: &World) {
+    let project = world.scene("slow");
+    let local = world.path("local");
+    project.render_locally(world, "out/slow_", (1, FRAMES), "", &local);
+
+    let mut site = Site::with_workers(world, &["anna", "ben"]);
+    let anna = id_of(&site, "anna");
+    let range = format!("1..{FRAMES}");
+    let out = project.path("out");
+    let arguments = [
+        "render",
+        project.file(),
+        "-f",
+        &range,
+        "-o",
+        text(&out),
+        "--scripts",
+        "--attempts",
+        "10",
+    ];
+    let mut render = site.boss.start(&arguments).unwrap();
+    let mut lines = Vec::new();
+    let mut may_repeat = 0;
+    for deed in DEEDS {
+        begun(&mut render, &mut lines, anna);
+        may_repeat += commit(&mut site, deed);
+    }
+    lines.extend(render.finish().unwrap());
+    project.take_products(&world.path("farm"));
+    identical(&world.path("farm"), &local, FRAMES as usize);
+
+    let mut delivered = BTreeSet::new();
+    for line in &lines {
+        if let LineKind::Frame { frame, .. } = line {
+            assert!(
+                delivered.insert(*frame),
+                "frame {frame} was delivered twice"
+            );
+        }
+    }
+    assert_eq!(delivered, (1..=FRAMES).collect());
+    let journal = site.delivered_once(JobId(1));
+    let done: usize = site
+        .workers
+        .iter()
+        .map(|hand| count(&hand.home, "begin"))
+        .sum();
+    let repeated = done - FRAMES as usize;
+    assert!(
+        repeated <= may_repeat,
+        "{repeated} frames were rendered again, {may_repeat} were in hand when something was killed: {journal:?}"
+    );
+}
+
+/// Waits until Anna has begun a frame.
+fn begun(render: &mut Process, lines: &mut Vec<LineKind>, anna: WorkerId) {
+    lines.extend(render.lines_so_far());
+    loop {
+        let line = render.wait(|line| Some(line.clone())).unwrap();
+        let found = matches!(line, LineKind::Started { worker, .. } if worker == anna);
+        lines.push(line);
+        if found {
+            return;
+        }
+    }
+}
+
+/// Kills, and starts again what was killed, in the same order. How many frames were in hand: one that renders, and with the
+/// worker one more that it was just delivering.
+fn commit(site: &mut Site, deed: &[Victim]) -> usize {
+    let blenders = site.workers[0].blenders();
+    for victim in deed {
+        match victim {
+            Blender => blenders.iter().for_each(crate::processes::Watched::kill),
+            Worker => site.workers[0].process.signal("KILL").unwrap(),
+            Manager => site.manager.process.signal("KILL").unwrap(),
+        }
+    }
+    if deed.contains(&Blender) || deed.contains(&Worker) {
+        // Also when its worker has no time to see to it.
+        for blender in &blenders {
+            blender.gone();
+        }
+    }
+    if deed.contains(&Worker) {
+        site.workers[0].process.end().unwrap();
+    }
+    if deed.contains(&Manager) {
+        site.manager.process.end().unwrap();
+    }
+    for victim in deed {
+        match victim {
+            Blender => {}
+            Worker => site.workers[0].start(),
+            Manager => site.restart_manager(),
+        }
+    }
+    if deed.contains(&Worker) {
+        site.workers[0].wait_linked();
+    }
+    match (deed.contains(&Blender), deed.contains(&Worker)) {
+        (_, true) => 2,
+        (true, false) => 1,
+        (false, false) => 0,
+    }
+}
+
+fn id_of(site: &Site, name: &str) -> WorkerId {
+    workers(&site.boss)
+        .into_iter()
+        .find(|worker| worker.name == name)
+        .unwrap()
+        .id
+}
+
+fn count(home: &xtask::farm::Home, what: &str) -> usize {
+    let work = fs::read_to_string(home.folder().join("work.txt")).unwrap_or_default();
+    work.lines().filter(|line| line.starts_with(what)).count()
+}

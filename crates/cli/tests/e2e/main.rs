@@ -1,0 +1,22 @@
+//! The shipped binary, whole: real processes, real Blenders, real networks.
+//!
+//! What a crate can hold alone is tested there; here is what a user sees, and what an attacker, a power cut and a full disk do.
+//! Whatever has to do with Blender runs on both: 3.4.1 as an executable and bpy 5.0.1 as a module. Where a test asks for
+//! something that this machine must give (a Blender, network namespaces), a machine without it fails the test:
+//! what was left out silently was not tested.
+//!
+//! - [`world`]: a place for each test, homes of users, scenes made by scripts, plain Blender's frames.
+//! - [`ended`]: commands that a person runs, held to an end in time.
+//! - [`site`]: a farm of processes; [`processes`]: what of it lives.
+//! - the others: one file for each promise.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod ended;
+mod processes;
+mod site;
+mod world;
+
+mod killing;
+mod on_a_farm;
+mod same_as_local;
