@@ -60,7 +60,7 @@ impl Slot {
     pub(crate) fn new(index: usize, context: Arc<SlotContext>) -> Self {
         Self {
             index,
-            station: Station::new(Arc::clone(&context)),
+            station: Station::new(index, Arc::clone(&context)),
             context,
             folder: None,
             before: None,

@@ -43,6 +43,17 @@ impl TreesDir {
         self.root.join(manifest.to_string())
     }
 
+    /// A tree of a slot's own, with the files of the shared one: what is written into it is seen by nobody else. The one before
+    /// it goes; [`find`](Self::find) takes away the last one. Blocking.
+    pub(crate) fn copy(&self, manifest: &Digest, slot: usize) -> io::Result<PathBuf> {
+        let own = self.root.join(format!("slot-{slot}"));
+        match std::fs::remove_dir_all(&own) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => link_below(&self.of(manifest), &own, false)?,
+        }
+        Ok(own)
+    }
+
     /// Trees of former runs with their bytes, the one made first first. What is half there is removed. Blocking.
     pub(crate) fn find(&self) -> io::Result<Vec<(Digest, u64)>> {
         std::fs::create_dir_all(&*self.root)?;
@@ -67,6 +78,31 @@ impl TreesDir {
             .map(|(_, manifest, bytes)| (manifest, bytes))
             .collect())
     }
+}
+
+/// How the folders begin that Blender keeps simulations in, beside the file.
+const CACHE_PREFIX: &str = "blendcache_";
+
+/// Makes the folders of `from` under `to`, with links to its files. Those that are `written` to are copied.
+fn link_below(from: &Path, to: &Path, written: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let (old, new) = (entry.path(), to.join(&name));
+        if entry.file_type()?.is_dir() {
+            let written = written || name.to_string_lossy().starts_with(CACHE_PREFIX);
+            link_below(&old, &new, written)?;
+        } else if written {
+            std::fs::copy(&old, &new)?;
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
+        } else if std::fs::hard_link(&old, &new).is_err() {
+            // Not every file system has links.
+            std::fs::copy(&old, &new)?;
+        }
+    }
+    Ok(())
 }
 
 fn bytes_below(dir: &Path) -> io::Result<u64> {

@@ -1,5 +1,6 @@
 //! The place of a living Blender: started, given a scene, asked for frames, ended.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::frame_dir::FrameDir;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Station {
+    slot: usize,
     context: Arc<SlotContext>,
     living: Option<Living>,
 }
@@ -44,8 +46,9 @@ impl<E: Into<Failure>> From<E> for NoFrame {
 }
 
 impl Station {
-    pub(super) fn new(context: Arc<SlotContext>) -> Self {
+    pub(super) fn new(slot: usize, context: Arc<SlotContext>) -> Self {
         Self {
+            slot,
             context,
             living: None,
         }
@@ -172,6 +175,20 @@ impl Station {
         }
     }
 
+    /// Where the order's files lie. Simulations write caches beside the file, and read what they find there: they get files of
+    /// their own, where nothing is left of another try or job.
+    async fn tree(&self, order: &FrameOrder) -> Result<PathBuf, NoFrame> {
+        let (slot, trees) = (self.slot, self.context.trees.clone());
+        let manifest = order.scene.manifest;
+        if !order.offer.in_order {
+            return Ok(trees.of(&manifest));
+        }
+        let copying = tokio::task::spawn_blocking(move || trees.copy(&manifest, slot));
+        let copied = copying.await.map_err(std::io::Error::other);
+        let copied = copied.and_then(|copied| copied);
+        Ok(copied.map_err(|error| Failure::of_io("lay out the job's files", &error))?)
+    }
+
     /// Opens the order's scene in the living Blender.
     async fn open(
         &mut self,
@@ -179,7 +196,7 @@ impl Station {
         folder: &FrameDir,
         stop: &CancellationToken,
     ) -> Result<(), NoFrame> {
-        let root = self.context.trees.of(&order.scene.manifest);
+        let root = self.tree(order).await?;
         let open = Open {
             path: root.join(&order.scene.main_file),
             autoexec: order.scene.autoexec,

@@ -16,7 +16,7 @@ use tessera_client::{
 };
 use tessera_manager::{ManagerConfig, Running};
 use tessera_model::{
-    Blob, FrameError, FrameResult, JobId, JobSettings, JobState, Overrides,
+    BlenderVersion, Blob, FrameError, FrameResult, JobId, JobSettings, JobState, Overrides,
     PairingGrant, Step, StepKind, UserName,
 };
 use tessera_wire::api::{FramePhase, FrameStatus, JobDetail, Submit};
@@ -179,7 +179,7 @@ impl Farm {
             },
             manifest: to_model(&root),
             main_file: files[0].0.into(),
-            file_version: version.parse().unwrap(),
+            file_version: version.parse::<BlenderVersion>().unwrap().series(),
             steps: vec![Step {
                 kind: StepKind::Render(Overrides::default()),
                 frames: frames.parse().unwrap(),

@@ -164,6 +164,56 @@ async fn check(real: Real) {
     assert!(processes_of(&farm.dir.path().join("w")).is_empty());
 }
 
+/// Cloth that keeps its simulation in files beside the .blend.
+const CLOTH: &str = r#"
+import bpy, sys
+bpy.ops.wm.read_factory_settings(use_empty=False)
+folder = sys.argv[-1]
+scene = bpy.context.scene
+bpy.ops.mesh.primitive_grid_add(x_subdivisions=8, y_subdivisions=8, size=4, location=(0, 0, 2))
+cloth = bpy.context.object.modifiers.new("Cloth", "CLOTH")
+bpy.data.objects["Cube"].modifiers.new("Collision", "COLLISION")
+scene.render.engine = "CYCLES"
+scene.cycles.samples = 1
+scene.cycles.use_denoising = False
+scene.render.resolution_x, scene.render.resolution_y = 64, 36
+scene.frame_end = 8
+bpy.ops.wm.save_as_mainfile(filepath=folder + "/cloth.blend")
+cloth.point_cache.use_disk_cache = True
+bpy.ops.wm.save_as_mainfile(filepath=folder + "/cloth.blend")
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulation_reads_nothing_that_another_job_left() {
+    let farm = Farm::start().await;
+    let real = blender_3();
+    let script = farm.dir.path().join("scene.py");
+    std::fs::write(&script, CLOTH).unwrap();
+    real.run(&script, farm.dir.path());
+    let mut config = farm.pair("w", farm.address()).await;
+    real.use_in(&mut config);
+    config.threads = 1.try_into().ok();
+    let mut worker = Worker::start(config);
+    worker.linked().await;
+    let blend = farm.dir.path().join("cloth.blend");
+    let last_of = async |frames: &str| {
+        let files = [("p/cloth.blend", blend.as_path())];
+        let in_order = |submit: &mut tessera_wire::api::Submit| submit.steps[0].in_order = true;
+        let job = farm
+            .submit_files(&files, real.version, frames, in_order)
+            .await;
+        let results = farm.done(job).await;
+        let png = farm.bytes(&results.last().unwrap().files[0].blob).await;
+        image::load_from_memory(&png).unwrap().to_rgba8()
+    };
+    // Entered late, the cloth has fallen less; each job finds the scene as if it were the first.
+    let late = last_of("5..8").await;
+    let whole = last_of("1..8").await;
+    assert!(late != whole);
+    assert!(last_of("5..8").await == late);
+    assert!(last_of("1..8").await == whole);
+}
+
 /// Whether red leads somewhere in the middle of the picture.
 fn reddish(png: &[u8]) -> bool {
     let picture = image::load_from_memory(png).unwrap().to_rgb8();
