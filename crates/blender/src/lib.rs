@@ -7,11 +7,12 @@
 //! - [`find`](fn@find) looks for Blenders (executables, or Python interpreters that can `import bpy`), asks each once what it is
 //!   and keeps the answer; [`choose`] picks the one for a file; [`saved_by`] reads out of a .blend which version wrote it.
 //! - [`Blender`] is one living Blender. [`Blender::open`], [`Blender::scan`] and [`Blender::render`] are one request each
-//!   to `driver.py`, the only code that differs between Blender versions, over a private socket: stdout and stderr are
-//!   log and nothing else, and every byte of them lands in the [`LogFiles`] of the request during which it was written.
+//!   to the driver (`driver/`, Python), which holds all that differs between Blender versions, over a private socket: stdout
+//!   and stderr are log and nothing else, and every byte lands in the [`LogFiles`] of the request during which it was written.
 //! - Blender is expendable: crash, hang, memory exhaustion and refusal are the ordinary values of [`Error`].
 //!
-//! Nothing here is shared between two living Blenders, and nothing is read from the user's Blender preferences.
+//! Nothing here is shared between two living Blenders, and nothing is read from the user's Blender preferences. Processes, pipes
+//! and sockets are those of Unix; what asks for more than that of Linux (children's lists, end with the parent) falls back.
 
 mod blend;
 mod build;
@@ -24,6 +25,7 @@ mod probe;
 mod process;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod written;
 
 pub use build::Build;
 pub use choose::choose;

@@ -15,6 +15,7 @@ mod watch;
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::message::{
     Event, Hello, Open, Opened, Pong, Refusal, RefusalCode, Render, Rendered, Request, Scan,
     ScanRequest,
 };
+use crate::written;
 
 pub use error::Error;
 use keeper::Keeper;
@@ -175,7 +177,17 @@ impl Blender {
             .exchange(&doing, Some(log), &Request::Render(render))
             .await?
         {
-            Event::Rendered(rendered) => Ok(*rendered),
+            Event::Rendered(rendered) => {
+                let unwhole = |text| Error::Refused {
+                    doing: doing.clone(),
+                    refusal: Refusal {
+                        code: RefusalCode::Write,
+                        text,
+                    },
+                };
+                whole(&render.out_dir, &rendered).await.map_err(unwhole)?;
+                Ok(*rendered)
+            }
             other => Err(Error::unexpected(&doing, &other)),
         }
     }
@@ -292,6 +304,20 @@ async fn prepare(open: &Open) -> (u32, Vec<(String, String)>) {
         Vec::new()
     });
     (relocated, engines)
+}
+
+/// Looks whether the files of a frame are complete, which Blender's word does not mean.
+async fn whole(out_dir: &Path, rendered: &Rendered) -> Result<(), String> {
+    let folder = out_dir.to_path_buf();
+    let files: Vec<PathBuf> = rendered
+        .files
+        .iter()
+        .map(|file| file.path.clone())
+        .collect();
+    match tokio::task::spawn_blocking(move || written::check(&folder, &files)).await {
+        Ok(checked) => checked.map_err(|unwhole| unwhole.to_string()),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 impl Handle {

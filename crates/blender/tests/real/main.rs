@@ -11,6 +11,7 @@ mod exactness;
 mod expendable;
 mod fake;
 mod finding;
+mod full_disk;
 mod libraries;
 mod orphans;
 mod overrides;
