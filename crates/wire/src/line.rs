@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tessera_model::{Build, FrameError, JobId, JobState, Role, UserName, WorkerId};
 
 use crate::api::{
-    CertificateInfo, CreatedToken, FrameStatus, JobDetail, JobSummary, Pairing, TokenInfo,
+    CertificateInfo, CreatedToken, FrameStatus, JobDetail, JobSummary, Journal, Pairing, TokenInfo,
     WorkerStatus,
 };
 use crate::event::Event;
@@ -160,6 +160,8 @@ pub enum LineKind {
         errors: Vec<FrameError>,
         /// Frames that are being rendered or were given up.
         frames: Vec<FrameStatus>,
+        /// What the record says of deliveries.
+        journal: Journal,
     },
     /// A job is gone.
     JobRemoved {

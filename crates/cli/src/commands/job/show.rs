@@ -29,11 +29,13 @@ pub(super) async fn show(context: &Context, api: &Api, selection: &JobSelection)
             context.output.text("");
         }
         context.output.text(&text(&job, &errors, &frames));
+        let journal = api.journal(id).await?;
         let job = Box::new(job);
         context.output.line(LineKind::JobDetail {
             job,
             errors,
             frames,
+            journal,
         });
     }
     Ok(Status::Done)
