@@ -7,16 +7,18 @@
 //!
 //! - [`world`]: a place for each test, homes of users, scenes made by scripts, plain Blender's frames.
 //! - [`ended`]: commands that a person runs, held to an end in time.
-//! - [`site`]: a farm of processes; [`processes`]: what of it lives.
+//! - [`network`]: hosts of their own; [`site`]: a farm of processes; [`processes`]: what of it lives.
 //! - the others: one file for each promise.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod ended;
+mod network;
 mod processes;
 mod site;
 mod world;
 
+mod hosts;
 mod killing;
 mod on_a_farm;
 mod same_as_local;
