@@ -169,8 +169,8 @@ def start_file(path: Path) -> bpy.types.Scene:
 
 def save(path: Path) -> None:
     for mesh in bpy.data.meshes:
-        # Blender 3 sums up the normals of vertices in whatever order its threads come by, so that two renders of large meshes
-        # differ in their last bits. Those of corners are summed up in one order.
+        # Blender 3 sums up the normals of vertices in whatever order its threads come by, so that two renders of large
+        # meshes differ in their last bits. Those of corners are summed up in one order.
         if hasattr(mesh, "use_auto_smooth") and mesh.library is None:
             mesh.use_auto_smooth, mesh.auto_smooth_angle = True, math.pi
     bpy.context.preferences.filepaths.save_version = 0

@@ -128,9 +128,7 @@ async fn scenes_say_what_they_are() {
             [scene.path("render/shot_006.png")]
         );
         assert!(plain.output.overwrite && !plain.output.placeholder);
-        assert_eq!(
-            plain.file_version, build.version.series()
-        );
+        assert_eq!(plain.file_version, build.version.series());
 
         // -o: a folder takes the file's own names, a pattern gives others, EXR changes the extension.
         let mut options = scene.options("plain.blend");
