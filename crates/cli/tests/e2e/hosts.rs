@@ -75,7 +75,7 @@ fn no_multicast() {
     // From now on it knows where its farm is.
     worker.signal("TERM").unwrap();
     assert!(worker.end().unwrap().0.success());
-    anna.worker(&[]).unwrap();
+    let _anna = anna.worker(&[]).unwrap();
     let doctor = tessera_run(&anna, &["doctor"]);
     assert!(doctor.text().contains("worker"), "{doctor}");
     // The same with the address and the code apart, for a client.

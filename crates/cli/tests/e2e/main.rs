@@ -19,6 +19,7 @@ mod site;
 mod world;
 
 mod hosts;
+mod interrupted;
 mod killing;
 mod on_a_farm;
 mod same_as_local;
