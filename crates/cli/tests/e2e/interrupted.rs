@@ -21,7 +21,9 @@ fn alone(world: &World) {
 
     // Before anything is rendered, while the file is read.
     let mut early = user.start(&arguments).unwrap();
-    early.wait(|line| matches!(line, LineKind::Packing { .. }).then_some(())).unwrap();
+    early
+        .wait(|line| matches!(line, LineKind::Packing { .. }).then_some(()))
+        .unwrap();
     early.signal("INT").unwrap();
     let (status, _) = early.end().unwrap();
     assert_eq!(status.code(), Some(130), "{}", early.last_words());
@@ -31,7 +33,9 @@ fn alone(world: &World) {
     let mut first = user.start(&arguments).unwrap();
     let mut done = 0;
     while done < 2 {
-        first.wait(|line| matches!(line, LineKind::Frame { .. }).then_some(())).unwrap();
+        first
+            .wait(|line| matches!(line, LineKind::Frame { .. }).then_some(()))
+            .unwrap();
         done += 1;
     }
     let blenders = Watched::blenders_of(user.folder());
@@ -46,7 +50,9 @@ fn alone(world: &World) {
 
     // Killed without a word: Blender goes with it all the same.
     let mut killed = user.start(&arguments).unwrap();
-    killed.wait(|line| matches!(line, LineKind::Started { .. }).then_some(())).unwrap();
+    killed
+        .wait(|line| matches!(line, LineKind::Started { .. }).then_some(()))
+        .unwrap();
     let blenders = Watched::blenders_of(user.folder());
     assert!(!blenders.is_empty());
     killed.signal("KILL").unwrap();
@@ -57,12 +63,24 @@ fn alone(world: &World) {
     // The same command goes on.
     let rest = user.run(&arguments).unwrap();
     let present = rest.iter().find_map(|line| match line {
-        LineKind::Submitted { present, frames, .. } => Some((*present, *frames)),
+        LineKind::Submitted {
+            present, frames, ..
+        } => Some((*present, *frames)),
         _ => None,
     });
     assert_eq!(present, Some((done as u32, 6)), "{rest:?}");
     assert_eq!(frames_in(&rest).len(), 6 - done);
-    assert!(matches!(rest.last(), Some(LineKind::Finished { state: JobState::Done, done: 6, .. })), "{rest:?}");
+    assert!(
+        matches!(
+            rest.last(),
+            Some(LineKind::Finished {
+                state: JobState::Done,
+                done: 6,
+                ..
+            })
+        ),
+        "{rest:?}"
+    );
 
     // What is gone or damaged is rendered again, and nothing else.
     fs::remove_file(project.path("out/slow_0002.png")).unwrap();
@@ -79,7 +97,10 @@ fn alone(world: &World) {
     identical(&world.path("farm"), &local, 6);
     // Two were interrupted in mid-frame and two were mended; one that was just being written may have been lost each time.
     let work = fs::read_to_string(user.folder().join("work.txt")).unwrap();
-    let begun = work.lines().filter(|line| line.starts_with("begin")).count();
+    let begun = work
+        .lines()
+        .filter(|line| line.starts_with("begin"))
+        .count();
     assert!(begun <= 6 + 2 * 2 + 2, "{work}");
 }
 
@@ -103,7 +124,10 @@ fn nothing_lives(user: &Home) {
 }
 
 fn slow_fake(world: &World) -> Project {
-    world.fake_scene("scene", &serde_json::json!({"start": 1, "end": 8, "seconds": 0.4}))
+    world.fake_scene(
+        "scene",
+        &serde_json::json!({"start": 1, "end": 8, "seconds": 0.4}),
+    )
 }
 
 /// A farm job is cancelled; the same command makes another for what is missing.
@@ -116,7 +140,9 @@ fn on_a_farm() {
     let out = world.path("out");
     let arguments = ["render", project.file(), "-o", text(&out)];
     let mut render = site.boss.start(&arguments).unwrap();
-    render.wait(|line| matches!(line, LineKind::Frame { .. }).then_some(())).unwrap();
+    render
+        .wait(|line| matches!(line, LineKind::Frame { .. }).then_some(()))
+        .unwrap();
     render.signal("INT").unwrap();
     let (status, lines) = render.end().unwrap();
     assert_eq!(status.code(), Some(130));
@@ -140,11 +166,17 @@ fn detached() {
     let project = slow_fake(&world);
     let out = world.path("out");
     let arguments = ["render", project.file(), "-o", text(&out)];
-    site.boss.run(&[&arguments[..], &["--detach"]].concat()).unwrap();
+    site.boss
+        .run(&[&arguments[..], &["--detach"]].concat())
+        .unwrap();
     let lines = site.boss.run(&arguments).unwrap();
     assert_eq!(frames_in(&lines), (1..=8).collect::<Vec<_>>());
     let jobs = site.boss.run(&["jobs"]).unwrap();
-    assert_eq!(jobs.len(), 1, "it is the job that was handed in before: {jobs:?}");
+    assert_eq!(
+        jobs.len(),
+        1,
+        "it is the job that was handed in before: {jobs:?}"
+    );
 }
 
 /// The manager is away while a command waits: it says so, and goes on when it is back.
@@ -155,8 +187,13 @@ fn the_manager_is_away() {
     site.hire(world.fake_home("anna"), "anna");
     let project = slow_fake(&world);
     let out = world.path("out");
-    let mut render = site.boss.start(&["render", project.file(), "-o", text(&out)]).unwrap();
-    render.wait(|line| matches!(line, LineKind::Frame { .. }).then_some(())).unwrap();
+    let mut render = site
+        .boss
+        .start(&["render", project.file(), "-o", text(&out)])
+        .unwrap();
+    render
+        .wait(|line| matches!(line, LineKind::Frame { .. }).then_some(()))
+        .unwrap();
     site.manager.process.signal("KILL").unwrap();
     site.manager.process.end().unwrap();
     let said = render
@@ -167,7 +204,9 @@ fn the_manager_is_away() {
         .unwrap();
     assert!(said.contains("manager"), "{said}");
     site.restart_manager();
-    render.wait(|line| matches!(line, LineKind::Back { .. }).then_some(())).unwrap();
+    render
+        .wait(|line| matches!(line, LineKind::Back { .. }).then_some(()))
+        .unwrap();
     render.finish().unwrap();
     assert_eq!(fs::read_dir(&out).unwrap().count(), 8);
 }

@@ -18,6 +18,7 @@ mod processes;
 mod site;
 mod world;
 
+mod attacker;
 mod hosts;
 mod interrupted;
 mod killing;
