@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use tessera_blender::RefusalCode;
 use tessera_client::{
     ApiError, ChooseError, ConnectError, DiscoverError, FarmFileError, FetchError, FolderError,
     JoinError, PackError, SendError, SubmitError, TrustError,
@@ -188,6 +189,11 @@ fn of_pack(error: &PackError) -> Status {
         | PackError::Frames { .. }
         | PackError::Name { .. }
         | PackError::Output(_) => Status::Usage,
+        PackError::Blender(tessera_blender::Error::Refused { refusal, .. }) => match refusal.code {
+            // The file named is not one that can be opened, which only shows when Blender reads all of it.
+            RefusalCode::Unreadable | RefusalCode::NotBlend | RefusalCode::TooNew => Status::Usage,
+            _ => Status::Failed,
+        },
         PackError::NoBlender { .. }
         | PackError::Blender(_)
         | PackError::Missing { .. }
@@ -325,6 +331,21 @@ mod tests {
                 .unwrap_err(),
             Status::Usage,
         );
+        for (code, status) in [
+            (RefusalCode::NotBlend, Status::Usage),
+            (RefusalCode::TooNew, Status::Usage),
+            (RefusalCode::Render, Status::Failed),
+        ] {
+            let refused = || tessera_blender::Error::Refused {
+                doing: "open a.blend".into(),
+                refusal: tessera_blender::Refusal {
+                    code,
+                    text: "no".into(),
+                },
+            };
+            check(PackError::Blender(refused()), status);
+            check(SubmitError::Pack(PackError::Blender(refused())), status);
+        }
         let full = FetchError::Full {
             folder: "/out".into(),
         };

@@ -19,6 +19,8 @@ pub(crate) use job::{
     SubmitFlags,
 };
 
+use std::num::NonZeroU32;
+
 use clap::{Args, Parser, Subcommand};
 use tessera_model::JobId;
 
@@ -219,6 +221,15 @@ impl Command {
     }
 }
 
+/// Reads a number of things of which none would make no sense.
+fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
+    match text.trim().parse::<u64>().map(u32::try_from) {
+        Ok(Ok(number)) => NonZeroU32::new(number).ok_or_else(|| "it must be at least 1".to_owned()),
+        Ok(Err(_)) => Err(format!("it must be at most {}", u32::MAX)),
+        Err(_) => Err("it must be a whole number, at least 1".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +244,28 @@ mod tests {
         let words = std::iter::once("tessera").chain(line.split_whitespace());
         let parsed = Flags::try_parse_from(words);
         assert_eq!(parsed.is_ok(), good, "{line}: {parsed:?}");
+    }
+
+    #[test]
+    fn numbers_of_things_begin_at_one() {
+        for line in [
+            "render a --samples 0",
+            "render a --priority 0",
+            "submit a --chunk 0",
+            "submit a --attempts 0",
+            "worker --slots 0",
+            "worker --threads 0",
+            "job edit 1 --priority 0",
+            "job edit 1 --attempts 0",
+        ] {
+            let words = std::iter::once("tessera").chain(line.split_whitespace());
+            let said = Flags::try_parse_from(words).unwrap_err().to_string();
+            assert!(said.contains("at least 1"), "{line}: {said}");
+        }
+        let said = |text| at_least_one(text).unwrap_err();
+        assert_eq!(at_least_one("7").map(u32::from), Ok(7));
+        assert!(said("-1").contains("at least 1") && said("x").contains("whole number"));
+        assert!(said("4294967296").contains("at most 4294967295"));
     }
 
     #[test]

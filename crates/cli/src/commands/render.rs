@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tessera_blender::saved_by;
 use tessera_client::{Api, Fetcher, OutputPlan, clear_placeholder};
-use tessera_model::{FrameSet, JobId, JobState};
+use tessera_model::{Device, FrameSet, Gpu, JobId, JobState};
 use tessera_wire::line::LineKind;
 use tessera_worker::{LinkStatus, Status as WorkerStatus};
 use tokio::task::JoinHandle;
@@ -62,6 +62,29 @@ pub(super) async fn run(context: &Context, flags: &RenderFlags) -> Result<Status
     };
     session.end().await;
     ended
+}
+
+/// Why this computer cannot render on the device asked for, if that is so.
+fn no_such_device(wanted: Option<&Device>, here: &[Gpu]) -> Option<String> {
+    let (name, fits): (&str, bool) = match wanted? {
+        Device::File | Device::Cpu => return None,
+        Device::Gpu => ("gpu", !here.is_empty()),
+        Device::Interface(name) => (name, here.iter().any(|gpu| gpu.interface == *name)),
+    };
+    let usable = match here {
+        [] => "it can use the processor only".to_owned(),
+        some => {
+            let names = some
+                .iter()
+                .map(|gpu| format!("{} ({})", gpu.name, gpu.interface));
+            format!("it can use {}", names.collect::<Vec<_>>().join(", "))
+        }
+    };
+    (!fits).then(|| {
+        format!(
+            "this computer has no GPU that Blender can use for '{name}': {usable}; choose another --device, or connect a farm that has one"
+        )
+    })
 }
 
 impl Session<'_> {
@@ -182,6 +205,12 @@ impl Session<'_> {
         // A frame that has failed already is tried again in a while.
         if why.is_empty() || farm.api.journal(job).await?.failures > 0 {
             return Ok(());
+        }
+        let worker = farm.api.workers().await?.items.into_iter().next();
+        let facts = worker.and_then(|worker| worker.facts);
+        let wanted = self.flags.scene.device.as_ref();
+        if let Some(message) = no_such_device(wanted, facts.as_ref().map_or(&[], |it| &it.gpus)) {
+            return Err(stop(Status::Failed, message));
         }
         Err(stop(
             Status::Failed,
@@ -321,6 +350,35 @@ impl Session<'_> {
             for frame in frames.iter() {
                 clear_placeholder(plan, frame);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_not_here_is_named() {
+        let cuda = Device::Interface("cuda".into());
+        let gpus = ["optix", "cuda"].map(|interface| Gpu {
+            interface: interface.into(),
+            name: "RTX".into(),
+        });
+        let said = no_such_device(Some(&cuda), &[]).unwrap();
+        assert!(
+            said.contains("no GPU that Blender can use for 'cuda': "),
+            "{said}"
+        );
+        let said = no_such_device(Some(&cuda), &gpus[..1]).unwrap();
+        assert!(said.contains("it can use RTX (optix)"), "{said}");
+        assert!(no_such_device(Some(&Device::Gpu), &[]).is_some());
+        for (wanted, here) in [
+            (Some(&cuda), &gpus[..]),
+            (Some(&Device::Cpu), &[]),
+            (None, &[]),
+        ] {
+            assert_eq!(no_such_device(wanted, here), None);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::at_least_one;
 use crate::units::{Bytes, parse_duration};
 
 /// Options of `manager`.
@@ -57,10 +58,10 @@ pub(crate) struct WorkerFlags {
     #[arg(long, value_name = "PATH")]
     pub(crate) blender: Vec<PathBuf>,
     /// Frames rendered at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) slots: Option<NonZeroU32>,
     /// Processor threads of each
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) threads: Option<NonZeroU32>,
     /// Tags of this machine: a;b
     #[arg(long, value_delimiter = ';', value_name = "A;B")]

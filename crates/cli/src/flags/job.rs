@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tessera_model::{Device, FrameSet, JobId};
 
-use super::FarmFlags;
+use super::{FarmFlags, at_least_one};
 
 const RENDER_EXAMPLES: &str = "\
 Examples:
@@ -40,7 +40,7 @@ pub(crate) struct SceneFlags {
     #[arg(long, value_parser = parse_device)]
     pub(crate) device: Option<Device>,
     /// Samples per pixel; the file's own if not given
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     pub(crate) samples: Option<NonZeroU32>,
     /// Write multilayer EXR with every pass, whatever format the file asks for
     #[arg(long)]
@@ -52,7 +52,7 @@ pub(crate) struct SceneFlags {
     #[arg(long, help_heading = "Job")]
     pub(crate) name: Option<String>,
     /// Share against other jobs: twice the number, twice the share
-    #[arg(long, value_name = "N", help_heading = "Job")]
+    #[arg(long, value_name = "N", help_heading = "Job", value_parser = at_least_one)]
     pub(crate) priority: Option<NonZeroU32>,
     /// Category; the farm is shared evenly between categories first
     #[arg(long, help_heading = "Job")]
@@ -64,10 +64,10 @@ pub(crate) struct SceneFlags {
     #[arg(long, help_heading = "Job")]
     pub(crate) comment: Option<String>,
     /// Frames handed to a worker at once
-    #[arg(long, value_name = "N", help_heading = "Job")]
+    #[arg(long, value_name = "N", help_heading = "Job", value_parser = at_least_one)]
     pub(crate) chunk: Option<NonZeroU32>,
     /// How often a frame may fail before it is given up
-    #[arg(long, value_name = "N", help_heading = "Job")]
+    #[arg(long, value_name = "N", help_heading = "Job", value_parser = at_least_one)]
     pub(crate) attempts: Option<NonZeroU32>,
     /// Blender to read the file with (an executable, or a Python that can import bpy); repeatable
     #[arg(long, value_name = "PATH")]
@@ -180,7 +180,7 @@ pub(crate) struct EditFlags {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Share against other jobs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) priority: Option<NonZeroU32>,
     /// Category
     #[arg(long)]
@@ -192,7 +192,7 @@ pub(crate) struct EditFlags {
     #[arg(long)]
     pub(crate) comment: Option<String>,
     /// How often a frame may fail before it is given up
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) attempts: Option<NonZeroU32>,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,

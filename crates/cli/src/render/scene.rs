@@ -159,7 +159,9 @@ pub(crate) async fn send_and_submit(
 ) -> Result<(Submitted, Sent)> {
     let output = &context.output;
     progress.stage("Sending");
-    let sent = submit_packed(api, packed, settings, |sent| {
+    let mut total_bytes = 0;
+    let (submitted, sent) = submit_packed(api, packed, settings, |sent| {
+        total_bytes = sent.total_bytes;
         progress.stage(format!(
             "Sending {} of {}",
             Bytes(sent.sent_bytes),
@@ -171,7 +173,12 @@ pub(crate) async fn send_and_submit(
         });
     })
     .await?;
-    Ok(sent)
+    // The last word on it: all that handing in cost, the questions and the request itself included, also if nothing was lacking.
+    output.line(LineKind::Sending {
+        sent_bytes: sent.sent_bytes,
+        total_bytes,
+    });
+    Ok((submitted, sent))
 }
 
 #[cfg(test)]
