@@ -1,8 +1,8 @@
 //! Whether the files of a frame are whole.
 //!
 //! Blender says "Saved" of what it could not write to its end: on a full disk, PNG, EXR and TIFF files are cut, without an error
-//! that would reach a caller (3.4.1 and 5.0.1). So files are looked at: the disk must have room left, and formats whose end
-//! can be told by a few reads must have theirs.
+//! that would reach a caller (3.4.1 and 5.0.1). So files are looked at: formats whose end can be told by a few reads must have
+//! theirs, and for all others the disk must have room left. A small frame that fits on a disk nearly full is a frame.
 
 mod exr;
 
@@ -10,7 +10,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// A disk with less room than this after a frame may have had none during it; a block of a file system is smaller.
+/// A disk with less room than this after a frame may have had none during it; a block of a file system is smaller. Only asked
+/// of files whose end cannot be told.
 const ROOM_MIN_BYTES: u64 = 1 << 20;
 
 /// What is wrong with a frame's files.
@@ -30,12 +31,29 @@ pub(crate) enum Unwhole {
     Cut { path: PathBuf },
 }
 
+/// How a file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut,
+    /// Of a format whose end cannot be told cheaply.
+    Untold,
+}
+
+impl End {
+    fn of(cut: bool) -> Self {
+        if cut { Self::Cut } else { Self::Whole }
+    }
+}
+
 /// Checks files below a folder. Blocking.
 pub(crate) fn check(folder: &Path, files: &[PathBuf]) -> Result<(), Unwhole> {
+    let mut untold = false;
     for path in files {
-        match is_cut(path) {
-            Ok(false) => {}
-            Ok(true) => return Err(Unwhole::Cut { path: path.clone() }),
+        match end_of(path) {
+            Ok(End::Whole) => {}
+            Ok(End::Untold) => untold = true,
+            Ok(End::Cut) => return Err(Unwhole::Cut { path: path.clone() }),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(Unwhole::Cut { path: path.clone() });
             }
@@ -47,38 +65,43 @@ pub(crate) fn check(folder: &Path, files: &[PathBuf]) -> Result<(), Unwhole> {
             }
         }
     }
-    // Where the system does not tell, the files' own ends must do.
-    match rustix::fs::statvfs(folder) {
-        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN_BYTES => {
-            Err(Unwhole::Full {
-                path: folder.to_path_buf(),
-            })
-        }
-        _ => Ok(()),
+    if untold && !has_room(folder) {
+        let path = folder.to_path_buf();
+        return Err(Unwhole::Full { path });
     }
+    Ok(())
 }
 
-/// `false` for formats whose end cannot be told cheaply.
-fn is_cut(path: &Path) -> io::Result<bool> {
+/// Where the system does not tell there is nothing to go by.
+fn has_room(folder: &Path) -> bool {
+    let disk = rustix::fs::statvfs(folder);
+    disk.map_or(true, |disk| {
+        disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_MIN_BYTES
+    })
+}
+
+fn end_of(path: &Path) -> io::Result<End> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut magic = [0; 4];
     if length < 4 {
-        return Ok(true);
+        return Ok(End::Cut);
     }
     file.read_exact(&mut magic)?;
     match magic {
-        [0x89, b'P', b'N', b'G'] => Ok(!ends_with(&mut file, b"IEND\xae\x42\x60\x82")?),
-        [0xff, 0xd8, ..] => Ok(!ends_with(&mut file, b"\xff\xd9")?),
+        [0x89, b'P', b'N', b'G'] => {
+            ends_with(&mut file, b"IEND\xae\x42\x60\x82").map(|ends| End::of(!ends))
+        }
+        [0xff, 0xd8, ..] => ends_with(&mut file, b"\xff\xd9").map(|ends| End::of(!ends)),
         // The header tells the length of the file.
         [b'B', b'M', ..] => {
             let mut size = [0; 4];
             file.seek(SeekFrom::Start(2))?;
             file.read_exact(&mut size)?;
-            Ok(u64::from(u32::from_le_bytes(size)) > length)
+            Ok(End::of(u64::from(u32::from_le_bytes(size)) > length))
         }
-        [0x76, 0x2f, 0x31, 0x01] => exr::is_cut(&mut file, length),
-        _ => Ok(false),
+        [0x76, 0x2f, 0x31, 0x01] => exr::end_of(&mut file, length),
+        _ => Ok(End::Untold),
     }
 }
 

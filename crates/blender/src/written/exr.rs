@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
+use super::End;
+
 /// In the version field.
 const TILED: u32 = 0x200;
 const DEEP: u32 = 0x800;
@@ -21,13 +23,13 @@ struct Part {
     lines_per_chunk: u64,
 }
 
-/// `false` for kinds of files that Blender does not write.
-pub(super) fn is_cut(file: &mut File, length: u64) -> io::Result<bool> {
+/// Untold for kinds of files that Blender does not write.
+pub(super) fn end_of(file: &mut File, length: u64) -> io::Result<End> {
     file.seek(SeekFrom::Start(4))?;
     let mut file = BufReader::new(file);
     let version = u32::from_le_bytes(bytes(&mut file)?);
     if version & (TILED | DEEP) != 0 {
-        return Ok(false);
+        return Ok(End::Untold);
     }
     let mut chunks = 0;
     while let Some(part) = part(&mut file)? {
@@ -41,18 +43,18 @@ pub(super) fn is_cut(file: &mut File, length: u64) -> io::Result<bool> {
     for _ in 0..chunks {
         let offset = u64::from_le_bytes(bytes(&mut file)?);
         if offset == 0 || offset >= length {
-            return Ok(true);
+            return Ok(End::Cut);
         }
         last = last.max(offset);
     }
     if chunks == 0 {
-        return Ok(false);
+        return Ok(End::Untold);
     }
     // A chunk: its part if there are several, its first line, its size, its data.
     let head = if version & MULTI_PART == 0 { 4 } else { 8 };
     file.seek(SeekFrom::Start(last + head))?;
     let size = u64::from(u32::from_le_bytes(bytes(&mut file)?));
-    Ok(last + head + 4 + size > length)
+    Ok(End::of(last + head + 4 + size > length))
 }
 
 /// `None` at the end of the parts.

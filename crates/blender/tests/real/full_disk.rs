@@ -66,6 +66,24 @@ async fn a_cut_file_is_not_a_frame() {
             assert_eq!(refusal.code, RefusalCode::Write, "{build}: {error}");
             assert!(error.blender_lives());
         }
+        // A small frame fits on what is left of such a disk.
+        let out_dir = place.join("small");
+        let _ = std::fs::remove_dir_all(place.join("out"));
+        let _ = std::fs::remove_file(place.join("rest"));
+        std::fs::create_dir(&out_dir).unwrap();
+        let overrides = Overrides {
+            resolution_percentage: Some(10),
+            ..Overrides::default()
+        };
+        let render = Render {
+            scene: "Scene".into(),
+            frame: 1,
+            out_dir,
+            name: None,
+            overrides,
+        };
+        let log = stage.log("render");
+        stage.blender.render(&render, &log).await.unwrap();
         // With room again it goes on.
         stage.render(1, Overrides::default()).await.unwrap();
     }
