@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tessera_blobs::Digest;
+use tessera_model::FrameErrorKind;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -196,6 +197,11 @@ impl TreeKeeper {
         };
         // As good as given up for whoever keeps the list of those that come.
         give_up.cancel();
+        // What came of it fills the disk for nothing: it is the next frame's room.
+        let full = |no: &bring::NoTree| matches!(no, bring::NoTree::Failed(failure) if failure.kind == FrameErrorKind::Disk);
+        if brought.as_ref().is_err_and(full) {
+            self.empty_cache().await;
+        }
         self.hub.apply(match brought {
             Ok(bytes) => {
                 let took = began.elapsed();

@@ -237,10 +237,22 @@ async fn a_full_disk_is_said_and_the_worker_lives_on() {
             .all(|error| error.kind == FrameErrorKind::Disk),
         "{errors:?}"
     );
+    // What came of it is gone.
+    let left = bytes_below(&dir);
+    assert!(left < 4 << 20, "{left} bytes are left");
 
     let job = farm.submit(&json!({}), "1..3").await;
     assert_eq!(farm.done(job).await.len(), 3);
     worker.stop().await;
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let size = |entry: std::fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => bytes_below(&entry.path()),
+        false => entry.metadata().unwrap().len(),
+    };
+    entries.map(size).sum()
 }
 
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
