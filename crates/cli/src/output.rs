@@ -86,7 +86,9 @@ impl Output {
 
     /// Something the user should know and that does not stop the work.
     pub(crate) fn warn(&self, message: impl Into<String>) {
-        let message = message.into();
+        // What others said, Blender too, may have lines; a warning is one.
+        let message: String = message.into();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         self.note(format!("tessera: warning: {message}"));
         self.line(LineKind::Warning { message });
     }
