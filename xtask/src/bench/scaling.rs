@@ -1,7 +1,7 @@
 //! What a second worker gives.
 //!
-//! Scene: the example, frames 1..24 at 48 samples (a second and more a frame on one thread). Command:
-//! `tessera render tesserae.blend -f 1..24 --samples 48 -o OUT` on a farm of one manager and two workers with one slot
+//! Scene: the example, frames 1..24 at 16 samples (two seconds and more a frame on one thread). Command:
+//! `tessera render tesserae.blend -f 1..24 --samples 16 -o OUT` on a farm of one manager and two workers with one slot
 //! and one thread each; baseline: the same with one such worker. Homes are fresh each time. The clock runs from the
 //! first frame begun, when scenes are loaded, to the last frame in the output folder.
 
@@ -17,7 +17,7 @@ use super::table::{Aim, Figure};
 use crate::farm::Home;
 
 const FRAMES: &str = "1..24";
-const SAMPLES: &str = "48";
+const SAMPLES: &str = "16";
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let one = with_workers(bench, 1)?;
