@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use tessera_model::{Build, LeaseKey};
 
-use super::lease::{Held, Stage, scene_of};
+use super::lease::{Held, Stage, is_afresh, scene_of};
 use super::{
     Busy, Desk, Effects, FrameOrder, Order, PASSED_OVER_MAX, UNSENT_BYTES_MAX, UNSENT_FRAMES_MAX,
 };
@@ -132,7 +132,7 @@ impl Desk {
         let order = FrameOrder {
             frame,
             blame: held.blame(index).unwrap_or(frame),
-            afresh: offer.in_order && index == 0,
+            afresh: is_afresh(&offer, index),
             scene,
             offer,
             transfer,

@@ -99,3 +99,9 @@ pub(super) fn scene_of(offer: &LeaseOffer) -> SceneKey {
         autoexec: offer.overrides.autoexec,
     }
 }
+
+/// Whether the scene is opened anew for the offer's frame at `index`: frames that depend on their order begin in one where nothing
+/// has happened.
+pub(super) fn is_afresh(offer: &LeaseOffer, index: usize) -> bool {
+    offer.in_order && index == 0
+}

@@ -3,7 +3,7 @@
 use tessera_model::{LeaseKey, WorkerMode};
 use tessera_wire::link::Holding;
 
-use super::lease::Stage;
+use super::lease::{Stage, is_afresh, scene_of};
 use super::{Busy, Desk};
 use crate::status::SlotStatus;
 
@@ -80,8 +80,15 @@ impl Desk {
                 let held = self.leases.get(key);
                 let offer = held.and_then(|held| held.offer.as_ref());
                 let job = offer.map_or_else(String::new, |offer| offer.job_name.clone());
+                // What is open already is not loaded again: between two frames nothing happens that a person could see.
+                let goes_on = |index: usize| {
+                    offer.is_some_and(|offer| {
+                        !is_afresh(offer, index)
+                            && slot.warm.scene.as_ref() == Some(&scene_of(offer))
+                    })
+                };
                 match held.and_then(|held| held.next_frame()) {
-                    Some((_, frame)) if *started => SlotStatus::Rendering {
+                    Some((index, frame)) if *started || goes_on(index) => SlotStatus::Rendering {
                         job,
                         frame: frame.frame,
                     },
