@@ -20,6 +20,7 @@ in place of a .blend is a JSON object, alone or after the 12 bytes of a .blend's
     refuse            {}          frame to text: Blender refuses it
     crash             {}          frame to number of the signal by which the process dies
     exit              {}          frame to exit status with which it ends
+    spoil             []          files beside it that each frame overwrites, as scripts can
     hang              []          frames in which it stops for good, without CPU
     memory            {}          frame to bytes of memory that it takes before it hangs
     once              null        path of a file: faults (refuse, crash, exit, hang, memory) happen only if this file
@@ -252,6 +253,9 @@ class FakeBlender:
         for stream in (sys.stdout, sys.stderr):
             stream.write("x" * file.get("noise_bytes", 0))
             stream.flush()
+        for name in file.get("spoil", []):
+            with open(os.path.join(os.path.dirname(self.path), name), "w") as spoilt:
+                spoilt.write("spoilt")
         self.misbehave(file, frame, key)
         time.sleep(file.get("seconds", 0))
         burn_until = time.thread_time() + file.get("burn_seconds", 0)

@@ -53,6 +53,8 @@ pub(crate) struct Warm {
     pub build: Option<Build>,
     /// What it has open.
     pub scene: Option<SceneKey>,
+    /// Bytes of the slot's own tree, if it has one.
+    pub own_tree_bytes: Option<u64>,
 }
 
 /// One thing that happened.
@@ -88,8 +90,8 @@ pub(crate) enum Input {
     SlotIdle { slot: usize, warm: Warm },
     /// A slot without work has ended its Blender.
     Cooled { slot: usize },
-    /// A slot's Blender begins to render its frame: all is loaded.
-    FrameStarted { slot: usize },
+    /// A slot's Blender begins to render its frame: all is loaded, and the slot holds this now.
+    FrameStarted { slot: usize, warm: Warm },
     /// The frame a slot was given has ended, and the slot holds this now.
     FrameEnded {
         slot: usize,

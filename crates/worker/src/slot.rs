@@ -186,8 +186,10 @@ impl Slot {
         }
         // The next frame's folder is made while Blender works.
         self.prepare_folder();
-        let slot = self.index;
-        self.context.hub.apply(Input::FrameStarted { slot });
+        self.context.hub.apply(Input::FrameStarted {
+            slot: self.index,
+            warm: self.station.warm(),
+        });
         let rendered = self.station.render(request, folder, stop).await?;
         Ok((rendered, load))
     }

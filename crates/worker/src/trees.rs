@@ -44,15 +44,34 @@ impl TreesDir {
         self.root.join(manifest.to_string())
     }
 
-    /// A tree of a slot's own, with the files of the shared one: what is written into it is seen by nobody else. The one before
-    /// it goes; [`find`](Self::find) takes away the last one. Blocking.
-    pub(crate) fn copy(&self, manifest: &Digest, slot: usize) -> io::Result<PathBuf> {
-        let own = self.root.join(format!("slot-{slot}"));
-        match std::fs::remove_dir_all(&own) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => link_below(&self.of(manifest), &own, false)?,
+    fn own(&self, slot: usize) -> PathBuf {
+        self.root.join(format!("slot-{slot}"))
+    }
+
+    /// Makes a tree of a slot's own with the files of the shared one: what is done to it is seen by nobody else. The one before
+    /// it goes. Blocking.
+    pub(crate) fn make_own(
+        &self,
+        manifest: &Digest,
+        slot: usize,
+        writer: Writer,
+    ) -> io::Result<OwnTree> {
+        self.remove_own(slot)?;
+        let path = self.own(slot);
+        let copied = copy_below(&self.of(manifest), &path, writer, writer == Writer::Scripts);
+        if copied.is_err() {
+            // Half of it is of use to nobody, least of all on a full disk.
+            let _ = self.remove_own(slot);
         }
-        Ok(own)
+        copied.map(|bytes| OwnTree { path, bytes })
+    }
+
+    /// Removes a slot's own tree if there is one; [`find`](Self::find) does so to those of a former run. Blocking.
+    pub(crate) fn remove_own(&self, slot: usize) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.own(slot)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     }
 
     /// Trees of former runs with their bytes, the one made first first. What is half there is removed. Blocking.
@@ -81,29 +100,63 @@ impl TreesDir {
     }
 }
 
-/// How the folders begin that Blender keeps simulations in, beside the file.
-const CACHE_PREFIX: &str = "blendcache_";
+/// A tree that one slot has for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnTree {
+    pub path: PathBuf,
+    /// Of its files, but for those it shares.
+    pub bytes: u64,
+}
 
-/// Makes the folders of `from` under `to`, with links to its files. Those that are `written` to are copied.
-fn link_below(from: &Path, to: &Path, written: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
+/// Who writes into a tree, which decides what of it may be shared. That files are read-only is no bar: scripts can change that,
+/// and to root it means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// Blender's simulations, which write their caches.
+    Simulation,
+    /// Scripts of the file: anything anywhere.
+    Scripts,
+}
+
+/// How the folders begin that simulations keep their caches in, beside the file: particles, cloth and soft bodies in the one,
+/// fluids in the other, unless the file says otherwise.
+const CACHE_PREFIXES: [&str; 2] = ["blendcache_", "cache_fluid"];
+
+/// How the files end that simulations write wherever the file says; and .blend files, in which paths are made to fit the tree.
+const WRITTEN_EXTENSIONS: [&str; 6] = ["bphys", "uni", "vdb", "gz", "raw", "blend"];
+
+/// Makes the folders of `from` under `to`, with copies of what may be `written` to and links to all else. The bytes copied.
+fn copy_below(from: &Path, to: &Path, writer: Writer, written: bool) -> io::Result<u64> {
     std::fs::create_dir(to)?;
+    let mut bytes = 0;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name();
         let (old, new) = (entry.path(), to.join(&name));
         if entry.file_type()?.is_dir() {
-            let written = written || name.to_string_lossy().starts_with(CACHE_PREFIX);
-            link_below(&old, &new, written)?;
-        } else if written {
-            std::fs::copy(&old, &new)?;
-            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
-        } else if std::fs::hard_link(&old, &new).is_err() {
-            // Not every file system has links.
-            std::fs::copy(&old, &new)?;
+            let name = name.to_string_lossy();
+            let cache = CACHE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            bytes += copy_below(&old, &new, writer, written || cache)?;
+        } else if written || is_written(&old) || std::fs::hard_link(&old, &new).is_err() {
+            // Not every file system has links. One that can share blocks until they are written to does so here.
+            bytes += std::fs::copy(&old, &new)?;
+            let_be_written(&new)?;
         }
     }
-    Ok(())
+    Ok(bytes)
+}
+
+fn is_written(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    WRITTEN_EXTENSIONS
+        .iter()
+        .any(|written| extension.eq_ignore_ascii_case(written))
+}
+
+fn let_be_written(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode | 0o600))
 }
 
 fn bytes_below(dir: &Path) -> io::Result<u64> {
@@ -231,5 +284,60 @@ impl TreeKeeper {
         if let Ok(Err(error)) = emptied {
             tracing::warn!("cannot empty the cache of blocks: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_to_an_own_tree_is_not_done_to_the_shared_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let trees = TreesDir::new(dir.path().join("trees"));
+        let manifest = Digest::of(b"manifest");
+        let shared = trees.of(&manifest).join("home/u");
+        let files = [
+            ("a.blend", true),
+            ("texture.png", false),
+            ("blendcache_a/0001.png", true),
+            ("sim/noise/0001.VDB", true),
+        ];
+        for (name, _) in files {
+            let path = shared.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "shared").unwrap();
+        }
+        let mut paths = Vec::new();
+        for (slot, writer) in [(0, Writer::Simulation), (1, Writer::Scripts)] {
+            let own = trees.make_own(&manifest, slot, writer).unwrap();
+            let copied = files.map(|(_, written)| written || writer == Writer::Scripts);
+            let count = copied.iter().filter(|copied| **copied).count();
+            assert_eq!(own.bytes, 6 * count as u64);
+            for ((name, _), copied) in files.iter().zip(copied) {
+                if copied {
+                    std::fs::write(own.path.join("home/u").join(name), "other").unwrap();
+                }
+                let left = std::fs::read_to_string(shared.join(name)).unwrap();
+                assert_eq!(left, "shared", "{name}");
+            }
+            paths.push(own.path);
+        }
+        // Made anew, it is as the shared one is.
+        let own = trees.make_own(&manifest, 1, Writer::Simulation).unwrap();
+        let text = std::fs::read_to_string(own.path.join("home/u/a.blend")).unwrap();
+        assert_eq!(text, "shared");
+        trees.remove_own(1).unwrap();
+        trees.remove_own(1).unwrap();
+        assert!(paths[0].exists() && !paths[1].exists());
+        // And of a former run nothing is left.
+        let found: Vec<Digest> = trees
+            .find()
+            .unwrap()
+            .into_iter()
+            .map(|(of, _)| of)
+            .collect();
+        assert_eq!(found, [manifest]);
+        assert!(!paths[0].exists());
     }
 }

@@ -6,6 +6,7 @@ use tessera_model::{FrameErrorKind, LeaseKey, WorkerMode};
 use tessera_wire::link::{FromWorker, LeaseOffer};
 
 use super::lease::{Held, Stage, manifest_of};
+use super::shelf::Beside;
 use super::{Busy, Desk, EarlyFailure, Effects, FrameEnd, Input, LEASES_MAX, Slot, Warm};
 
 impl Desk {
@@ -35,7 +36,7 @@ impl Desk {
             Input::DiskFull => self.evict(true, &mut effects),
             Input::SlotIdle { slot, warm } => self.slot_idle(slot, warm),
             Input::Cooled { slot } => self.slots[slot].warm = Warm::default(),
-            Input::FrameStarted { slot } => self.frame_started(slot, &mut effects),
+            Input::FrameStarted { slot, warm } => self.frame_started(slot, warm, &mut effects),
             Input::FrameEnded { slot, end, warm } => self.frame_ended(slot, end, warm),
             Input::Reported { key, position } => {
                 if let Some(held) = self.leases.get_mut(&key) {
@@ -222,7 +223,8 @@ impl Desk {
         }
     }
 
-    fn frame_started(&mut self, slot: usize, effects: &mut Effects) {
+    fn frame_started(&mut self, slot: usize, warm: Warm, effects: &mut Effects) {
+        self.slots[slot].warm = warm;
         let Busy::Frame { key, started } = &mut self.slots[slot].busy else {
             return;
         };
@@ -336,7 +338,14 @@ impl Desk {
                     .iter()
                     .any(|slot| renders(slot) || (!all && is_open(slot)))
         };
-        effects.remove_trees.extend(self.shelf.evict(in_use, all));
+        let own = slots.iter().filter_map(|slot| slot.warm.own_tree_bytes);
+        let beside = own.fold(Beside::default(), |beside, bytes| Beside {
+            trees: beside.trees + 1,
+            bytes: beside.bytes + bytes,
+        });
+        effects
+            .remove_trees
+            .extend(self.shelf.evict(in_use, beside, all));
     }
 }
 

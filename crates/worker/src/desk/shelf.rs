@@ -27,6 +27,13 @@ struct Tree {
     took: Duration,
 }
 
+/// Trees that slots have for themselves. They are not the shelf's to remove, but lie on the same disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside {
+    pub trees: usize,
+    pub bytes: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// On disk from a former run; to be looked at before it is used.
@@ -132,11 +139,17 @@ impl Shelf {
             .collect()
     }
 
-    /// Those that must go for the bounds to hold, never one in use. With `all`, every one not in use.
-    pub fn evict(&mut self, in_use: impl Fn(&Digest) -> bool, all: bool) -> Vec<Digest> {
+    /// Those that must go for the bounds to hold, with those `beside` counted in; never one in use. With `all`, every one not in
+    /// use.
+    pub fn evict(
+        &mut self,
+        in_use: impl Fn(&Digest) -> bool,
+        beside: Beside,
+        all: bool,
+    ) -> Vec<Digest> {
         let lies = |tree: &Tree| matches!(tree.state, State::Found | State::Ready);
-        let mut count = self.trees.values().filter(|tree| lies(tree)).count();
-        let mut bytes: u64 = self.trees.values().map(|tree| tree.bytes).sum();
+        let mut count = beside.trees + self.trees.values().filter(|tree| lies(tree)).count();
+        let mut bytes = beside.bytes + self.trees.values().map(|tree| tree.bytes).sum::<u64>();
         let mut idle: Vec<(u64, Digest)> = self
             .trees
             .iter()

@@ -163,9 +163,20 @@ impl World {
         };
         let warm = Warm {
             build: Some(build),
-            scene: None,
+            ..Warm::default()
         };
         self.hear(Input::SlotIdle { slot, warm });
+    }
+
+    /// All is loaded for the slot's frame.
+    fn start(&mut self, slot: usize, own_tree_bytes: Option<u64>) {
+        let order = self.order(slot);
+        let warm = Warm {
+            build: Some(order.offer.build.clone()),
+            scene: Some(order.scene.clone()),
+            own_tree_bytes,
+        };
+        self.hear(Input::FrameStarted { slot, warm });
     }
 
     fn end(&mut self, slot: usize, end: FrameEnd) -> FrameOrder {
@@ -175,6 +186,7 @@ impl World {
         let warm = Warm {
             build: Some(order.offer.build.clone()),
             scene: Some(order.scene.clone()),
+            own_tree_bytes: None,
         };
         self.hear(Input::FrameEnded { slot, end, warm });
         *order
@@ -249,7 +261,7 @@ fn a_lease_from_its_coming_to_its_end() {
     assert_eq!(world.desk.waiting(), 1);
     world.started(0);
     assert_eq!(world.order(0).transfer, Duration::from_secs(3));
-    world.hear(Input::FrameStarted { slot: 0 });
+    world.start(0, None);
     assert_eq!(
         world.said,
         [FromWorker::Started {
@@ -579,6 +591,44 @@ fn a_full_disk_first_costs_trees_and_then_frames() {
     world.fetching.clear();
     world.hear(full());
     assert_eq!(world.failed.len(), 1);
+}
+
+#[test]
+fn slots_own_trees_count_among_those_there_are() {
+    let mut world = World::with_trees(1, 3000, [(tree(1), 1000), (tree(2), 1000)]);
+    world.lease(offer(1, 7, frames(0..2)));
+    world.brought_with(7, 1000);
+    world.started(0);
+    assert!(world.removed.is_empty());
+    world.start(0, Some(500));
+    assert_eq!(world.removed, [tree(1)]);
+    world.hear(Input::TreeRemoved(tree(1)));
+    world.end(0, FrameEnd::Stopped);
+    assert_eq!(world.removed, [tree(1)], "without it there is room");
+}
+
+#[test]
+fn a_slot_that_goes_on_shows_no_loading() {
+    use crate::status::SlotStatus;
+    let rendering = |world: &World| matches!(world.desk.slots()[0], SlotStatus::Rendering { .. });
+    let mut world = World::loaded(7);
+    world.lease(offer(1, 8, frames(0..2)));
+    world.brought(8);
+    assert!(!rendering(&world), "another scene is loaded first");
+    world.start(0, None);
+    assert!(rendering(&world));
+    world.render(0);
+    assert!(rendering(&world), "and goes on at once");
+    world.render(0);
+    let in_order = |unit| LeaseOffer {
+        in_order: true,
+        ..offer(unit, 8, frames(0..2))
+    };
+    world.lease(in_order(2));
+    assert!(!rendering(&world), "opened afresh");
+    world.start(0, None);
+    world.render(0);
+    assert!(rendering(&world));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::terms::remap;
 use crate::desk::{FrameOrder, SceneKey, Warm};
 use crate::failure::Failure;
 use crate::frame_dir::FrameDir;
+use crate::trees::{OwnTree, Writer};
 
 /// See the module.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Station {
     slot: usize,
     context: Arc<SlotContext>,
     living: Option<Living>,
+    /// The tree that what is open lies in, if it is this slot's alone.
+    own: Option<OwnTree>,
 }
 
 #[derive(Debug)]
@@ -51,6 +54,7 @@ impl Station {
             slot,
             context,
             living: None,
+            own: None,
         }
     }
 
@@ -64,6 +68,7 @@ impl Station {
         Warm {
             build: living.map(|living| living.build.clone()),
             scene: living.and_then(|living| living.open.as_ref().map(|(scene, _)| scene.clone())),
+            own_tree_bytes: self.own.as_ref().map(|own| own.bytes),
         }
     }
 
@@ -80,6 +85,7 @@ impl Station {
         if let Some(living) = self.living.take() {
             living.blender.kill().await;
         }
+        self.leave_own_tree().await;
     }
 
     /// Ends a Blender that nobody needs.
@@ -89,6 +95,21 @@ impl Station {
             if let Err(error) = living.blender.quit().await {
                 tracing::debug!("{error}");
             }
+        }
+        self.leave_own_tree().await;
+    }
+
+    /// Nothing that is open lies in this slot's own tree any more.
+    async fn leave_own_tree(&mut self) {
+        if self.own.take().is_none() {
+            return;
+        }
+        let (slot, trees) = (self.slot, self.context.trees.clone());
+        let removing = tokio::task::spawn_blocking(move || trees.remove_own(slot));
+        if let Ok(Err(error)) = removing.await {
+            tracing::warn!(
+                "cannot remove the files of slot {slot}, which it no longer needs: {error}"
+            );
         }
     }
 
@@ -175,18 +196,25 @@ impl Station {
         }
     }
 
-    /// Where the order's files lie. Simulations write caches beside the file, and read what they find there: they get files of
-    /// their own, where nothing is left of another try or job.
-    async fn tree(&self, order: &FrameOrder) -> Result<PathBuf, NoFrame> {
+    /// Where the order's files lie. Simulations write caches beside the file, and read what they find there; scripts write what
+    /// they like. Both get files of their own, where nothing is left of another try or job and nothing is left for one.
+    async fn tree(&mut self, order: &FrameOrder) -> Result<PathBuf, NoFrame> {
+        self.leave_own_tree().await;
         let (slot, trees) = (self.slot, self.context.trees.clone());
         let manifest = order.scene.manifest;
-        if !order.offer.in_order {
-            return Ok(trees.of(&manifest));
-        }
-        let copying = tokio::task::spawn_blocking(move || trees.copy(&manifest, slot));
-        let copied = copying.await.map_err(std::io::Error::other);
-        let copied = copied.and_then(|copied| copied);
-        Ok(copied.map_err(|error| Failure::of_io("lay out the job's files", &error))?)
+        let writer = match (order.scene.autoexec, order.offer.in_order) {
+            (true, _) => Writer::Scripts,
+            (false, true) => Writer::Simulation,
+            (false, false) => return Ok(trees.of(&manifest)),
+        };
+        let making = tokio::task::spawn_blocking(move || trees.make_own(&manifest, slot, writer));
+        let made = making.await.map_err(std::io::Error::other);
+        let own = made
+            .and_then(|made| made)
+            .map_err(|error| Failure::of_io("lay out the job's files", &error))?;
+        let path = own.path.clone();
+        self.own = Some(own);
+        Ok(path)
     }
 
     /// Opens the order's scene in the living Blender.
@@ -196,18 +224,22 @@ impl Station {
         folder: &FrameDir,
         stop: &CancellationToken,
     ) -> Result<(), NoFrame> {
+        // What is open may lie in the tree that goes now.
+        if let Some(living) = &mut self.living {
+            living.open = None;
+        }
         let root = self.tree(order).await?;
+        let shared = self.context.trees.of(&order.scene.manifest);
         let open = Open {
             path: root.join(&order.scene.main_file),
             autoexec: order.scene.autoexec,
-            remap: remap(&root),
+            remap: remap(&root, &shared),
             addons: Vec::new(),
         };
         let living = self
             .living
             .as_mut()
             .expect("a scene is opened in a living Blender");
-        living.open = None;
         living.scripted |= order.scene.autoexec;
         let log = folder.open_log();
         let opened = tokio::select! {

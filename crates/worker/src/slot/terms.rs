@@ -22,12 +22,20 @@ pub(super) fn render_request(order: &FrameOrder, folder: &FrameDir) -> Result<Re
     })
 }
 
-/// Where absolute paths of the machine the job comes from lie in its tree.
-pub(super) fn remap(root: &Path) -> Vec<Remap> {
-    let mut rules = vec![Remap {
+/// Where absolute paths of the machine the job comes from lie in its tree. A .blend of the `shared` tree may have been made to fit
+/// there before it was copied.
+pub(super) fn remap(root: &Path, shared: &Path) -> Vec<Remap> {
+    let mut rules = Vec::new();
+    if let Some(shared) = shared.to_str().filter(|_| shared != root) {
+        rules.push(Remap {
+            from: shared.to_owned(),
+            to: root.to_owned(),
+        });
+    }
+    rules.push(Remap {
         from: "/".to_owned(),
         to: root.to_owned(),
-    }];
+    });
     // Windows drives are folders of one capital letter.
     for letter in 'A'..='Z' {
         let drive = root.join(letter.to_string());

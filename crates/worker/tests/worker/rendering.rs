@@ -1,8 +1,10 @@
 //! Frames rendered and delivered, and what comes with them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::json;
+use tessera_blender::testing::fake_blend;
 use tessera_model::{FileRole, JobState, StepKind, WorkerMode};
 use tessera_wire::api::{JobAction, JobDetail, WorkerAction};
 use tessera_wire::link::LogStream;
@@ -119,6 +121,45 @@ async fn what_scripts_of_a_file_left_behind_is_in_force_in_no_other_file() {
     assert_ne!(second, first, "without scripts, in a Blender that ran none");
     farm.done(farm.submit(&json!({}), "1").await).await;
     assert_eq!(blenders(), second, "which stays for other files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_scripts_do_to_the_files_is_seen_by_no_other_job() {
+    let farm = Farm::start().await;
+    let _worker = farm.worker("w").await;
+    let trees = farm.dir.path().join("w/trees");
+    let blend = farm.dir.path().join("a.blend");
+    let texture = farm.dir.path().join("texture");
+    std::fs::write(
+        &blend,
+        fake_blend(&json!({ "spoil": ["texture", "a.blend"] })),
+    )
+    .unwrap();
+    std::fs::write(&texture, "texture").unwrap();
+    let files = [("u/a.blend", blend.as_path()), ("u/texture", &texture)];
+    let scripts = |submit: &mut tessera_wire::api::Submit| {
+        let StepKind::Render(overrides) = &mut submit.steps[0].kind;
+        overrides.autoexec = true;
+    };
+    let job = farm.submit_files(&files, "3.4.1", "1..2", scripts).await;
+    assert_eq!(farm.done(job).await.len(), 2);
+    let own = trees.join("slot-0");
+    let read = |tree: &Path, name: &str| std::fs::read(tree.join("u").join(name)).unwrap();
+    assert_eq!(read(&own, "texture"), b"spoilt");
+    let shared = std::fs::read_dir(&trees)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let shared = shared
+        .filter(|path| path.is_dir() && *path != own)
+        .collect::<Vec<_>>();
+    let [shared] = shared.as_slice() else {
+        panic!("{shared:?}")
+    };
+    assert_eq!(read(shared, "texture"), b"texture");
+    assert_eq!(read(shared, "a.blend"), std::fs::read(&blend).unwrap());
+
+    farm.done(farm.submit(&json!({}), "1").await).await;
+    assert!(!own.exists(), "it goes when the slot turns to other work");
 }
 
 #[tokio::test(flavor = "multi_thread")]
