@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tessera_blender::RefusalCode;
 use tessera_client::{
     ApiError, ChooseError, ConnectError, DiscoverError, FarmFileError, FetchError, FolderError,
-    JoinError, PackError, SendError, SubmitError, TrustError,
+    JoinError, PackError, SendError, SourcesError, SubmitError, TrustError,
 };
 use tessera_manager::ManagerError;
 use tessera_wire::pairing::CodeError;
@@ -99,6 +99,11 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Status> {
     }
     if let Some(error) = cause.downcast_ref::<ChooseError>() {
         return Some(of_choice(error));
+    }
+    match cause.downcast_ref::<SourcesError>() {
+        Some(SourcesError::Api(error)) => return Some(of_api(error)),
+        Some(SourcesError::Unreadable { .. }) => return Some(Status::Failed),
+        None => {}
     }
     match cause.downcast_ref::<SubmitError>() {
         Some(SubmitError::Send(error)) => return Some(of_send(error)),

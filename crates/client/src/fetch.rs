@@ -14,13 +14,14 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tessera_blobs::BlobRef;
-use tessera_model::{FileRole, FrameResult, StepIndex};
+use tessera_model::{Build, FileRole, FrameResult, StepIndex, WorkerId};
 use tessera_wire::blob::to_store;
 
 use crate::api::{Api, ApiError};
 use crate::output::OutputPlan;
 use crate::place::sweep;
 use crate::private_file::sync_folder;
+use crate::sources::Sources;
 
 use blocks::{Outline, supply};
 use frame::write_frame;
@@ -51,6 +52,8 @@ pub struct Fetched {
     pub position: u32,
     /// The frame.
     pub frame: i32,
+    /// The Blender that rendered it.
+    pub build: Build,
     /// Its files, main one first.
     pub files: Vec<FetchedFile>,
     /// What the user should know of it and what does no harm to the frame.
@@ -79,13 +82,18 @@ pub enum FetchError {
         /// The system's own words.
         source: io::Error,
     },
-    /// A worker gave a file a name that leads elsewhere.
+    /// A worker gave a file a name that it cannot have.
     #[error(
-        "frame {frame} has a file whose name leads out of its folder and is not written: {reason}"
+        "worker {worker} sent frame {frame} with a file '{name}' that is not written ({reason}): have an admin look at that worker, \
+         and meanwhile `tessera worker-admin block {worker}`"
     )]
     Name {
         /// The frame.
         frame: i32,
+        /// Who sent it.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -110,6 +118,7 @@ pub enum FetchError {
 pub struct Fetcher {
     api: Api,
     plan: Arc<OutputPlan>,
+    sources: Arc<Sources>,
 }
 
 impl FetchError {
@@ -126,7 +135,14 @@ impl Fetcher {
         Self {
             api: api.clone(),
             plan: Arc::new(plan),
+            sources: Arc::default(),
         }
+    }
+
+    /// The same, and nothing takes the place of one of these.
+    #[must_use]
+    pub fn sparing(self, sources: Arc<Sources>) -> Self {
+        Self { sources, ..self }
     }
 
     /// Where they go.
@@ -215,9 +231,10 @@ impl Fetcher {
             outlines.push(Outline::fetch(&self.api, frame, to_store(&file.blob)).await?);
         }
         let (wanting, serving) = supply();
-        let plan = self.plan.clone();
-        let writing =
-            tokio::task::spawn_blocking(move || write_frame(&plan, &result, outlines, wanting));
+        let (plan, sources) = (self.plan.clone(), self.sources.clone());
+        let writing = tokio::task::spawn_blocking(move || {
+            write_frame(&plan, &sources, &result, outlines, wanting)
+        });
         // Ends with the writer; if it ends first, the writer ends and its own error is only that.
         let served = serving.run(&self.api, frame).await;
         let written = writing

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tessera_blobs::{BlobRef, BoxError, write_file};
-use tessera_model::{FrameSet, JobId, Overrides};
+use tessera_model::{Build, FrameSet, JobId, Overrides};
 
 use crate::fetch::Fetched;
 use crate::folders::Folders;
-use crate::output::OutputPlan;
+use crate::output::{NodeFolder, OutputPlan};
 
 /// Longest line that is read; a frame of thousands of files stays below.
 const LINE_MAX_BYTES: u64 = 4 << 20;
@@ -51,13 +51,22 @@ impl LedgerKey {
         plan: &OutputPlan,
         in_order: Option<&FrameSet>,
     ) -> Self {
+        // The file names of nodes follow from the manifest.
+        let nodes: Vec<_> = plan
+            .nodes
+            .iter()
+            .map(|node| NodeFolder {
+                slots: Vec::new(),
+                ..node.clone()
+            })
+            .collect();
         let parts = (
             manifest.to_string(),
             main_file,
             overrides,
             &plan.directory,
             &plan.names,
-            &plan.nodes,
+            nodes,
             in_order,
         );
         let bytes = serde_json::to_vec(&parts)
@@ -81,10 +90,20 @@ enum Entry {
     Frame {
         frame: i32,
         files: BTreeMap<PathBuf, String>,
+        /// The Blender that rendered it; older programs did not note it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        build: Option<Build>,
     },
     Job {
         job: JobId,
     },
+}
+
+/// What is known of a frame.
+#[derive(Debug, Clone)]
+struct Recorded {
+    files: BTreeMap<PathBuf, String>,
+    build: Option<Build>,
 }
 
 /// The ledger of one render.
@@ -92,7 +111,7 @@ enum Entry {
 pub struct Ledger {
     path: PathBuf,
     file: File,
-    frames: BTreeMap<i32, BTreeMap<PathBuf, String>>,
+    frames: BTreeMap<i32, Recorded>,
     job: Option<JobId>,
 }
 
@@ -148,7 +167,11 @@ impl Ledger {
             }
             ended = line.ends_with(b"\n");
             match serde_json::from_slice(&line) {
-                Ok(Entry::Frame { frame, files }) => drop(self.frames.insert(frame, files)),
+                Ok(Entry::Frame {
+                    frame,
+                    files,
+                    build,
+                }) => drop(self.frames.insert(frame, Recorded { files, build })),
                 Ok(Entry::Job { job }) => self.job = Some(job),
                 // A line cut off by a crash, or of a newer program: what it said is found out again.
                 Err(error) => {
@@ -190,8 +213,10 @@ impl Ledger {
         self.add(&Entry::Frame {
             frame: fetched.frame,
             files: files.clone(),
+            build: Some(fetched.build.clone()),
         })?;
-        self.frames.insert(fetched.frame, files);
+        let build = Some(fetched.build.clone());
+        self.frames.insert(fetched.frame, Recorded { files, build });
         Ok(())
     }
 
@@ -211,13 +236,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// The Blender that rendered a frame, if that was noted.
+    #[must_use]
+    pub fn build_of(&self, frame: i32) -> Option<&Build> {
+        self.frames.get(&frame)?.build.as_ref()
+    }
+
     /// Those of `frames` whose files hold exactly what was recorded, in the order of `frames`. Reads every one of them, with
     /// several threads: call it on a blocking thread.
     #[must_use]
     pub fn present(&self, frames: &FrameSet) -> Vec<i32> {
         let recorded: Vec<_> = frames
             .iter()
-            .filter_map(|frame| self.frames.get(&frame).map(|files| (frame, files)))
+            .filter_map(|frame| self.frames.get(&frame).map(|known| (frame, &known.files)))
             .collect();
         let threads = std::thread::available_parallelism()
             .map_or(1, usize::from)
@@ -275,7 +306,7 @@ mod tests {
     use super::*;
     use crate::fetch::FetchedFile;
     use tessera_blobs::{Content, write_bytes};
-    use tessera_model::{FileRole, StepIndex};
+    use tessera_model::{BuildKind, FileRole, StepIndex};
 
     fn frame(dir: &Path, frame: i32, contents: &[u8]) -> Fetched {
         let path = dir.join(format!("{frame}.png"));
@@ -287,6 +318,7 @@ mod tests {
             step: StepIndex(0),
             position: 0,
             frame,
+            build: build("3.4.1", "h"),
             files: vec![FetchedFile {
                 path,
                 blob,
@@ -294,6 +326,35 @@ mod tests {
             }],
             warnings: Vec::new(),
         }
+    }
+
+    fn build(version: &str, hash: &str) -> Build {
+        Build {
+            version: version.parse().unwrap(),
+            hash: hash.into(),
+            kind: BuildKind::Executable,
+        }
+    }
+
+    #[test]
+    fn the_build_of_a_frame_is_remembered() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::at(home.path());
+        let key = LedgerKey([7; 32]);
+        let mut ledger = Ledger::open(&folders, &key).unwrap();
+        ledger.record(&frame(home.path(), 1, b"one")).unwrap();
+        let mut other = frame(home.path(), 2, b"two");
+        other.build = build("3.4.1", "other");
+        ledger.record(&other).unwrap();
+        // As older programs wrote it.
+        let old = serde_json::to_string(&ledger.frames[&1].files).unwrap();
+        let line = format!("{{\"type\":\"frame\",\"frame\":3,\"files\":{old}}}\n");
+        ledger.file.write_all(line.as_bytes()).unwrap();
+        let ledger = Ledger::open(&folders, &key).unwrap();
+        assert_eq!(ledger.present(&"1..3".parse().unwrap()), [1, 2, 3]);
+        assert_eq!(ledger.build_of(1), Some(&build("3.4.1", "h")));
+        assert_eq!(ledger.build_of(2), Some(&build("3.4.1", "other")));
+        assert_eq!(ledger.build_of(3), None);
     }
 
     #[test]

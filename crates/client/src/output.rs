@@ -10,11 +10,13 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tessera_blender::{NamePattern, OutputName};
 
+use crate::node_name;
+
 /// Largest note that a job carries, in bytes; see [`Submit`](tessera_wire::api::Submit).
 const NOTE_MAX_BYTES: usize = 64 << 10;
 
 /// Extensions that Blender knows as images and replaces by the right one.
-const IMAGE_EXTENSIONS: &[&str] = &[
+pub(crate) const IMAGE_EXTENSIONS: &[&str] = &[
     "png", "jpg", "jpeg", "exr", "tif", "tiff", "bmp", "tga", "webp", "hdr", "dpx", "cin", "jp2",
     "j2c", "rgb", "rgba", "sgi", "iris", "bw",
 ];
@@ -87,6 +89,9 @@ pub struct NodeFolder {
     pub name: String,
     /// Its folder, absolute.
     pub directory: PathBuf,
+    /// Names of its files as Blender stores them: `depth_##`. None if they are not known: then any name below the folder is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<String>,
 }
 
 /// Where frames go. Serialised it is the job's `client_note`: fields are only ever added, with defaults.
@@ -219,6 +224,16 @@ impl OutputPlan {
         )
     }
 
+    /// Whether a file-output node can have called a frame's file so.
+    pub(crate) fn node_makes(&self, index: u32, frame: i32, name: &str) -> bool {
+        let node = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.nodes.get(index));
+        node.is_none_or(|node| {
+            node.slots.is_empty() || node_name::fits(&node.slots, &self.views, frame, name)
+        })
+    }
+
     /// The files that a frame makes in the output folder, those of nodes left out.
     #[must_use]
     pub fn expected(&self, frame: i32) -> Vec<PathBuf> {
@@ -305,14 +320,17 @@ mod tests {
                 NodeFolder {
                     name: "Group/File Output".into(),
                     directory: "/deep/x".into(),
+                    slots: Vec::new(),
                 },
                 NodeFolder {
                     name: "../..".into(),
                     directory: "/deep/y".into(),
+                    slots: Vec::new(),
                 },
                 NodeFolder {
                     name: "Group_File Output".into(),
                     directory: "/deep/z".into(),
+                    slots: Vec::new(),
                 },
             ],
             overwrite: true,
@@ -377,7 +395,8 @@ mod tests {
             nodes: vec![
                 NodeFolder {
                     name: "n".repeat(1000),
-                    directory: "/d".into()
+                    directory: "/d".into(),
+                    slots: Vec::new(),
                 };
                 100
             ],

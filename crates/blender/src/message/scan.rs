@@ -210,7 +210,7 @@ pub struct FileOutput {
     /// Its folder as stored, and absolute.
     pub stored: String,
     pub directory: PathBuf,
-    /// File names (patterns) of its inputs.
+    /// File names (patterns): one for each input, or that of the one file with a layer for each.
     pub slots: Vec<String>,
     pub format: String,
 }

@@ -1,9 +1,10 @@
 //! `tessera fetch`: brings finished frames of a job into a folder, from any machine that is connected.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tessera_client::{Api, Fetcher, OutputPlan};
+use tessera_client::{Api, Fetcher, OutputPlan, Sources};
 use tessera_model::{FrameSet, JobState};
 use tessera_wire::api::JobDetail;
 use tessera_wire::line::LineKind;
@@ -25,6 +26,8 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
         let message = format!("job {} has no frames", flags.job);
         return Err(stop(Status::Failed, message));
     };
+    let sources = Arc::new(Sources::of_job(&connection.api, &detail.manifest).await?);
+    let fetcher = |api: &Api| Fetcher::new(api, plan.clone()).sparing(sources.clone());
     let frames = step.frames.clone();
     let wanted = wanted(&frames, flags)?;
     let mut progress = Progress::new(&context.output);
@@ -34,7 +37,7 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
     let mut outages = Outages::new();
     let state = if flags.wait {
         let api = outages.patient(&connection.api);
-        let mut delivery = Delivery::start(Fetcher::new(&api, plan.clone()), None);
+        let mut delivery = Delivery::start(fetcher(&api), None);
         Follow::new(
             api,
             flags.job,
@@ -48,7 +51,7 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
     } else {
         progress.only_bringing();
         let api = connection.api.clone();
-        let mut delivery = Delivery::start(Fetcher::new(&api, plan.clone()), None);
+        let mut delivery = Delivery::start(fetcher(&api), None);
         Follow::new(
             api,
             flags.job,

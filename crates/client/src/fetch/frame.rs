@@ -11,10 +11,12 @@ use super::blocks::{Blocks, Outline, Wanting};
 use super::{FetchError, Fetched, FetchedFile};
 use crate::output::OutputPlan;
 use crate::place::{PlaceError, Temporary, destination};
+use crate::sources::Sources;
 
 /// Blocking. `outlines` are those of the result's files, in their order.
 pub(super) fn write_frame(
     plan: &OutputPlan,
+    sources: &Sources,
     result: &FrameResult,
     outlines: Vec<Outline>,
     mut wanting: Wanting,
@@ -22,7 +24,7 @@ pub(super) fn write_frame(
     let frame = result.frame;
     let mut ready = Vec::new();
     for (file, outline) in result.files.iter().zip(outlines) {
-        let place = place_of(plan, frame, file)?;
+        let place = place_of(plan, sources, result, file)?;
         ready.push((write(frame, &place, outline, &mut wanting)?, place, file));
     }
     // Nothing more is wanted from the network.
@@ -53,29 +55,63 @@ pub(super) fn write_frame(
         step: result.lease.unit.step,
         position: result.position,
         frame,
+        build: result.build.clone(),
         files,
         warnings,
     })
 }
 
-fn place_of(plan: &OutputPlan, frame: i32, file: &FrameFile) -> Result<PathBuf, FetchError> {
-    let (folder, name) = match &file.role {
-        FileRole::Main => (plan.directory.clone(), own_name(plan, None, frame)),
-        FileRole::View(view) => (plan.directory.clone(), own_name(plan, Some(view), frame)),
-        FileRole::Node(index) => (plan.node_directory(*index), None),
+/// Where a file belongs, whatever its worker says: the frame's own get the planned name, those of nodes must have one that their
+/// node can give, and none takes the place of a file that the job was made of.
+fn place_of(
+    plan: &OutputPlan,
+    sources: &Sources,
+    result: &FrameResult,
+    file: &FrameFile,
+) -> Result<PathBuf, FetchError> {
+    let frame = result.frame;
+    let refused = |reason: String| FetchError::Name {
+        frame,
+        worker: result.worker,
+        name: file.name.escape_debug().to_string(),
+        reason,
     };
-    let name = name.unwrap_or_else(|| file.name.clone());
-    destination(&folder, &name).map_err(|error| match error {
+    let (folder, name) = match &file.role {
+        FileRole::Main => (plan.directory.clone(), own_name(plan, None, file, frame)),
+        FileRole::View(view) => {
+            let name = own_name(plan, Some(view), file, frame);
+            (plan.directory.clone(), name)
+        }
+        FileRole::Node(index) => {
+            let known = plan.node_makes(*index, frame, &file.name);
+            let name = known.then(|| file.name.clone());
+            (plan.node_directory(*index), name)
+        }
+    };
+    let name = name.ok_or_else(|| refused("the scene makes no such file".into()))?;
+    let place = destination(&folder, &name).map_err(|error| match error {
         PlaceError::Io { path, source } => write_error(frame, &path, source),
-        refused @ (PlaceError::Name { .. } | PlaceError::Link { .. }) => FetchError::Name {
-            frame,
-            reason: refused.to_string(),
-        },
-    })
+        bad @ (PlaceError::Name { .. } | PlaceError::Link { .. }) => refused(bad.to_string()),
+    })?;
+    if sources.has(&place) {
+        return Err(refused(format!(
+            "it would take the place of {}, which the job was made of",
+            place.display()
+        )));
+    }
+    Ok(place)
 }
 
-/// The name the plan gives to a view's file, or to the only one.
-fn own_name(plan: &OutputPlan, view: Option<&String>, frame: i32) -> Option<String> {
+/// The name the plan gives to a view's file, or to the only one; a plan without names leaves it to the worker.
+fn own_name(
+    plan: &OutputPlan,
+    view: Option<&String>,
+    file: &FrameFile,
+    frame: i32,
+) -> Option<String> {
+    if plan.names.is_empty() {
+        return Some(file.name.clone());
+    }
     let found = plan.names.iter().find(|name| name.view.as_ref() == view);
     let only = || {
         plan.names

@@ -207,6 +207,7 @@ fn plan(scene: &SceneInfo, asked: &Asked, overrides: &Overrides) -> OutputPlan {
     let nodes = asked.scan.file_outputs.iter().map(|node| NodeFolder {
         name: node.node.clone(),
         directory: node.directory.clone(),
+        slots: node.slots.clone(),
     });
     OutputPlan {
         directory,

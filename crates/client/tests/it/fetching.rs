@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tessera_blender::{NamePattern, OutputName};
-use tessera_blobs::{BlobRef, Content, Store, write_bytes};
+use tessera_blobs::{
+    BlobRef, BoxError, Content, Entry, Manifest, Store, TreePath, write_bytes, write_file,
+};
 use tessera_client::{
-    Ask, BlockSource, FetchError, Fetcher, Folders, Ledger, LedgerKey, NodeFolder, OutputPlan, send,
+    Ask, BlockSource, FetchError, Fetcher, Folders, Ledger, LedgerKey, NodeFolder, OutputPlan,
+    Sources, send,
 };
 use tessera_model::{
     Attempt, Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, JobId, LeaseKey, Overrides,
@@ -30,6 +33,7 @@ fn plan(directory: &Path) -> OutputPlan {
         nodes: vec![NodeFolder {
             name: "Depth".into(),
             directory: directory.join("../nodes"),
+            slots: vec!["depth/".into()],
         }],
         overwrite: true,
         placeholder: false,
@@ -211,6 +215,7 @@ async fn of_two_files_with_one_name_the_frames_own_stays() {
     let out = dir.path().join("out");
     let mut plan = plan(&out);
     plan.nodes[0].directory.clone_from(&out);
+    plan.nodes[0].slots = vec!["shot_".into()];
     let files = vec![
         (FileRole::Main, "shot_0001.png", own),
         (FileRole::Node(0), "shot_0001.png", node),
@@ -283,6 +288,82 @@ async fn hostile_results_write_nothing_outside() {
         fetcher.fetch(&[result(1, Vec::new())]).await,
         Err(FetchError::Result { .. })
     ));
+}
+
+/// A node's folder is often the project's own: what a worker names there must be what the node makes, and nothing takes the place of
+/// a file that the job was made of, by whatever path it is meant.
+#[tokio::test]
+async fn hostile_results_replace_nothing() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path().canonicalize().unwrap().join("project");
+    std::fs::create_dir(&project).unwrap();
+    let mut manifest = Manifest::new();
+    for name in ["scene.blend", "wood0001.png"] {
+        let path = project.join(name);
+        std::fs::write(&path, "mine").unwrap();
+        let cut = write_file(&path, |_| Ok::<_, BoxError>(())).unwrap();
+        let inside = path.strip_prefix("/").unwrap().to_str().unwrap();
+        manifest
+            .insert(TreePath::new(inside).unwrap(), Entry::file(&cut))
+            .unwrap();
+    }
+    std::fs::write(project.join("notes.txt"), "mine").unwrap();
+    std::os::unix::fs::symlink(&project, dir.path().join("link")).unwrap();
+    let mut worker = Worker::new(dir.path());
+    let evil = worker.makes(b"evil");
+    let root = manifest
+        .write(|block| worker.store.put_block(&block))
+        .unwrap();
+    worker.blobs.push(root);
+    worker.sends(&farm).await;
+
+    // As a command on another run learns it: from the farm.
+    let sources = Sources::of_job(&farm.api(), &to_model(&root))
+        .await
+        .unwrap();
+    let sources = Arc::new(sources);
+    for folder in [&project, &dir.path().join("link")] {
+        let mut plan = plan(folder);
+        plan.nodes = vec![NodeFolder {
+            name: "Output".into(),
+            directory: folder.clone(),
+            slots: vec!["wood".into(), "own".into()],
+        }];
+        let fetcher = Fetcher::new(&farm.api(), plan.clone()).sparing(sources.clone());
+        let view = FileRole::View("left".into());
+        for (role, name) in [
+            (FileRole::Node(0), "scene.blend"),
+            (FileRole::Node(0), "notes.txt"),
+            (FileRole::Node(0), "wood0001.png"),
+            (FileRole::Node(0), "own0002.png"),
+            (view, "scene.blend"),
+        ] {
+            let error = fetcher
+                .fetch(&[result(1, vec![(role, name, evil)])])
+                .await
+                .unwrap_err();
+            let said = error.to_string();
+            assert!(matches!(error, FetchError::Name { .. }), "{name}: {said}");
+            assert!(said.contains("worker 1") && said.contains(name), "{said}");
+        }
+        // A plan that knows no names, as of a job that somebody else's program submitted.
+        plan.names.clear();
+        let fetcher = Fetcher::new(&farm.api(), plan).sparing(sources.clone());
+        let main = result(1, vec![(FileRole::Main, "scene.blend", evil)]);
+        let error = fetcher.fetch(&[main]).await.unwrap_err();
+        assert!(error.to_string().contains("take the place of"), "{error}");
+        let good = result(1, vec![(FileRole::Node(0), "own0001.png", evil)]);
+        fetcher.fetch(&[good]).await.unwrap();
+    }
+    for name in ["scene.blend", "wood0001.png", "notes.txt"] {
+        assert_eq!(
+            std::fs::read(project.join(name)).unwrap(),
+            b"mine",
+            "{name}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(&project).unwrap().count(), 4);
 }
 
 #[tokio::test]

@@ -244,10 +244,13 @@ class FileOutput:
 
     def _slots(self) -> list[str]:
         node = self.node
+        multilayer = node.format.file_format == "OPEN_EXR_MULTILAYER"
         if hasattr(node, "file_output_items"):
+            if multilayer:
+                return [node.file_name]
             return [node.file_name + item.name for item in node.file_output_items]
-        if node.format.file_format == "OPEN_EXR_MULTILAYER":
-            return [slot.name for slot in node.layer_slots]
+        if multilayer:
+            return [self.split()[1]]
         return [slot.path for slot in node.file_slots]
 
     def _resolved(self, folder: str) -> str:
