@@ -48,6 +48,20 @@ impl Build {
     }
 }
 
+impl From<&Build> for tessera_model::Build {
+    /// What a farm calls it: the same on every machine that has it.
+    fn from(build: &Build) -> Self {
+        Self {
+            version: build.version,
+            hash: match build.hash.trim() {
+                "" => "unknown".to_owned(),
+                hash => hash.to_lowercase(),
+            },
+            kind: build.kind,
+        }
+    }
+}
+
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {

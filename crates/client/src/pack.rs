@@ -80,6 +80,8 @@ pub struct Packed {
     pub manifest: Manifest,
     /// The manifest itself as a file.
     pub root: BlobRef,
+    /// The Blender that read it, as a farm calls it.
+    pub build: tessera_model::Build,
     /// Where the blocks lie.
     pub origin: Arc<Origin>,
     /// The .blend in the tree.
@@ -179,6 +181,7 @@ async fn pack_once(
         origin: Arc::new(read.origin),
         main_file: read.main_file,
         file_version: asked.scan.saved_by,
+        build: (&asked.build).into(),
         steps: vec![choice.step],
         output: choice.output,
         scene: choice.scene,

@@ -19,7 +19,7 @@ impl Blenders {
     pub(crate) fn new(found: Vec<LocalBuild>) -> Self {
         let mut builds: Vec<(Build, LocalBuild)> = Vec::new();
         for local in found {
-            let build = farm_name(&local);
+            let build = Build::from(&local);
             if !builds.iter().any(|(known, _)| *known == build) {
                 builds.push((build, local));
             }
@@ -41,7 +41,7 @@ impl Blenders {
     /// The one a file of this series would be rendered with.
     pub(crate) fn choose(&self, series: Series) -> Option<Build> {
         let local = self.builds.iter().map(|(_, local)| local);
-        tessera_blender::choose(series, local).map(farm_name)
+        tessera_blender::choose(series, local).map(Build::from)
     }
 
     /// Every GPU that some of them can use, once.
@@ -66,18 +66,6 @@ impl Blenders {
             }
         }
         gpus
-    }
-}
-
-/// What the farm calls a build: the same on every machine that has it.
-fn farm_name(local: &LocalBuild) -> Build {
-    Build {
-        version: local.version,
-        hash: match local.hash.trim() {
-            "" => "unknown".to_owned(),
-            hash => hash.to_lowercase(),
-        },
-        kind: local.kind,
     }
 }
 

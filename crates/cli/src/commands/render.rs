@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tessera_blender::saved_by;
-use tessera_client::{Api, Fetcher, OutputPlan, clear_placeholder};
+use tessera_client::{Api, Fetcher, OutputPlan, Sources, clear_placeholder};
 use tessera_model::{Device, FrameSet, Gpu, JobId, JobState};
 use tessera_wire::line::LineKind;
 use tessera_worker::{LinkStatus, Status as WorkerStatus};
@@ -20,8 +20,8 @@ use crate::flags::RenderFlags;
 use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
-    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, earlier, hand_in,
-    job_settings, pack_scene,
+    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, build_to_be,
+    earlier, hand_in, job_settings, pack_scene,
 };
 use crate::units;
 
@@ -40,6 +40,9 @@ struct Session<'a> {
     plan: Option<OutputPlan>,
     frames: Option<FrameSet>,
     job: Option<JobId>,
+    /// An earlier run handed the job in, and may be waiting for it elsewhere.
+    joined: bool,
+    sources: Arc<Sources>,
 }
 
 pub(super) async fn run(context: &Context, flags: &RenderFlags) -> Result<Status> {
@@ -54,6 +57,8 @@ pub(super) async fn run(context: &Context, flags: &RenderFlags) -> Result<Status
         plan: None,
         frames: None,
         job: None,
+        joined: false,
+        sources: Arc::default(),
     };
     let ended = tokio::select! {
         biased;
@@ -94,26 +99,51 @@ impl Session<'_> {
         let series = saved_by(file).map_err(|error| stop(Status::Usage, error.to_string()))?;
         self.choose_target(series).await?;
         let mut packed = pack_scene(context, &flags.scene, &self.progress).await?;
-        let work = Work::survey(context, &packed, flags.again).await?;
+        let mut work = Work::survey(context, &packed, flags.again).await?;
         self.plan = Some(packed.output.clone());
         self.frames = Some(work.asked.clone());
-        work.narrow(&mut packed);
-        let Some(missing) = work.missing.clone() else {
+        if let Some((frame, path)) = work.on_a_source(&packed) {
+            let message = format!(
+                "frame {frame} would take the place of {}, which the scene itself uses: choose another folder with -o",
+                path.display()
+            );
+            return Err(stop(Status::Usage, message));
+        }
+        if work.is_whole() {
             return Ok(self.nothing_to_do(&work));
-        };
+        }
         self.reach_target().await?;
         let target = self.target.as_ref().expect("just reached");
         context.output.line(target.line());
         let api = target.api().clone();
-        let there = work.there();
-        let asked = work.asked.len();
-        let ledger = Arc::new(Mutex::new(work.ledger));
         let on_farm = !target.is_private();
-        let found = if on_farm && !flags.again {
-            earlier(&api, &ledger, &packed, &missing).await
-        } else {
-            None
+        let found = match &work.missing {
+            Some(missing) if on_farm && !flags.again => {
+                earlier(&api, &work.ledger, &packed, missing).await
+            }
+            _ => None,
         };
+        // A job of an earlier run whose Blender would render what is there anew is none that goes on.
+        let found = found.filter(|found| {
+            let build = found.build.as_ref();
+            build.and_then(|build| work.of_others(build)).is_none()
+        });
+        let build = match &found {
+            Some(found) => found.build.clone(),
+            None if on_farm => build_to_be(&api, &packed).await?,
+            None => Some(packed.build.clone()),
+        };
+        if let Some(build) = &build {
+            if let Some(warning) = work.mixed(build, "the former are rendered again, so that all come from one (--again renders all anew)") {
+                context.output.warn(warning);
+            }
+            work.only_of(build);
+        }
+        let Some(missing) = work.missing.clone() else {
+            return Ok(self.nothing_to_do(&work));
+        };
+        work.narrow(&mut packed);
+        self.sources = Arc::new(Sources::of(&packed.manifest));
         let handed = match found {
             Some(handed) => handed,
             None => {
@@ -123,15 +153,23 @@ impl Session<'_> {
                     &api,
                     &mut packed,
                     settings,
-                    &ledger,
+                    &mut work.ledger,
                     on_farm,
                     &self.progress,
                 )
                 .await?
             }
         };
+        if let Some(build) = &handed.build
+            && let Some(warning) = work.mixed(build, "render all anew with --again if they differ")
+        {
+            context.output.warn(warning);
+        }
+        let (asked, there) = (work.asked.len(), work.there());
+        let ledger = Arc::new(Mutex::new(work.ledger));
         let job = handed.job;
         self.job = Some(job);
+        self.joined = handed.by_earlier_run;
         self.say_submitted(&handed, asked, there);
         if flags.detach {
             self.progress.end();
@@ -263,7 +301,7 @@ impl Session<'_> {
         let plan = self.plan.clone().expect("it was packed");
         let mut outages = Outages::new();
         let patient = outages.patient(api);
-        let fetcher = Fetcher::new(&patient, plan.clone());
+        let fetcher = Fetcher::new(&patient, plan.clone()).sparing(self.sources.clone());
         let sweeper = fetcher.clone();
         tokio::task::spawn_blocking(move || sweeper.sweep()).await?;
         let delivery = self
@@ -308,7 +346,8 @@ impl Session<'_> {
             *connection = renewed;
             follow.back();
             let patient = follow.patient(&connection.api);
-            *delivery = Delivery::start(Fetcher::new(&patient, plan.clone()), Some(ledger.clone()));
+            let fetcher = Fetcher::new(&patient, plan.clone()).sparing(self.sources.clone());
+            *delivery = Delivery::start(fetcher, Some(ledger.clone()));
             follow.reconnect(patient);
         }
     }

@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 use tessera_client::{Api, Ledger, Packed};
-use tessera_model::{Build, FrameSet, JobId, JobSettings, JobState};
+use tessera_model::{Build, FrameSet, JobId, JobSettings, JobState, choose_build};
 
-use super::delivery::SharedLedger;
 use super::scene::send_and_submit;
 use crate::context::Context;
 use crate::progress::Progress;
@@ -22,13 +21,15 @@ pub(crate) struct Handed {
 }
 
 /// A job of an earlier run of the same command that still renders, or has rendered, all that is missing.
+///
+/// Its Blender may be another one than that of the frames that are there: that is the caller's to compare.
 pub(crate) async fn earlier(
     api: &Api,
-    ledger: &SharedLedger,
+    ledger: &Ledger,
     packed: &Packed,
     missing: &FrameSet,
 ) -> Option<Handed> {
-    let job = ledger.lock().ok()?.job()?;
+    let job = ledger.job()?;
     // A number may be another job's on another farm, and is compared; a job that is gone is simply not this one.
     let detail = api.job(job).await.ok()?;
     let useful = matches!(
@@ -54,22 +55,34 @@ pub(crate) async fn earlier(
     })
 }
 
+/// The Blender that a farm will pin a new job to, as far as can be told beforehand: the manager's own rule.
+pub(crate) async fn build_to_be(api: &Api, packed: &Packed) -> Result<Option<Build>> {
+    let workers = api.workers().await?.items;
+    let builds = |linked: bool| {
+        workers
+            .iter()
+            .filter(move |worker| worker.linked || !linked)
+            .filter_map(|worker| worker.facts.as_ref())
+            .flat_map(|facts| &facts.builds)
+    };
+    let file = packed.file_version;
+    let build = choose_build(file, builds(true)).or_else(|| choose_build(file, builds(false)));
+    Ok(build.cloned())
+}
+
 /// Sends the scene and hands the job in. On a farm that `lasts` its number is kept in the record, for [`earlier`].
 pub(crate) async fn hand_in(
     context: &Context,
     api: &Api,
     packed: &mut Packed,
     settings: JobSettings,
-    ledger: &SharedLedger,
+    ledger: &mut Ledger,
     lasts: bool,
     progress: &Progress,
 ) -> Result<Handed> {
     let key = packed.key();
     let (submitted, sent) = send_and_submit(context, api, packed, settings, progress).await?;
     tracing::debug!(?sent, "sent");
-    let mut ledger = ledger
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
     if packed.key() != key {
         // The file was saved while it was sent, and read again: what is rendered belongs to another record.
         *ledger = Ledger::open(&context.folders, &packed.key())?;

@@ -2,11 +2,14 @@
 //!
 //! A frame is left out if an earlier run of the same command left it, exactly as it is now, or if the file says that
 //! frames that are there are not to be overwritten. A file whose frames depend on their order is rendered whole
-//! as long as any of it is missing: a part of it would come out differently.
+//! as long as any of it is missing: a part of it would come out differently. Frames of another Blender than the one that would
+//! render the missing ones are rendered again: an animation is of one Blender.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Result;
-use tessera_client::{Ledger, Packed, skipped};
-use tessera_model::FrameSet;
+use tessera_client::{Ledger, Packed, Sources, skipped};
+use tessera_model::{Build, FrameSet};
 
 use crate::context::Context;
 use crate::exit::{Status, stop};
@@ -15,8 +18,8 @@ use crate::exit::{Status, stop};
 pub(crate) struct Work {
     /// All frames asked for.
     pub(crate) asked: FrameSet,
-    /// Frames that are there from an earlier run.
-    pub(crate) present: u32,
+    /// Frames that are there from an earlier run, each with its Blender if that is known.
+    present: BTreeMap<i32, Option<Build>>,
     /// Frames that the file says are not to be rendered again.
     pub(crate) skipped: u32,
     /// Frames to render; none if there is nothing to do.
@@ -42,18 +45,21 @@ impl Work {
                 ledger.present(&asked)
             };
             let skipped = skipped(&plan, &asked);
-            let present_set: std::collections::HashSet<i32> = present.iter().copied().collect();
-            let skipped_set: std::collections::HashSet<i32> = skipped
+            let present: BTreeMap<i32, Option<Build>> = present
+                .into_iter()
+                .map(|frame| (frame, ledger.build_of(frame).cloned()))
+                .collect();
+            let skipped_set: HashSet<i32> = skipped
                 .iter()
                 .copied()
-                .filter(|frame| !present_set.contains(frame))
+                .filter(|frame| !present.contains_key(frame))
                 .collect();
             let missing = asked
                 .iter()
-                .filter(|frame| !present_set.contains(frame) && !skipped_set.contains(frame));
+                .filter(|frame| !present.contains_key(frame) && !skipped_set.contains(frame));
             Ok(Self {
                 missing: FrameSet::of(missing).ok(),
-                present: present_set.len() as u32,
+                present,
                 skipped: skipped_set.len() as u32,
                 asked,
                 ledger,
@@ -64,7 +70,77 @@ impl Work {
 
     /// Frames that nothing is done for, because they are there.
     pub(crate) fn there(&self) -> u32 {
-        self.present + self.skipped
+        self.present.len() as u32 + self.skipped
+    }
+
+    /// Nothing is missing, and all is of one Blender as far as is known.
+    pub(crate) fn is_whole(&self) -> bool {
+        let builds: BTreeSet<_> = self.present.values().flatten().collect();
+        self.missing.is_none() && builds.len() <= 1
+    }
+
+    /// The first frame to render that would take the place of a file that it is made of.
+    pub(crate) fn on_a_source(&self, packed: &Packed) -> Option<(i32, std::path::PathBuf)> {
+        let sources = Sources::of(&packed.manifest);
+        let frames = self.missing.iter().flat_map(FrameSet::iter);
+        frames
+            .flat_map(|frame| {
+                packed
+                    .output
+                    .expected(frame)
+                    .into_iter()
+                    .map(move |path| (frame, path))
+            })
+            .find(|(_, path)| sources.has(path))
+    }
+
+    /// Frames that are there and that another Blender than this rendered.
+    pub(crate) fn of_others(&self, build: &Build) -> Option<FrameSet> {
+        let other = |of: &Option<Build>| of.as_ref().is_some_and(|of| of != build);
+        let frames = self.present.iter().filter(|(_, of)| other(of));
+        FrameSet::of(frames.map(|(frame, _)| *frame)).ok()
+    }
+
+    /// What is to be said if some of what is there is not of the Blender that renders the rest; `then` says what follows.
+    pub(crate) fn mixed(&self, build: &Build, then: &str) -> Option<String> {
+        let frames = self.of_others(build)?;
+        let others: BTreeSet<&Build> = frames
+            .iter()
+            .filter_map(|frame| self.present.get(&frame)?.as_ref())
+            .collect();
+        // Two builds of one version differ in what they were built from only.
+        let same_version = others
+            .iter()
+            .any(|other| other.to_string() == build.to_string());
+        let name = |build: &Build| match same_version {
+            true => format!("{build} (build {})", build.hash),
+            false => build.to_string(),
+        };
+        let by: Vec<_> = others.into_iter().map(name).collect();
+        let what = if frames.len() == 1 { "frame" } else { "frames" };
+        Some(format!(
+            "{what} {frames} came from {}, and the rest will come from {}: {then}",
+            by.join(" and "),
+            name(build)
+        ))
+    }
+
+    /// Has what is there of other Blenders rendered again.
+    pub(crate) fn only_of(&mut self, build: &Build) {
+        let Some(others) = self.of_others(build) else {
+            return;
+        };
+        let stale = |frame: i32| others.position(frame).is_some();
+        let was_missing = |frame| {
+            let missing = self.missing.as_ref();
+            missing.is_some_and(|frames| frames.position(frame).is_some())
+        };
+        let missing = self
+            .asked
+            .iter()
+            .filter(|frame| stale(*frame) || was_missing(*frame));
+        self.missing = FrameSet::of(missing).ok();
+        self.present.retain(|frame, _| !stale(*frame));
     }
 
     /// Narrows the job to what is missing.
@@ -74,5 +150,84 @@ impl Work {
         {
             step.frames = missing.clone();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tessera_client::{Folders, LedgerKey, OutputPlan};
+    use tessera_model::{BuildKind, Overrides};
+
+    fn build(version: &str, hash: &str) -> Build {
+        Build {
+            version: version.parse().unwrap(),
+            hash: hash.into(),
+            kind: BuildKind::Executable,
+        }
+    }
+
+    fn work(home: &std::path::Path, present: &[(i32, Option<Build>)], missing: &str) -> Work {
+        let plan = OutputPlan {
+            directory: home.to_owned(),
+            names: Vec::new(),
+            views: BTreeMap::new(),
+            nodes: Vec::new(),
+            overwrite: true,
+            placeholder: false,
+        };
+        let root = tessera_blobs::BlobRef::empty();
+        let key = LedgerKey::of(&root, "a.blend", &Overrides::default(), &plan, None);
+        Work {
+            asked: "1..6".parse().unwrap(),
+            present: present.iter().cloned().collect(),
+            skipped: 0,
+            missing: missing.parse().ok(),
+            ledger: Ledger::open(&Folders::at(home), &key).unwrap(),
+        }
+    }
+
+    #[test]
+    fn frames_of_another_blender_are_missing() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (build("3.4.0", "a"), build("3.4.1", "b"));
+        let there = [
+            (1, Some(old.clone())),
+            (2, Some(new.clone())),
+            (3, None),
+            (4, Some(old)),
+        ];
+        let mut work = work(home.path(), &there, "5..6");
+        let said = work.mixed(&new, "again").unwrap();
+        assert_eq!(
+            said,
+            "frames 1,4 came from Blender 3.4.0, and the rest will come from Blender 3.4.1: again"
+        );
+        work.only_of(&new);
+        let missing: Vec<_> = work.missing.as_ref().unwrap().iter().collect();
+        assert_eq!((missing, work.there()), (vec![1, 4, 5, 6], 2));
+        assert_eq!(work.mixed(&new, ""), None);
+        let rebuilt = build("3.4.1", "c");
+        let said = work.mixed(&rebuilt, "").unwrap();
+        assert!(
+            said.contains("(build b)") && said.contains("(build c)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn whole_is_all_of_one_blender() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (build("3.4.0", "a"), build("3.4.1", "a"));
+        let all = |last: &Build| {
+            let mut there: Vec<_> = (1..=5).map(|frame| (frame, Some(old.clone()))).collect();
+            there.push((6, Some(last.clone())));
+            work(home.path(), &there, "")
+        };
+        assert!(all(&old).is_whole());
+        let mut mixed = all(&new);
+        assert!(!mixed.is_whole());
+        mixed.only_of(&new);
+        assert_eq!(mixed.missing.map(|frames| frames.len()), Some(5));
     }
 }

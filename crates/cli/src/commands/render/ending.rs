@@ -99,7 +99,9 @@ impl Session<'_> {
     pub(super) async fn interrupted(&mut self) -> anyhow::Error {
         self.progress.stage("Ending");
         let mut notes = String::new();
-        if let (Some(Target::Farm(connection)), Some(job), false) =
+        if let (Some(job), true) = (self.job, self.joined) {
+            notes = left_alone(job);
+        } else if let (Some(Target::Farm(connection)), Some(job), false) =
             (&self.target, self.job, self.flags.detach)
         {
             let api = connection.api.retrying(tessera_client::Retry::once());
@@ -124,6 +126,13 @@ impl Session<'_> {
             _ => interrupted("interrupted before anything was rendered"),
         }
     }
+}
+
+/// A job that an earlier run handed in goes on: that run may wait for it in another window, or have left it to the farm.
+fn left_alone(job: JobId) -> String {
+    format!(
+        "job {job} goes on on the farm, as an earlier run handed it in (`tessera job cancel {job}` ends it), "
+    )
 }
 
 /// How fast it went, in whichever way round is easier to read.
