@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use data_encoding::HEXLOWER_PERMISSIVE;
-use tessera_model::WorkerId;
+use tessera_model::{SecretHash, WorkerId};
 use tessera_wire::api::{PairReply, PairRequest, PairWorker, Renewal, WorkerIdentity};
 use tessera_wire::pairing::SECRET_BYTES;
 use tessera_wire::problem::ProblemKind;
@@ -15,8 +15,9 @@ use super::extract::Json;
 use super::identities::{TOKEN_ID_BYTES, check_token};
 use super::link::check_protocol;
 use super::problem::{Answer, Failure, failure, internal};
+use crate::clock;
 use crate::engine::{Join, Joined, Party};
-use crate::identity::{IssuedCertificate, WorkerRequest, secret};
+use crate::identity::{Guess, IssuedCertificate, WorkerRequest, secret};
 
 /// Longest name of a worker in characters.
 const NAME_MAX: usize = 64;
@@ -33,22 +34,12 @@ pub(super) async fn pair(
             "install the version the manager runs",
         )
     })?;
-    let ip = peer.address.ip();
-    if !tries(&app).may(ip, app.clock.now().elapsed) {
-        return Err(failure(
-            ProblemKind::TooMany,
-            "too many wrong pairing codes",
-            "wait a minute, then try again",
-        ));
-    }
-    let Some(code) = HEXLOWER_PERMISSIVE
+    let code = HEXLOWER_PERMISSIVE
         .decode(request.secret.as_bytes())
         .ok()
         .filter(|secret| secret.len() == SECRET_BYTES)
-        .map(|secret| secret::hash(&secret))
-    else {
-        return Err(wrong_code(&app, &peer));
-    };
+        .map(|secret| secret::hash(&secret));
+    let code = known_code(&app, &peer, code)?;
     let token = secret::token().map_err(|error| internal(&error))?;
     let party = match request.worker {
         Some(worker) => worker_party(worker)?,
@@ -80,7 +71,8 @@ pub(super) async fn pair(
                 role: user.role,
             }
         }
-        Joined::WrongCode => return Err(wrong_code(&app, &peer)),
+        // Used up, or ended, between the look at it and now.
+        Joined::WrongCode => return Err(wrong_code()),
         Joined::WrongParty { code_is_for } => {
             return Err(failure(
                 ProblemKind::Code,
@@ -93,15 +85,30 @@ pub(super) async fn pair(
     Ok(Json(reply))
 }
 
-fn tries(app: &App) -> std::sync::MutexGuard<'_, crate::identity::Tries> {
-    app.tries
+/// The code, if there is such a one and its party may try.
+fn known_code(app: &App, peer: &Peer, code: Option<SecretHash>) -> Answer<SecretHash> {
+    let mut tries = app
+        .tries
         .lock()
-        .unwrap_or_else(|poison| poison.into_inner())
+        .unwrap_or_else(|poison| poison.into_inner());
+    let is_known = || code.is_some_and(|code| app.index().pairing(code, clock::wall()).is_some());
+    let guess = tries.guess(peer.address.ip(), app.clock.now().elapsed, is_known);
+    drop(tries);
+    match (guess, code) {
+        (Guess::Right, Some(code)) => Ok(code),
+        (Guess::TooMany, _) => Err(failure(
+            ProblemKind::TooMany,
+            "too many wrong pairing codes",
+            "wait a minute, then try again",
+        )),
+        (Guess::Right | Guess::Wrong, _) => {
+            tracing::warn!(address = %peer.address, "a wrong pairing code");
+            Err(wrong_code())
+        }
+    }
 }
 
-fn wrong_code(app: &App, peer: &Peer) -> Failure {
-    tries(app).wrong(peer.address.ip());
-    tracing::warn!(address = %peer.address, "a wrong pairing code");
+fn wrong_code() -> Failure {
     failure(
         ProblemKind::Code,
         "the pairing code is wrong, was used, or has ended",

@@ -18,4 +18,4 @@ pub(crate) use authority::{Authority, IssuedCertificate, WorkerRequest};
 pub(crate) use index::{Index, SharedIndex};
 pub(crate) use peer::PeerCertificate;
 pub(crate) use server_certificate::ServedCertificate;
-pub(crate) use tries::Tries;
+pub(crate) use tries::{Guess, Tries};

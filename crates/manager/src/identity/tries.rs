@@ -31,9 +31,25 @@ fn party(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What came of a guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guess {
+    Right,
+    /// Counted.
+    Wrong,
+    /// Not looked at.
+    TooMany,
+}
+
 impl Tries {
-    /// Whether a code from there may be looked at.
-    pub(crate) fn may(&mut self, address: IpAddr, elapsed: Duration) -> bool {
+    /// Looks at a code from there, if it may be, and counts it if it is wrong: one step, so that guesses that come at once count
+    /// one by one.
+    pub(crate) fn guess(
+        &mut self,
+        address: IpAddr,
+        elapsed: Duration,
+        is_right: impl FnOnce() -> bool,
+    ) -> Guess {
         let window = elapsed.as_secs() / WINDOW.as_secs();
         if window != self.window {
             *self = Self {
@@ -41,17 +57,17 @@ impl Tries {
                 ..Self::default()
             };
         }
-        self.in_all < IN_ALL
-            && self
-                .by_address
-                .get(&party(address))
-                .is_none_or(|&tries| tries < PER_ADDRESS)
-    }
-
-    /// A wrong code came from there.
-    pub(crate) fn wrong(&mut self, address: IpAddr) {
+        let party = party(address);
+        let tries = self.by_address.get(&party).copied().unwrap_or(0);
+        if self.in_all >= IN_ALL || tries >= PER_ADDRESS {
+            return Guess::TooMany;
+        }
+        if is_right() {
+            return Guess::Right;
+        }
         self.in_all += 1;
-        *self.by_address.entry(party(address)).or_default() += 1;
+        self.by_address.insert(party, tries + 1);
+        Guess::Wrong
     }
 }
 
@@ -64,17 +80,15 @@ mod tests {
         let mut tries = Tries::default();
         let now = Duration::from_secs(5);
         let guess = |tries: &mut Tries, address: &str, now| {
-            let address = address.parse().unwrap();
-            let may = tries.may(address, now);
-            if may {
-                tries.wrong(address);
-            }
-            may
+            tries.guess(address.parse().unwrap(), now, || false) == Guess::Wrong
         };
         for i in 0..PER_ADDRESS {
             assert!(guess(&mut tries, &format!("2001:db8::{i}"), now));
         }
         assert!(!guess(&mut tries, "2001:db8::ffff", now));
+        let address = "2001:db8::1".parse().unwrap();
+        let late = tries.guess(address, now, || panic!("is not looked at"));
+        assert_eq!(late, Guess::TooMany);
         assert!(guess(&mut tries, "10.0.0.1", now));
         let mut passed = 0;
         for i in 0..=255 {
@@ -82,5 +96,15 @@ mod tests {
         }
         assert_eq!(passed, IN_ALL - PER_ADDRESS - 1);
         assert!(guess(&mut tries, "2001:db8::1", now + WINDOW));
+    }
+
+    #[test]
+    fn a_whole_farm_behind_one_address_is_paired_with_right_codes() {
+        let mut tries = Tries::default();
+        let address = "10.0.0.1".parse().unwrap();
+        for _ in 0..1000 {
+            let guess = tries.guess(address, Duration::ZERO, || true);
+            assert_eq!(guess, Guess::Right);
+        }
     }
 }
