@@ -19,6 +19,7 @@ mod discovery;
 mod engine;
 mod error;
 mod events;
+mod guests;
 mod http;
 mod identity;
 mod links;

@@ -15,6 +15,7 @@ use tessera_wire::routes::Access;
 use super::app::App;
 use super::problem::{Answer, Failure, failure, no_job};
 use crate::clock;
+use crate::guests::Guest;
 use crate::identity::{PeerCertificate, secret};
 
 /// The other end of a connection.
@@ -23,6 +24,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Shown and verified against the farm's authority; whether it is still good is looked up at each request.
     pub(crate) certificate: Option<PeerCertificate>,
+    pub(crate) guest: Guest,
 }
 
 /// Who asks.
@@ -93,17 +95,23 @@ pub(super) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if access != Access::Public {
-        let caller = identify(&app, request.extensions().get::<Peer>(), request.headers())
-            .and_then(|caller| allow(access, &caller).map(|()| caller));
-        match caller {
-            Ok(caller) => {
-                request.extensions_mut().insert(caller);
-            }
-            Err(refused) => return refused.into_response(),
+    let peer = request.extensions().get::<Peer>().cloned();
+    if access == Access::Public {
+        let answer = next.run(request).await;
+        if let Some(peer) = peer.filter(|_| answer.status().is_success()) {
+            peer.guest.was_answered();
         }
+        return answer;
     }
-    next.run(request).await
+    let caller = identify(&app, peer.as_ref(), request.headers())
+        .and_then(|caller| allow(access, &caller).map(|()| caller));
+    match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refused) => refused.into_response(),
+    }
 }
 
 /// The answer to a path that is not on the list. Who has no credentials does not learn even that.
@@ -118,7 +126,16 @@ pub(super) async fn no_route(State(app): State<Arc<App>>, request: Request) -> F
     }
 }
 
+/// Whoever shows good credentials is no guest any more.
 fn identify(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Answer<Caller> {
+    let caller = credentials(app, peer, headers)?;
+    if let Some(peer) = peer {
+        peer.guest.is_known();
+    }
+    Ok(caller)
+}
+
+fn credentials(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Answer<Caller> {
     let now = clock::wall();
     // A token that is shown counts, and a wrong one is not made good by a certificate beside it.
     if let Some(value) = headers.get(header::AUTHORIZATION) {
@@ -142,6 +159,7 @@ fn identify(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Answer<Calle
         Some(Peer {
             address,
             certificate: Some(certificate),
+            ..
         }) if app.index().is_valid(certificate, now) => Ok(Caller::Worker(WorkerPeer {
             worker: certificate.worker,
             certificate: certificate.clone(),

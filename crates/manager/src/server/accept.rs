@@ -1,4 +1,4 @@
-//! One task a connection, with bounds on how many there are and how slow they may be.
+//! One task a connection, with bounds on how many there are, how slow they may be, and how long nobody need say who they are.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,8 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::Subnet;
+use crate::guests::{Guest, Guests, Stay};
 use crate::http::Peer;
 use crate::identity::PeerCertificate;
 
@@ -64,6 +66,7 @@ pub(crate) struct Server {
     router: Router,
     allow_from: Arc<[Subnet]>,
     room: Arc<Semaphore>,
+    guests: Guests,
     connections: TaskTracker,
     ending: CancellationToken,
 }
@@ -76,11 +79,13 @@ impl Server {
         connections: TaskTracker,
         ending: CancellationToken,
     ) -> Self {
+        let connections_max = connection_bound();
         Self {
             tls: TlsAcceptor::from(tls),
             router,
             allow_from: allow_from.into(),
-            room: Arc::new(Semaphore::new(connection_bound())),
+            room: Arc::new(Semaphore::new(connections_max)),
+            guests: Guests::new(connections_max, Stay::USUAL),
             connections,
             ending,
         }
@@ -126,8 +131,15 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, address, room)) if server.may_connect(address) => {
-                let connection = connection(server.clone(), stream, address, room);
-                server.connections.spawn(connection);
+                let guest = tokio::select! {
+                    () = server.ending.cancelled() => return,
+                    guest = server.guests.admit() => guest,
+                };
+                let connection = connection(server.clone(), stream, address, guest);
+                server.connections.spawn(async move {
+                    let _room = room;
+                    connection.await;
+                });
             }
             Ok((_, address, _)) => tracing::debug!(%address, "not among those who may connect"),
             Err(error) => {
@@ -138,28 +150,23 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
     }
 }
 
-async fn connection(
-    server: Server,
-    stream: TcpStream,
-    address: SocketAddr,
-    room: OwnedSemaphorePermit,
-) {
-    let _room = room;
+async fn connection(server: Server, stream: TcpStream, address: SocketAddr, guest: Guest) {
     // Small answers leave at once. A socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let handshake = timeout(HANDSHAKE_TIMEOUT, server.tls.accept(stream));
     let handshaken = tokio::select! {
         () = server.ending.cancelled() => return,
+        () = guest.overstays() => return,
         handshaken = handshake => handshaken,
     };
     match handshaken {
-        Ok(Ok(stream)) => requests(server, stream, address).await,
+        Ok(Ok(stream)) => requests(server, stream, address, guest).await,
         Ok(Err(error)) => tracing::debug!(%address, "handshake failed: {error}"),
         Err(_) => tracing::debug!(%address, "handshake took too long"),
     }
 }
 
-async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketAddr) {
+async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketAddr, guest: Guest) {
     let shown = stream
         .get_ref()
         .1
@@ -176,8 +183,20 @@ async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketA
     let peer = Peer {
         address,
         certificate,
+        guest,
     };
-    let router = server.router;
+    converse(server.router, server.ending, stream, peer).await;
+}
+
+/// Answers requests until one side ends it, or a guest has stayed too long.
+async fn converse(
+    router: Router,
+    ending: CancellationToken,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+) {
+    let address = peer.address;
+    let guest = peer.guest.clone();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         router.clone().oneshot(request.map(Body::new))
@@ -201,7 +220,10 @@ async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketA
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = server.ending.cancelled() => {
+        () = guest.overstays() => {
+            return tracing::debug!(%address, "nobody said in time who is there");
+        }
+        () = ending.cancelled() => {
             connection.as_mut().graceful_shutdown();
             match timeout(GRACE, connection).await {
                 Ok(ended) => ended,
@@ -216,7 +238,31 @@ async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketA
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    /// A connection of HTTP/2 that asks for nothing, seen from outside until it is closed.
+    #[tokio::test]
+    async fn who_says_nothing_is_not_kept() {
+        let guests = Guests::new(100, crate::guests::tests::SHORT);
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            certificate: None,
+            guest: guests.admit().await,
+        };
+        let (mut outside, inside) = tokio::io::duplex(1 << 16);
+        // The greeting, and settings that set nothing.
+        let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        outside.write_all(greeting).await.unwrap();
+        let ending = CancellationToken::new();
+        let conversing = converse(Router::new(), ending, inside, peer);
+        let mut heard = Vec::new();
+        let listening = outside.read_to_end(&mut heard);
+        let ((), listened) = tokio::join!(conversing, listening);
+        listened.unwrap();
+        assert!(!heard.is_empty(), "it was HTTP/2 until then");
+    }
 
     #[test]
     fn there_is_room_for_some_and_not_for_all() {
