@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::build::Build;
-use crate::probe::probe;
+use crate::probe::{ProbeError, probe};
 
 /// Environment variable with Blenders to use, parted as in PATH.
 const PATHS_VARIABLE: &str = "TESSERA_BLENDER";
@@ -62,7 +63,7 @@ struct Cache {
     entries: BTreeMap<PathBuf, Entry>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
     size_bytes: u64,
     modified_nanoseconds: u128,
@@ -75,26 +76,30 @@ pub async fn find(search: &Search) -> Found {
     let candidates = candidates(search, &mut found.broken);
     let mut cache = search.cache.as_deref().map(read_cache).unwrap_or_default();
     let mut changed = false;
+    let mut asked = Vec::new();
     for path in candidates {
         let stamp = stamp(&path);
-        if let (Some(entry), Some(stamp)) = (cache.entries.get(&path), stamp)
-            && (entry.size_bytes, entry.modified_nanoseconds) == stamp
-        {
-            found.builds.push(entry.build.clone());
-            continue;
-        }
-        match probe(&path).await {
+        let known = cache
+            .entries
+            .get(&path)
+            .filter(|entry| Some((entry.size_bytes, entry.modified_nanoseconds)) == stamp);
+        let answer = known.map(|entry| Ok(entry.build.clone()));
+        asked.push((path, stamp, answer));
+    }
+    ask(&mut asked).await;
+    for (path, stamp, answer) in asked {
+        // A task that is gone has panicked, and said so.
+        let Some(answer) = answer else { continue };
+        match answer {
             Ok(build) => {
                 if let Some((size_bytes, modified_nanoseconds)) = stamp {
-                    cache.entries.insert(
-                        path,
-                        Entry {
-                            size_bytes,
-                            modified_nanoseconds,
-                            build: build.clone(),
-                        },
-                    );
-                    changed = true;
+                    let entry = Entry {
+                        size_bytes,
+                        modified_nanoseconds,
+                        build: build.clone(),
+                    };
+                    changed |= cache.entries.get(&path) != Some(&entry);
+                    cache.entries.insert(path, entry);
                 }
                 found.builds.push(build);
             }
@@ -108,6 +113,37 @@ pub async fn find(search: &Search) -> Found {
         write_cache(file, &cache);
     }
     found
+}
+
+/// A program, what its file is like, and what it says that it is.
+type Asked = (
+    PathBuf,
+    Option<(u64, u128)>,
+    Option<Result<Build, ProbeError>>,
+);
+
+/// Asks all that have not answered, several at once: each takes a second, of one processor.
+async fn ask(asked: &mut [Asked]) {
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut waiting = Vec::new();
+    for (index, (path, _, answer)) in asked.iter().enumerate().rev() {
+        if answer.is_none() {
+            waiting.push((index, path.clone()));
+        }
+    }
+    let mut asking = JoinSet::new();
+    loop {
+        while asking.len() < at_once
+            && let Some((index, path)) = waiting.pop()
+        {
+            asking.spawn(async move { (index, probe(&path).await) });
+        }
+        match asking.join_next().await {
+            Some(Ok((index, answer))) => asked[index].2 = Some(answer),
+            Some(Err(panic)) => tracing::error!("a Blender could not be asked: {panic}"),
+            None => return,
+        }
+    }
 }
 
 /// Programs to ask, in order, each once. What the user named and is not there goes to `broken`.

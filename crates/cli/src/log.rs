@@ -5,6 +5,7 @@ use std::io;
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, Uptime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -43,14 +44,17 @@ pub(crate) fn start(filter: Option<&str>, reader: Reader, output: &Output) -> Re
         .with_env_filter(filter)
         .with_writer(AroundBars(output.clone()));
     match reader {
-        Reader::User => log.with_ansi(false).event_format(Sentences).init(),
+        Reader::User => log
+            .with_ansi(false)
+            .event_format(Sentences(Uptime::default()))
+            .init(),
         Reader::Keeper => log.with_target(false).with_ansi(output.live()).init(),
     }
     Ok(())
 }
 
-/// `tessera: warning: what happened, where=there`
-struct Sentences;
+/// `tessera: warning: what happened, where=there`; what is only for finding faults, with the seconds since the start.
+struct Sentences(Uptime);
 
 impl<S, N> FormatEvent<S, N> for Sentences
 where
@@ -63,10 +67,16 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> std::fmt::Result {
-        let level = match *event.metadata().level() {
+        let level = *event.metadata().level();
+        if level > tracing::Level::INFO {
+            self.0.format_time(&mut writer)?;
+            write!(writer, " ")?;
+        }
+        let level = match level {
             tracing::Level::ERROR => "error: ",
             tracing::Level::WARN => "warning: ",
-            _ => "info: ",
+            tracing::Level::INFO => "info: ",
+            _ => "",
         };
         write!(writer, "tessera: {level}")?;
         context

@@ -22,7 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Context;
+use crate::context::{Context, Looking};
 use crate::settings::WorkerSettings;
 
 /// Most private farms of a user at once on one machine. Each has all the processor to itself in mind, so more than a few
@@ -46,18 +46,21 @@ pub(crate) struct PrivatePlan {
     user: UserName,
     worker: WorkerSettings,
     search: Search,
+    /// The same search under way elsewhere in this process. The worker, which begins after it, finds what was remembered.
+    looking: Looking,
     /// The worker starts a Blender for files of this series at once, while the file is still being read.
     series: Option<Series>,
 }
 
 impl PrivatePlan {
     /// As the settings say.
-    pub(crate) fn new(context: &Context, series: Option<Series>) -> Self {
+    pub(crate) fn new(context: &Context, series: Option<Series>, looking: Looking) -> Self {
         Self {
             data: context.folders.data.clone(),
             user: context.settings.client.user.value.clone(),
             worker: context.settings.worker.clone(),
             search: context.blender_search(),
+            looking,
             series,
         }
     }
@@ -82,6 +85,7 @@ impl PrivateFarm {
         let folder = Folder::claim(&plan.data)?;
         let end_worker = CancellationToken::new();
         let end_manager = CancellationToken::new();
+        tracing::debug!("this computer's farm: its folder is claimed");
         let mut config = ManagerConfig::new(folder.path.join("manager"), plan.user.clone());
         config.farm_name = Some(NAME.to_owned());
         config.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
@@ -101,6 +105,7 @@ impl PrivateFarm {
                 ));
             }
         };
+        tracing::debug!("this computer's farm: the manager is up");
         match Self::add_worker(plan, &running, &folder.path, &end_worker).await {
             Ok((worker, worker_task)) => Ok(Self {
                 api: Api::new(access(&running)?)?,
@@ -143,12 +148,19 @@ impl PrivateFarm {
         let identity = tessera_worker::join(&data, &link, &[url], NAME)
             .await
             .context("cannot start a worker for this render")?;
+        tracing::debug!("this computer's farm: the worker has joined");
         let mut config = worker_config(data, &plan.worker, plan.search);
         config.identity = Some(identity);
         config.discovery = false;
         config.prewarm = plan.series;
         let (tell, told) = watch::channel(WorkerStatus::default());
-        let task = tokio::spawn(tessera_worker::run(config, tell, end.clone()));
+        let (looking, end) = (plan.looking, end.clone());
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                _ = looking => tessera_worker::run(config, tell, end).await,
+                () = end.cancelled() => Ok(()),
+            }
+        });
         Ok((told, task))
     }
 
@@ -165,11 +177,13 @@ impl PrivateFarm {
 
     /// Ends it: Blenders are killed, the port is free, the folder is empty when this returns.
     pub(crate) async fn stop(self) {
+        tracing::debug!("this computer's farm: ending");
         // The worker first: it gives back what it holds, and does not look for a manager that is gone.
         self.end_worker.cancel();
         let ended = async {
             // Whatever they ended with, there is nobody left whom it would concern.
             let _ = self.worker_task.await;
+            tracing::debug!("this computer's farm: the worker has ended");
             self.end_manager.cancel();
             let _ = self.manager.await;
         };
@@ -177,6 +191,7 @@ impl PrivateFarm {
             tracing::warn!("a part of the private farm did not end within {END:?}");
         }
         self.folder.clear();
+        tracing::debug!("this computer's farm: ended");
     }
 }
 

@@ -13,7 +13,7 @@ use tessera_wire::line::LineKind;
 use tessera_worker::{LinkStatus, Status as WorkerStatus};
 use tokio::task::JoinHandle;
 
-use crate::context::Context;
+use crate::context::{Context, Looking};
 use crate::exit::{Status, one_line, status_of, stop};
 use crate::farm;
 use crate::flags::RenderFlags;
@@ -97,8 +97,9 @@ impl Session<'_> {
         let (context, flags) = (self.context, self.flags);
         let file = &flags.scene.file;
         let series = saved_by(file).map_err(|error| stop(Status::Usage, error.to_string()))?;
-        self.choose_target(series).await?;
-        let mut packed = pack_scene(context, &flags.scene, &self.progress).await?;
+        let looking = context.look();
+        self.choose_target(series, &looking).await?;
+        let mut packed = pack_scene(context, &flags.scene, looking, &self.progress).await?;
         let mut work = Work::survey(context, &packed, flags.again).await?;
         self.plan = Some(packed.output.clone());
         self.frames = Some(work.asked.clone());
@@ -193,7 +194,11 @@ impl Session<'_> {
     }
 
     /// A farm if there is one, else this computer: its manager and worker start while the file is read.
-    async fn choose_target(&mut self, series: tessera_blender::Series) -> Result<()> {
+    async fn choose_target(
+        &mut self,
+        series: tessera_blender::Series,
+        looking: &Looking,
+    ) -> Result<()> {
         let found = if self.flags.local {
             None
         } else {
@@ -213,7 +218,7 @@ impl Session<'_> {
                 "--detach hands the job to a farm, and none is connected: run `tessera connect CODE`, or leave --detach out to render here",
             ));
         }
-        let plan = PrivatePlan::new(self.context, Some(series));
+        let plan = PrivatePlan::new(self.context, Some(series), looking.clone());
         self.starting = Some(tokio::spawn(PrivateFarm::start(plan)));
         Ok(())
     }

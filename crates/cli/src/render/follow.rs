@@ -208,6 +208,7 @@ impl<'a> Follow<'a> {
                 Some(delivered) = delivery.delivered.recv() => self.delivered(delivered)?,
                 () = changed(&mut self.worker) => {
                     let worker = self.worker.as_ref().map(|worker| worker.borrow().clone());
+                    tracing::debug!(?worker, "the worker");
                     self.progress.activity(worker.as_ref().and_then(preparing));
                 }
                 () = self.outages.changed() => self.progress.outage(self.outages.present()),
@@ -346,6 +347,7 @@ impl<'a> Follow<'a> {
                     let names = workers.into_iter().map(|worker| (worker.id, worker.name));
                     self.progress.name_workers(names);
                 }
+                tracing::debug!("frame {frame} begins");
                 self.progress.started(frame, worker);
                 if let Some(plan) = &self.placeholders {
                     put_placeholder(plan, frame);
@@ -368,6 +370,7 @@ impl<'a> Follow<'a> {
         match delivered {
             Delivered::Failed(error) => Err(error.into()),
             Delivered::Frame { result, fetched } => {
+                tracing::debug!("frame {} is in its place", result.frame);
                 self.in_delivery -= 1;
                 self.delivered.set(result.position);
                 for warning in fetched.warnings {

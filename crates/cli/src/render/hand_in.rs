@@ -81,8 +81,7 @@ pub(crate) async fn hand_in(
     progress: &Progress,
 ) -> Result<Handed> {
     let key = packed.key();
-    let (submitted, sent) = send_and_submit(context, api, packed, settings, progress).await?;
-    tracing::debug!(?sent, "sent");
+    let (submitted, _) = send_and_submit(context, api, packed, settings, progress).await?;
     if packed.key() != key {
         // The file was saved while it was sent, and read again: what is rendered belongs to another record.
         *ledger = Ledger::open(&context.folders, &packed.key())?;

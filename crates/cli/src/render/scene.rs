@@ -9,7 +9,7 @@ use tessera_model::{JobSettings, Overrides};
 use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
 
-use crate::context::Context;
+use crate::context::{Context, Looking};
 use crate::flags::SceneFlags;
 use crate::progress::Progress;
 use crate::units::Bytes;
@@ -24,6 +24,7 @@ const LOGS_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) async fn pack_scene(
     context: &Context,
     flags: &SceneFlags,
+    looking: Looking,
     progress: &Progress,
 ) -> Result<Packed> {
     let output = &context.output;
@@ -31,7 +32,8 @@ pub(crate) async fn pack_scene(
         file: flags.file.clone(),
     });
     progress.stage("Looking for Blender");
-    let found = tessera_blender::find(&context.blender_search()).await;
+    let found = looking.await;
+    tracing::debug!("Blenders are known");
     for broken in &found.broken {
         output.warn(format!(
             "{} cannot be used as Blender: {}",
@@ -54,11 +56,16 @@ pub(crate) async fn pack_scene(
         output: flags.output.clone(),
         cwd: std::env::current_dir()
             .context("the current folder is gone: change to one that exists")?,
-        builds: found.builds,
+        builds: found.builds.clone(),
         log_dir: log_dir.path().to_owned(),
     };
     let name = file_name(flags);
-    let packed = pack(&options, |stage| progress.stage(stage_text(&name, &stage))).await;
+    let packed = pack(&options, |stage| {
+        let text = stage_text(&name, &stage);
+        tracing::debug!("packing: {text}");
+        progress.stage(text);
+    })
+    .await;
     let packed = match packed {
         Ok(packed) => packed,
         Err(error) => {
@@ -67,6 +74,7 @@ pub(crate) async fn pack_scene(
             return Err(error.into());
         }
     };
+    tracing::debug!("packed");
     for warning in &packed.warnings {
         output.warn(warning.clone());
     }
@@ -178,6 +186,7 @@ pub(crate) async fn send_and_submit(
         sent_bytes: sent.sent_bytes,
         total_bytes,
     });
+    tracing::debug!(?sent, "handed in");
     Ok((submitted, sent))
 }
 
