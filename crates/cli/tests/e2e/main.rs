@@ -19,8 +19,12 @@ mod site;
 mod world;
 
 mod attacker;
+mod bad_files;
+mod bad_network;
+mod bad_places;
 mod hosts;
 mod interrupted;
 mod killing;
 mod on_a_farm;
+mod own_machine;
 mod same_as_local;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,6 +92,28 @@ impl World {
         home.clone()
             .with("PATH", text(&programs))
             .with("HOME", text(&self.path("nobodys-home")))
+    }
+
+    /// A user without any rights, who may come into the test's folder and write to a home there.
+    pub fn nobody(&self, name: &str) -> Home {
+        const NOBODY: u32 = 65534;
+        let home = self.home(name);
+        fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        let folder = home.folder().to_owned();
+        run(Command::new("chown")
+            .args(["-R", &NOBODY.to_string()])
+            .arg(&folder))
+        .done();
+        let user = NOBODY.to_string();
+        // Root's own folder, with its Blenders, is none of theirs.
+        home.with("HOME", text(&folder)).under(&[
+            "setpriv",
+            "--reuid",
+            &user,
+            "--regid",
+            &user,
+            "--clear-groups",
+        ])
     }
 
     /// A scene for the fake Blender: see `tessera_blender::testing`.
