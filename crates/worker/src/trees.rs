@@ -58,7 +58,7 @@ impl TreesDir {
     ) -> io::Result<OwnTree> {
         self.remove_own(slot)?;
         let path = self.own(slot);
-        let copied = copy_below(&self.of(manifest), &path, writer, writer == Writer::Scripts);
+        let copied = copy_below(&self.of(manifest), &path, writer == Writer::Scripts);
         if copied.is_err() {
             // Half of it is of use to nobody, least of all on a full disk.
             let _ = self.remove_own(slot);
@@ -126,7 +126,7 @@ const CACHE_PREFIXES: [&str; 2] = ["blendcache_", "cache_fluid"];
 const WRITTEN_EXTENSIONS: [&str; 6] = ["bphys", "uni", "vdb", "gz", "raw", "blend"];
 
 /// Makes the folders of `from` under `to`, with copies of what may be `written` to and links to all else. The bytes copied.
-fn copy_below(from: &Path, to: &Path, writer: Writer, written: bool) -> io::Result<u64> {
+fn copy_below(from: &Path, to: &Path, written: bool) -> io::Result<u64> {
     std::fs::create_dir(to)?;
     let mut bytes = 0;
     for entry in std::fs::read_dir(from)? {
@@ -136,7 +136,7 @@ fn copy_below(from: &Path, to: &Path, writer: Writer, written: bool) -> io::Resu
         if entry.file_type()?.is_dir() {
             let name = name.to_string_lossy();
             let cache = CACHE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-            bytes += copy_below(&old, &new, writer, written || cache)?;
+            bytes += copy_below(&old, &new, written || cache)?;
         } else if written || is_written(&old) || std::fs::hard_link(&old, &new).is_err() {
             // Not every file system has links. One that can share blocks until they are written to does so here.
             bytes += std::fs::copy(&old, &new)?;
