@@ -20,6 +20,7 @@ in place of a .blend is a JSON object, alone or after the 12 bytes of a .blend's
     refuse            {}          frame to text: Blender refuses it
     crash             {}          frame to number of the signal by which the process dies
     exit              {}          frame to exit status with which it ends
+    notes             []          what the user should know of each frame
     spoil             []          files beside it that each frame overwrites, as scripts can
     hang              []          frames in which it stops for good, without CPU
     memory            {}          frame to bytes of memory that it takes before it hangs
@@ -289,7 +290,7 @@ class FakeBlender:
             "device": {"kind": "cpu", "devices": [CPU]},
             "threads": 1,
             "peak_memory_bytes": 1 << 20,
-            "notes": [],
+            "notes": file.get("notes", []),
         }
 
     def misbehave(self, file: Message, frame: int, key: str) -> None:

@@ -131,6 +131,9 @@ pub struct FrameResult {
     pub stderr: Blob,
     /// Where the time went.
     pub timings: ResultTimings,
+    /// What the user should know of how it was rendered, a line each: the same for every frame it is true of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// When it was accepted; set by the manager.
     pub at: Timestamp,
 }

@@ -53,6 +53,8 @@ pub(crate) enum Outcome {
         device: String,
         persistent: bool,
         timings: ResultTimings,
+        /// For its user.
+        notes: Vec<String>,
     },
     Failed(Failure),
 }

@@ -25,7 +25,7 @@ use crate::hub::{Hub, SlotOrder};
 use crate::log_tail::Logs;
 use crate::trees::TreesDir;
 use station::{NoFrame, Station};
-use terms::{device_name, render_request, timings};
+use terms::{device_name, notes, render_request, timings};
 
 /// A Blender without work is ended after this long: its memory may be wanted by whoever sits at the machine, and
 /// loading the scene again costs little against such a pause.
@@ -217,13 +217,7 @@ impl Slot {
         }
         let sizes = rendered.files.iter().map(|file| file.path.metadata());
         let bytes = sizes.map(|size| size.map_or(0, |of| of.len())).sum();
-        for note in &rendered.notes {
-            tracing::info!(
-                "frame {} of '{}': {note}",
-                order.frame.frame,
-                offer.job_name
-            );
-        }
+        let notes = notes(self.station.missing(), &rendered);
         let report = Report {
             key: offer.key,
             job_name: offer.job_name.clone(),
@@ -235,6 +229,7 @@ impl Slot {
                 device: device_name(&rendered.device),
                 persistent: rendered.persistent.on,
                 timings,
+                notes,
             },
         };
         self.ended(FrameEnd::Rendered { bytes }, Some(report));

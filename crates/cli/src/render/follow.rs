@@ -4,7 +4,7 @@
 //! away) the list of results is read from its beginning, and what was handed on already is left out. So a frame is
 //! delivered once, however it became known.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -19,6 +19,9 @@ use super::delivery::{Delivered, Delivery, DeliveryError, QUEUE_MAX};
 use super::outages::Outages;
 use crate::progress::DoneFrame;
 use crate::progress::Progress;
+
+/// Most notes of workers that are shown: more than there are kinds of, and no flood where each frame has its own.
+const NOTES_MAX: usize = 50;
 
 /// How often time left counts down, and it is looked whether something holds the job up.
 const TICK: Duration = Duration::from_millis(250);
@@ -101,6 +104,8 @@ pub(crate) struct Follow<'a> {
     /// Positions that lie in the output folder, or are not wanted.
     delivered: FrameBits,
     backlog: VecDeque<FrameResult>,
+    /// Notes of workers that the user has seen: one is true of many frames.
+    noted: BTreeSet<String>,
     /// Where the list of results is to be read on.
     read_from: Option<u64>,
     in_delivery: usize,
@@ -137,6 +142,7 @@ impl<'a> Follow<'a> {
             delivered: handed.clone(),
             handed,
             backlog: VecDeque::new(),
+            noted: BTreeSet::new(),
             read_from: Some(0),
             in_delivery: 0,
             state: JobState::Active,
@@ -326,6 +332,11 @@ impl<'a> Follow<'a> {
         let known = self.frames.at(result.position) == Some(result.frame);
         if known && self.handed.set(result.position) {
             self.progress.rendered(result.frame);
+            for note in &result.notes {
+                if self.noted.len() < NOTES_MAX && self.noted.insert(note.clone()) {
+                    self.progress.warn(note.clone());
+                }
+            }
             self.backlog.push_back(result);
         }
     }

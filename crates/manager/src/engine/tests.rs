@@ -132,6 +132,7 @@ fn result(key: LeaseKey, worker: WorkerId) -> FrameResult {
         stdout: empty(),
         stderr: empty(),
         timings: ResultTimings::default(),
+        notes: Vec::new(),
         at: Timestamp(1),
     }
 }

@@ -24,6 +24,11 @@ const FILES_MAX: usize = 4096;
 /// Longest text of an error or a device: it is shown in lists.
 const TEXT_MAX_BYTES: usize = 16 * 1024;
 
+/// Most notes of one frame, and longest one in characters: each is a line on its user's terminal. What is more is cut, since it
+/// is no reason to lose a frame.
+const NOTES_MAX: usize = 16;
+const NOTE_MAX: usize = 500;
+
 pub(super) async fn done(
     State(app): State<Arc<App>>,
     worker: WorkerPeer,
@@ -54,6 +59,7 @@ pub(super) async fn done(
         .chain([&result.stdout, &result.stderr]);
     check_blobs(&app, named).await?;
     result.device = plain(&result.device);
+    result.notes = notes(&result.notes);
     result.at = clock::wall();
     let outcome = app.engine.input(Input::Done(Box::new(result))).await?;
     verdict(outcome)
@@ -81,6 +87,16 @@ pub(super) async fn failed(
     error.at = clock::wall();
     let outcome = app.engine.input(Input::Failed(Box::new(error))).await?;
     verdict(outcome)
+}
+
+/// As many as may be, each a line that is not too long.
+fn notes(notes: &[String]) -> Vec<String> {
+    let line = |note: &String| {
+        let start: String = note.chars().take(NOTE_MAX).collect();
+        plain(&start).replace('\n', " ").trim().to_owned()
+    };
+    let lines = notes.iter().map(line).filter(|note| !note.is_empty());
+    lines.take(NOTES_MAX).collect()
 }
 
 /// Without control characters, but for ends of lines.
@@ -115,5 +131,17 @@ fn verdict(outcome: Outcome) -> Answer<Json<Verdict>> {
         Outcome::NotNeeded => Ok(Json(Verdict::NotNeeded)),
         Outcome::Refused(refusal) => Err(refusal.into()),
         other => Err(unexpected(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_few_short_lines() {
+        let told = notes(&["a\x1b[2J\nb".into(), "\r\n".into(), "é".repeat(9999)]);
+        assert_eq!(told, ["a [2J b".to_owned(), "é".repeat(NOTE_MAX)]);
+        assert_eq!(notes(&vec!["a".into(); 9999]).len(), NOTES_MAX);
     }
 }

@@ -273,6 +273,7 @@ async fn report(api: &Api, worker: tessera_model::WorkerId, offer: &LeaseOffer) 
         stdout: empty,
         stderr: empty,
         timings: Default::default(),
+        notes: Vec::new(),
         at: tessera_model::Timestamp(0),
     };
     let response = api

@@ -267,6 +267,7 @@ impl World {
             stdout: blob(),
             stderr: blob(),
             timings: ResultTimings::default(),
+            notes: Vec::new(),
             at: Timestamp(0),
         };
         self.input(Input::Done(Box::new(result))).outcome

@@ -21,7 +21,8 @@ use tessera_model::{
 
 use super::Unreadable;
 
-const VERSION: u8 = 1;
+/// Written. 1, which has no notes, is read as well.
+const VERSION: u8 = 2;
 
 /// Bytes before the page: version and checksum.
 const HEADER: usize = 5;
@@ -32,6 +33,38 @@ struct PageV1 {
     devices: Vec<String>,
     blobs: Vec<BlobV1>,
     frames: Vec<FrameV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PageV2 {
+    builds: Vec<BuildV1>,
+    devices: Vec<String>,
+    blobs: Vec<BlobV1>,
+    notes: Vec<String>,
+    frames: Vec<FrameV2>,
+}
+
+impl From<PageV1> for PageV2 {
+    fn from(page: PageV1) -> Self {
+        let frame = |first| FrameV2 {
+            first,
+            notes: Vec::new(),
+        };
+        Self {
+            builds: page.builds,
+            devices: page.devices,
+            blobs: page.blobs,
+            notes: Vec::new(),
+            frames: page.frames.into_iter().map(frame).collect(),
+        }
+    }
+}
+
+/// `notes` are places in the page's list.
+#[derive(Serialize, Deserialize)]
+struct FrameV2 {
+    first: FrameV1,
+    notes: Vec<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,6 +143,7 @@ struct Lists {
     builds: Distinct<Build>,
     devices: Distinct<String>,
     blobs: Distinct<Blob>,
+    notes: Distinct<String>,
 }
 
 /// The bytes of `results`, all of one step.
@@ -118,15 +152,24 @@ pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResu
         builds: Distinct::new(),
         devices: Distinct::new(),
         blobs: Distinct::new(),
+        notes: Distinct::new(),
     };
     let frames = results
         .into_iter()
-        .map(|result| write_frame(result, &mut lists))
+        .map(|result| FrameV2 {
+            first: write_frame(result, &mut lists),
+            notes: result
+                .notes
+                .iter()
+                .map(|note| lists.notes.place(note))
+                .collect(),
+        })
         .collect();
-    let page = PageV1 {
+    let page = PageV2 {
         builds: lists.builds.values.into_iter().map(write_build).collect(),
         devices: lists.devices.values,
         blobs: lists.blobs.values.into_iter().map(write_blob).collect(),
+        notes: lists.notes.values,
         frames,
     };
     let room_for_checksum = vec![VERSION, 0, 0, 0, 0];
@@ -227,52 +270,65 @@ fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, S
     let blob = |place| listed(&blobs, place).copied();
     page.frames
         .into_iter()
-        .map(|frame| {
-            Ok(FrameResult {
-                lease: LeaseKey {
-                    unit: UnitId {
-                        job,
-                        step,
-                        index: frame.unit,
+        .map(
+            |FrameV2 {
+                 first: frame,
+                 notes,
+             }| {
+                Ok(FrameResult {
+                    lease: LeaseKey {
+                        unit: UnitId {
+                            job,
+                            step,
+                            index: frame.unit,
+                        },
+                        attempt: Attempt(frame.attempt),
                     },
-                    attempt: Attempt(frame.attempt),
-                },
-                position: frame.position,
-                frame: frame.frame,
-                worker: WorkerId(frame.worker),
-                build: listed(&builds, frame.build)?.clone(),
-                device: listed(&page.devices, frame.device)?.clone(),
-                persistent: frame.persistent,
-                files: frame
-                    .files
-                    .into_iter()
-                    .map(|file| {
-                        Ok(FrameFile {
-                            role: read_role(file.role),
-                            name: file.name,
-                            blob: blob(file.blob)?,
+                    position: frame.position,
+                    frame: frame.frame,
+                    worker: WorkerId(frame.worker),
+                    build: listed(&builds, frame.build)?.clone(),
+                    device: listed(&page.devices, frame.device)?.clone(),
+                    persistent: frame.persistent,
+                    files: frame
+                        .files
+                        .into_iter()
+                        .map(|file| {
+                            Ok(FrameFile {
+                                role: read_role(file.role),
+                                name: file.name,
+                                blob: blob(file.blob)?,
+                            })
                         })
-                    })
-                    .collect::<Result<_, String>>()?,
-                stdout: blob(frame.stdout)?,
-                stderr: blob(frame.stderr)?,
-                timings: read_timings(frame.timings_us),
-                at: Timestamp(frame.at_ms),
-            })
-        })
+                        .collect::<Result<_, String>>()?,
+                    stdout: blob(frame.stdout)?,
+                    stderr: blob(frame.stderr)?,
+                    timings: read_timings(frame.timings_us),
+                    notes: notes
+                        .into_iter()
+                        .map(|place| listed(&page.notes, place).cloned())
+                        .collect::<Result<_, String>>()?,
+                    at: Timestamp(frame.at_ms),
+                })
+            },
+        )
         .collect()
 }
 
-fn unwrap(bytes: &[u8]) -> Result<PageV1, String> {
+fn unwrap(bytes: &[u8]) -> Result<PageV2, String> {
     let (&version, rest) = bytes.split_first().ok_or("they are empty")?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(format!("their encoding has the unknown version {version}"));
     }
     let (checksum, rest) = rest.split_first_chunk().ok_or("they are cut off")?;
     if crc32fast::hash(rest) != u32::from_le_bytes(*checksum) {
         return Err("their checksum does not fit".into());
     }
-    let (page, rest) = postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
+    let page_and_rest = match version {
+        1 => postcard::take_from_bytes::<PageV1>(rest).map(|(page, rest)| (page.into(), rest)),
+        _ => postcard::take_from_bytes(rest),
+    };
+    let (page, rest) = page_and_rest.map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes too many", rest.len()));
     }
@@ -385,6 +441,9 @@ mod tests {
                 write_us: 5,
                 idle_us: u64::MAX,
             },
+            notes: (0..position % 3)
+                .map(|note| format!("note {note}"))
+                .collect(),
             at: Timestamp(-5),
         }
     }

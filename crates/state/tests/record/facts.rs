@@ -126,6 +126,7 @@ pub fn result(job: JobId, step: StepIndex, position: u32) -> FrameResult {
             write_us: 20_000,
             idle_us: 800,
         },
+        notes: Vec::new(),
         at: Timestamp(1_700_000_000_000 + i64::from(position)),
     }
 }

@@ -49,19 +49,35 @@ fn everything_v1() -> Vec<Change> {
     changes
 }
 
-fn model_v1() -> Model {
-    let mut model = Model::new();
-    let term = model.begin_term();
-    model.commit(term, &everything_v1()).unwrap();
-    model
+/// Results have notes, packed and not packed ones.
+fn everything_v2() -> Vec<Change> {
+    let mut changes = everything_v1();
+    for change in &mut changes {
+        if let Change::FrameDone(result) = change {
+            let some = result.position % 3;
+            result.notes = (0..some).map(|note| format!("note {note}")).collect();
+        }
+    }
+    changes
 }
 
 #[tokio::test]
 async fn version_1_is_read() {
+    is_read(1, &everything_v1()).await;
+}
+
+#[tokio::test]
+async fn version_2_is_read() {
+    is_read(2, &everything_v2()).await;
+}
+
+async fn is_read(version: u32, everything: &[Change]) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(golden(1), folder.path().join("record.sqlite3")).unwrap();
+    std::fs::copy(golden(version), folder.path().join("record.sqlite3")).unwrap();
     let state = State::open(folder.path()).await.unwrap();
-    let model = model_v1();
+    let mut model = Model::new();
+    let term = model.begin_term();
+    model.commit(term, everything).unwrap();
     assert_eq!(state.load().await.unwrap(), model.snapshot());
     for step in [STEP, StepIndex(1)] {
         let results = state.results(JOB, step, 0..300).await.unwrap();
@@ -78,18 +94,18 @@ async fn version_1_is_read() {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v1.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v2.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_1() {
+async fn write_version_2() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v1()).await.unwrap();
+    state.commit(term, &everything_v2()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(1).exists(),
+        !golden(2).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(1)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(2)).unwrap();
 }

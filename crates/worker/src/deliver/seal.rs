@@ -126,6 +126,7 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
                 device,
                 persistent,
                 timings,
+                notes,
             },
             Some(folder),
         ) => match cut_frame(&mut cuts, folder, &files) {
@@ -142,6 +143,7 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
                     stdout,
                     stderr,
                     timings,
+                    notes,
                     at: Timestamp::default(),
                 };
                 let body = Body::Done(Box::new(result));

@@ -33,6 +33,8 @@ struct Living {
     /// Scripts of a file have run in it. What they leave behind (handlers, settings, add-ons) outlives their file, and would
     /// be in force in the next one.
     scripted: bool,
+    /// Libraries that what is open links and that are not there, as the job's machine names them.
+    missing: Vec<String>,
 }
 
 /// Why there is no picture.
@@ -70,6 +72,11 @@ impl Station {
             scene: living.and_then(|living| living.open.as_ref().map(|(scene, _)| scene.clone())),
             own_tree_bytes: self.own.as_ref().map(|own| own.bytes),
         }
+    }
+
+    /// Libraries that what is open links and that are not there.
+    pub(super) fn missing(&self) -> &[String] {
+        self.living.as_ref().map_or(&[], |living| &living.missing)
     }
 
     /// Returns when the Blender that lives here has ended by itself; never, if none does.
@@ -185,6 +192,7 @@ impl Station {
                     build: build.clone(),
                     open: None,
                     scripted: false,
+                    missing: Vec::new(),
                 });
                 Ok(())
             }
@@ -248,11 +256,12 @@ impl Station {
             opened = living.blender.open(&open, &log) => Some(opened),
         };
         let opened = self.unless_stopped(opened).await?;
-        for library in &opened.missing_libraries {
-            let job = &order.offer.job_name;
-            tracing::warn!(library = %library.display(), "'{job}' links a library that is not there");
-        }
         let living = self.living.as_mut().expect("it has just answered");
+        let named = |library: &PathBuf| match library.strip_prefix(&root) {
+            Ok(below) => format!("/{}", below.display()),
+            Err(_) => library.display().to_string(),
+        };
+        living.missing = opened.missing_libraries.iter().map(named).collect();
         living.open = Some((order.scene.clone(), opened));
         Ok(())
     }

@@ -95,6 +95,25 @@ pub(super) fn device_name(used: &DeviceUsed) -> String {
     format!("{kind}: {}", names.join(", "))
 }
 
+/// What the frame's user should know, a line each.
+pub(super) fn notes(missing: &[String], rendered: &Rendered) -> Vec<String> {
+    let library = |path: &String| {
+        format!("the linked library {path} is not among the job's files: what it holds is missing")
+    };
+    let reasons = &rendered.persistent.reasons;
+    let slower = (!rendered.persistent.on).then(|| {
+        format!(
+            "the scene's data is built anew for each frame: {}",
+            reasons.join("; ")
+        )
+    });
+    let missing = missing.iter().map(library);
+    missing
+        .chain(rendered.notes.iter().cloned())
+        .chain(slower)
+        .collect()
+}
+
 pub(super) fn timings(
     rendered: &Rendered,
     order: &FrameOrder,

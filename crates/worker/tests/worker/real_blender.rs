@@ -203,6 +203,11 @@ async fn a_simulation_reads_nothing_that_another_job_left() {
             .submit_files(&files, real.version, frames, in_order)
             .await;
         let results = farm.done(job).await;
+        // The user hears why it is slower than it might be.
+        let [note] = results[0].notes.as_slice() else {
+            panic!("{:?}", results[0].notes)
+        };
+        assert!(note.contains("built anew for each frame"), "{note}");
         let png = farm.bytes(&results.last().unwrap().files[0].blob).await;
         image::load_from_memory(&png).unwrap().to_rgba8()
     };

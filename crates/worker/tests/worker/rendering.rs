@@ -163,6 +163,17 @@ async fn what_scripts_do_to_the_files_is_seen_by_no_other_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_blender_notes_reaches_the_user() {
+    let farm = Farm::start().await;
+    let _worker = farm.worker("w").await;
+    let scene = json!({ "notes": ["a movie as\n\u{1b}[31mPNG"] });
+    let job = farm.submit(&scene, "1..2").await;
+    for result in farm.done(job).await {
+        assert_eq!(result.notes, ["a movie as  [31mPNG"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn chunks_are_rendered_frame_by_frame() {
     let farm = Farm::start().await;
     let _worker = farm.worker("w").await;
