@@ -1,5 +1,6 @@
 //! `tessera render`: submits, waits with progress, leaves the frames.
 
+mod alone;
 mod ending;
 
 use std::sync::{Arc, Mutex};
@@ -7,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tessera_blender::saved_by;
-use tessera_client::{Api, Fetcher, OutputPlan, Sources, clear_placeholder};
-use tessera_model::{Device, FrameSet, Gpu, JobId, JobState};
+use tessera_client::{Api, Fetcher, OutputPlan, Packed, Sources, clear_placeholder};
+use tessera_model::{FrameSet, JobId, JobState};
 use tessera_wire::line::LineKind;
-use tessera_worker::{LinkStatus, Status as WorkerStatus};
 use tokio::task::JoinHandle;
 
 use crate::context::{Context, Looking};
@@ -69,29 +69,6 @@ pub(super) async fn run(context: &Context, flags: &RenderFlags) -> Result<Status
     ended
 }
 
-/// Why this computer cannot render on the device asked for, if that is so.
-fn no_such_device(wanted: Option<&Device>, here: &[Gpu]) -> Option<String> {
-    let (name, fits): (&str, bool) = match wanted? {
-        Device::File | Device::Cpu => return None,
-        Device::Gpu => ("gpu", !here.is_empty()),
-        Device::Interface(name) => (name, here.iter().any(|gpu| gpu.interface == *name)),
-    };
-    let usable = match here {
-        [] => "it can use the processor only".to_owned(),
-        some => {
-            let names = some
-                .iter()
-                .map(|gpu| format!("{} ({})", gpu.name, gpu.interface));
-            format!("it can use {}", names.collect::<Vec<_>>().join(", "))
-        }
-    };
-    (!fits).then(|| {
-        format!(
-            "this computer has no GPU that Blender can use for '{name}': {usable}; choose another --device, or connect a farm that has one"
-        )
-    })
-}
-
 impl Session<'_> {
     async fn run(&mut self) -> Result<Status> {
         let (context, flags) = (self.context, self.flags);
@@ -103,13 +80,7 @@ impl Session<'_> {
         let mut work = Work::survey(context, &packed, flags.again).await?;
         self.plan = Some(packed.output.clone());
         self.frames = Some(work.asked.clone());
-        if let Some((frame, path)) = work.on_a_source(&packed) {
-            let message = format!(
-                "frame {frame} would take the place of {}, which the scene itself uses: choose another folder with -o",
-                path.display()
-            );
-            return Err(stop(Status::Usage, message));
-        }
+        work.spares_sources(&packed)?;
         if work.is_whole() {
             return Ok(self.nothing_to_do(&work));
         }
@@ -118,28 +89,7 @@ impl Session<'_> {
         context.output.line(target.line());
         let api = target.api().clone();
         let on_farm = !target.is_private();
-        let found = match &work.missing {
-            Some(missing) if on_farm && !flags.again => {
-                earlier(&api, &work.ledger, &packed, missing).await
-            }
-            _ => None,
-        };
-        // A job of an earlier run whose Blender would render what is there anew is none that goes on.
-        let found = found.filter(|found| {
-            let build = found.build.as_ref();
-            build.and_then(|build| work.of_others(build)).is_none()
-        });
-        let build = match &found {
-            Some(found) => found.build.clone(),
-            None if on_farm => build_to_be(&api, &packed).await?,
-            None => Some(packed.build.clone()),
-        };
-        if let Some(build) = &build {
-            if let Some(warning) = work.mixed(build, "the former are rendered again, so that all come from one (--again renders all anew)") {
-                context.output.warn(warning);
-            }
-            work.only_of(build);
-        }
+        let found = self.settle(&api, &mut work, &packed).await?;
         let Some(missing) = work.missing.clone() else {
             return Ok(self.nothing_to_do(&work));
         };
@@ -193,6 +143,38 @@ impl Session<'_> {
         self.finish(job, state).await
     }
 
+    /// Settles which Blender renders what is missing, and so what is missing: an animation is of one Blender. Gives the job of an
+    /// earlier run if that goes on.
+    async fn settle(&self, api: &Api, work: &mut Work, packed: &Packed) -> Result<Option<Handed>> {
+        let on_farm = self
+            .target
+            .as_ref()
+            .is_some_and(|target| !target.is_private());
+        let found = match &work.missing {
+            Some(missing) if on_farm && !self.flags.again => {
+                earlier(api, &work.ledger, packed, missing).await
+            }
+            _ => None,
+        };
+        // A job of an earlier run whose Blender would render what is there anew is none that goes on.
+        let found = found.filter(|found| {
+            let build = found.build.as_ref();
+            build.and_then(|build| work.of_others(build)).is_none()
+        });
+        let build = match &found {
+            Some(found) => found.build.clone(),
+            None if on_farm => build_to_be(api, packed).await?,
+            None => Some(packed.build.clone()),
+        };
+        if let Some(build) = &build {
+            if let Some(warning) = work.mixed(build, "the former are rendered again, so that all come from one (--again renders all anew)") {
+                self.context.output.warn(warning);
+            }
+            work.only_of(build);
+        }
+        Ok(found)
+    }
+
     /// A farm if there is one, else this computer: its manager and worker start while the file is read.
     async fn choose_target(
         &mut self,
@@ -232,35 +214,6 @@ impl Session<'_> {
             self.target = Some(Target::Private(started??));
         }
         Ok(())
-    }
-
-    /// Alone, the one worker there is takes the job as soon as it is linked, or never.
-    async fn taken_here(&self, job: JobId) -> Result<()> {
-        let Some(Target::Private(farm)) = &self.target else {
-            return Ok(());
-        };
-        let is_linked = |worker: &WorkerStatus| matches!(worker.link, LinkStatus::Linked { .. });
-        if farm.worker.clone().wait_for(is_linked).await.is_err() {
-            // It has ended; whoever follows the job is told why.
-            return Ok(());
-        }
-        let why = farm.api.job(job).await?.waiting_because;
-        // A frame that has failed already is tried again in a while.
-        if why.is_empty() || farm.api.journal(job).await?.failures > 0 {
-            return Ok(());
-        }
-        let worker = farm.api.workers().await?.items.into_iter().next();
-        let facts = worker.and_then(|worker| worker.facts);
-        let wanted = self.flags.scene.device.as_ref();
-        if let Some(message) = no_such_device(wanted, facts.as_ref().map_or(&[], |it| &it.gpus)) {
-            return Err(stop(Status::Failed, message));
-        }
-        Err(stop(
-            Status::Failed,
-            format!(
-                "this computer alone can not render it: {why}; choose another --device or --tags, or connect a farm that can"
-            ),
-        ))
     }
 
     fn say_submitted(&self, handed: &Handed, frames: u32, present: u32) {
@@ -394,35 +347,6 @@ impl Session<'_> {
             for frame in frames.iter() {
                 clear_placeholder(plan, frame);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_that_is_not_here_is_named() {
-        let cuda = Device::Interface("cuda".into());
-        let gpus = ["optix", "cuda"].map(|interface| Gpu {
-            interface: interface.into(),
-            name: "RTX".into(),
-        });
-        let said = no_such_device(Some(&cuda), &[]).unwrap();
-        assert!(
-            said.contains("no GPU that Blender can use for 'cuda': "),
-            "{said}"
-        );
-        let said = no_such_device(Some(&cuda), &gpus[..1]).unwrap();
-        assert!(said.contains("it can use RTX (optix)"), "{said}");
-        assert!(no_such_device(Some(&Device::Gpu), &[]).is_some());
-        for (wanted, here) in [
-            (Some(&cuda), &gpus[..]),
-            (Some(&Device::Cpu), &[]),
-            (None, &[]),
-        ] {
-            assert_eq!(no_such_device(wanted, here), None);
         }
     }
 }

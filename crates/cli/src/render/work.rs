@@ -79,19 +79,24 @@ impl Work {
         self.missing.is_none() && builds.len() <= 1
     }
 
-    /// The first frame to render that would take the place of a file that it is made of.
-    pub(crate) fn on_a_source(&self, packed: &Packed) -> Option<(i32, std::path::PathBuf)> {
+    /// Refuses frames in the place of files that they are made of.
+    pub(crate) fn spares_sources(&self, packed: &Packed) -> Result<()> {
         let sources = Sources::of(&packed.manifest);
-        let frames = self.missing.iter().flat_map(FrameSet::iter);
-        frames
-            .flat_map(|frame| {
-                packed
-                    .output
-                    .expected(frame)
-                    .into_iter()
-                    .map(move |path| (frame, path))
-            })
-            .find(|(_, path)| sources.has(path))
+        for frame in self.missing.iter().flat_map(FrameSet::iter) {
+            if let Some(path) = packed
+                .output
+                .expected(frame)
+                .iter()
+                .find(|path| sources.has(path))
+            {
+                let message = format!(
+                    "frame {frame} would take the place of {}, which the scene itself uses: choose another folder with -o",
+                    path.display()
+                );
+                return Err(stop(Status::Usage, message));
+            }
+        }
+        Ok(())
     }
 
     /// Frames that are there and that another Blender than this rendered.
