@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tessera_client::{Api, Folders, Wanted, choose_farm};
 use tessera_model::JobId;
-use tessera_wire::api::{FrameStatus, Journal, PAGE_MAX, WorkerStatus};
+use tessera_wire::api::{Journal, WorkerStatus};
 use tessera_wire::line::LineKind;
 use xtask::farm::{Home, Manager, Process};
 
@@ -140,13 +140,6 @@ pub fn ask<T>(home: &Home, question: impl AsyncFnOnce(Api) -> T) -> T {
         .build()
         .unwrap();
     runtime.block_on(question(api))
-}
-
-/// The frames of a job.
-pub fn frames(home: &Home, job: JobId) -> Vec<FrameStatus> {
-    ask(home, async |api: Api| {
-        api.frames(job, 0, PAGE_MAX).await.unwrap().items
-    })
 }
 
 /// The workers.
