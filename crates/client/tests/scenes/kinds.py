@@ -5,9 +5,7 @@ import sys
 
 import bpy
 
-sys.path.insert(
-    0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../blender/tests/scenes")
-)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../blender/tests/scenes"))
 import stage  # noqa: E402
 
 
