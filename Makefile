@@ -4,10 +4,8 @@ CARGO ?= $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
 TEST := $(CARGO) nextest run
-ALL := --run-ignored all
 else
 TEST := $(CARGO) test
-ALL := -- --include-ignored
 endif
 
 .PHONY: help demo test test-all bench lint setup-demo setup-test
@@ -24,7 +22,8 @@ test: setup-test ## every row of the product once, on real Blender 3.4.1 and 5.0
 	$(TEST) --workspace
 
 test-all: setup-test ## the long suites too
-	$(TEST) --workspace $(ALL)
+	$(TEST) --workspace --features tessera-blender/slow-tests
+	$(CARGO) test --package tessera-cli --test e2e -- --ignored
 
 bench: setup-test ## measured ratios, each against a baseline of the same run
 	$(CARGO) build --release --package tessera-cli --package xtask
