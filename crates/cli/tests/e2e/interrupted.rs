@@ -210,3 +210,80 @@ fn the_manager_is_away() {
     render.finish().unwrap();
     assert_eq!(fs::read_dir(&out).unwrap().count(), 8);
 }
+
+/// The manager dies while a job is being sent: a command that only hands in says so and ends; one that waits goes on when
+/// it is back. What has arrived is not sent again.
+#[test]
+fn the_manager_dies_while_files_are_sent() {
+    let world = World::any();
+    let mut site = Site::new(world.fake_home("boss"));
+    site.hire(world.fake_home("anna"), "anna");
+    let folder = world.path("scene");
+    fs::create_dir_all(&folder).unwrap();
+    let mut noise = vec![0; 96 << 20];
+    blake3::Hasher::new()
+        .update(b"noise")
+        .finalize_xof()
+        .fill(&mut noise);
+    fs::write(folder.join("noise.bin"), noise).unwrap();
+    let file = serde_json::json!({"stored": "//noise.bin", "path": text(&folder.join("noise.bin")), "kind": "image"});
+    let project = world.fake_scene(
+        "scene",
+        &serde_json::json!({"start": 1, "end": 1, "files": [file]}),
+    );
+    let out = world.path("out");
+    for command in [
+        &["submit", project.file()][..],
+        &["render", project.file(), "-o", text(&out)],
+    ] {
+        let mut sends = site.boss.start(command).unwrap();
+        sends
+            .wait(|line| {
+                matches!(line, LineKind::Sending { sent_bytes, .. } if *sent_bytes > 0)
+                    .then_some(())
+            })
+            .unwrap();
+        site.manager.process.signal("KILL").unwrap();
+        site.manager.process.end().unwrap();
+        let (status, lines) = sends.end().unwrap();
+        let Some(LineKind::Error { message, .. }) = lines.last() else {
+            panic!("{command:?}: {status}: {lines:?}");
+        };
+        assert_eq!(status.code(), Some(3), "{message}");
+        assert!(message.contains(&site.manager.urls[0]), "{message}");
+        assert!(!out.exists() || fs::read_dir(&out).unwrap().count() == 0);
+        site.restart_manager();
+    }
+    site.boss
+        .run(&["render", project.file(), "-o", text(&out)])
+        .unwrap();
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
+/// Two renders of one user on one machine at once know nothing of each other.
+#[test]
+fn two_at_once() {
+    let world = World::any();
+    let user = world.fake_home("user");
+    let begin = |name: &str| {
+        let project = world.fake_scene(
+            name,
+            &serde_json::json!({"start": 1, "end": 4, "seconds": 0.3}),
+        );
+        let out = world.path(&format!("{name}-out"));
+        let mut render = user
+            .start(&["render", project.file(), "-o", text(&out)])
+            .unwrap();
+        render
+            .wait(|line| matches!(line, LineKind::Started { .. }).then_some(()))
+            .unwrap();
+        (render, out)
+    };
+    let (one, one_out) = begin("one");
+    let (two, two_out) = begin("two");
+    for (render, out) in [(one, one_out), (two, two_out)] {
+        render.finish().unwrap();
+        assert_eq!(fs::read_dir(out).unwrap().count(), 4);
+    }
+    nothing_lives(&user);
+}

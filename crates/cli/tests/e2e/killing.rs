@@ -14,7 +14,7 @@ use xtask::farm::Process;
 use crate::site::{Site, workers};
 use crate::world::{World, identical, on_both, text};
 
-on_both!(every_frame_comes_once);
+on_both!(every_frame_comes_once, in_order_all_the_same);
 
 const FRAMES: i32 = 48;
 
@@ -160,4 +160,83 @@ fn id_of(site: &Site, name: &str) -> WorkerId {
 fn count(home: &xtask::farm::Home, what: &str) -> usize {
     let work = fs::read_to_string(home.folder().join("work.txt")).unwrap_or_default();
     work.lines().filter(|line| line.starts_with(what)).count()
+}
+
+/// Frames that depend on each other: whoever takes over renders them all again, and only what is missing is delivered.
+fn in_order_all_the_same(world: &World) {
+    let project = world.scene("drape");
+    let local = world.path("local");
+    project.render_locally(world, "out/drape_", (1, 6), "", &local);
+    let mut site = Site::with_workers(world, &["anna", "ben"]);
+    let out = project.path("out");
+    let arguments = ["render", project.file(), "-f", "1..6", "-o", text(&out)];
+    let mut render = site.boss.start(&arguments).unwrap();
+    let by = render
+        .wait(|line| match line {
+            LineKind::Frame {
+                frame: 2, worker, ..
+            } => Some(*worker),
+            _ => None,
+        })
+        .unwrap();
+    let victim = usize::from(by != id_of(&site, "anna"));
+    site.workers[victim].process.signal("KILL").unwrap();
+    site.workers[victim].process.end().unwrap();
+    let lines = render.finish().unwrap();
+    project.take_products(&world.path("farm"));
+    identical(&world.path("farm"), &local, 6);
+    let last = lines.iter().rev().find_map(|line| match line {
+        LineKind::Frame { worker, .. } => Some(*worker),
+        _ => None,
+    });
+    assert_ne!(last, Some(by), "another one went on: {lines:?}");
+    site.delivered_once(JobId(1));
+}
+
+/// A Blender that stands still is told from one that works, ended, and the frame is tried again.
+#[test]
+fn a_blender_that_hangs() {
+    let world = World::any();
+    let mut site = Site::new(world.fake_home("boss"));
+    let anna = world.fake_home("anna");
+    let process = anna
+        .worker(&[
+            "--join",
+            site.manager.link(),
+            "--name",
+            "anna",
+            "--hang-after",
+            "2s",
+        ])
+        .unwrap();
+    site.workers.push(crate::site::Hand {
+        home: anna,
+        process,
+    });
+    let once = world.path("once");
+    // The first frame works for longer than that without a word, and is no hang.
+    let scene = serde_json::json!({"start": 1, "end": 3, "burn_seconds": 3.0, "hang": [2], "once": text(&once)});
+    let project = world.fake_scene("scene", &scene);
+    let out = world.path("out");
+    let lines = site
+        .boss
+        .run(&["render", project.file(), "-o", text(&out)])
+        .unwrap();
+    let failed: Vec<_> = lines
+        .iter()
+        .filter_map(|line| match line {
+            LineKind::FrameFailed {
+                frame,
+                message,
+                given_up,
+                ..
+            } => Some((*frame, message.as_str(), *given_up)),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        matches!(&failed[..], [(2, message, false)] if message.contains("hung")),
+        "{failed:?}"
+    );
+    assert_eq!(site.delivered_once(JobId(1)).failures, 1);
 }

@@ -6,11 +6,12 @@ use std::fs;
 use tessera_client::Api;
 use tessera_model::{JobId, JobState, WorkerMode};
 use tessera_wire::api::Phase;
+use tessera_wire::event::What;
 use tessera_wire::line::LineKind;
 use xtask::farm::Home;
 
 use crate::site::{Site, ask, next_begun, render_into, until, workers};
-use crate::world::{Project, World, identical, on_both, tessera_run, text};
+use crate::world::{Project, World, files_in, identical, on_both, tessera_run, text};
 
 on_both!(
     two_workers_share_a_job,
@@ -104,12 +105,19 @@ fn fetched_later_from_elsewhere_and_after_restarts(world: &World) {
     told.refused(2, &["job 1", "-o"]);
     let elsewhere = world.path("elsewhere");
     tessera_run(&carla, &["fetch", "1", "-o", text(&elsewhere)]).done();
-    assert_eq!(
-        fs::read_dir(elsewhere.join("nodes")).map(|_| ()).ok(),
-        None,
-        "nodes' files lie under the nodes' names"
-    );
     same_main_files(&elsewhere, &local.join("out"));
+    // The files of nodes lie below, under the nodes' names.
+    let by_name = |folder: &std::path::Path| -> BTreeMap<_, _> {
+        let all = files_in(folder).into_iter();
+        all.map(|name| (name.file_name().unwrap().to_owned(), folder.join(name)))
+            .collect()
+    };
+    let (there, here) = (by_name(&elsewhere), by_name(&local));
+    assert!(there.keys().eq(here.keys()), "{there:?}\n{here:?}");
+    for (name, path) in &there {
+        let report = tessera_merge::compare::files(path, &here[name]).unwrap();
+        assert!(report.identical(), "{report}");
+    }
 
     // Everything is started anew.
     for hand in &mut site.workers {
@@ -444,6 +452,80 @@ fn failed_frames_are_tried_again() {
         api.journal(JobId(1)).await.unwrap()
     });
     assert_eq!((journal.accepts, journal.failures), (3, 4));
+
+    // One that fails once and never again is done then.
+    let once = world.path("once");
+    let scene = serde_json::json!({"start": 1, "end": 3, "exit": {"2": 3}, "once": text(&once)});
+    let project = world.fake_scene("flaky", &scene);
+    let out = world.path("flaky-out");
+    let arguments = [
+        "render",
+        project.file(),
+        "-o",
+        text(&out),
+        "--attempts",
+        "1",
+    ];
+    tessera_run(&boss, &arguments).failed(1, &["1 of 3 frames"]);
+    site.boss.run(&["job", "retry", "2"]).unwrap();
+    tessera_run(&site.boss, &["fetch", "2", "--wait", "-o", text(&out)]).done();
+    assert_eq!(files_in(&out).len(), 3);
+    site.delivered_once(JobId(2));
+}
+
+/// A log is read along while its frame is rendered, to its last byte.
+#[test]
+fn a_log_is_followed() {
+    let world = World::any();
+    let mut site = Site::new(world.fake_home("boss"));
+    site.hire(world.fake_home("anna"), "anna");
+    let scene = serde_json::json!({"start": 1, "end": 1, "seconds": 1.5, "noise_bytes": 700_000, "stdout": "last words\n"});
+    let project = world.fake_scene("scene", &scene);
+    let job = site.submit(&project, &[]);
+    let followed = tessera_run(&site.boss, &["logs", &job.to_string(), "1", "--follow"]).done();
+    let afterwards = tessera_run(&site.boss, &["logs", &job.to_string(), "1"]).done();
+    assert!(followed.stdout.len() >= 700_000);
+    assert!(followed.stdout == afterwards.stdout, "they differ");
+    assert!(followed.stderr == afterwards.stderr, "they differ");
+    let all = tessera_run(&site.boss, &["logs", &job.to_string()]).done();
+    assert!(all.stdout == afterwards.stdout, "of its one frame");
+    tessera_run(&site.boss, &["logs", &job.to_string(), "2"]).refused(2, &["frame 2"]);
+}
+
+/// Everything that happens is told to who watches, as it happens, also across the manager's end.
+#[test]
+fn the_farm_is_watched() {
+    let world = World::any();
+    let mut site = Site::new(world.fake_home("boss"));
+    let mut watch = site.boss.start(&["watch"]).unwrap();
+    let told = |watch: &mut xtask::farm::Process, wanted: fn(&What) -> bool| {
+        let found = watch.wait(|line| match line {
+            LineKind::Event { event } => wanted(&event.what).then_some(()),
+            _ => None,
+        });
+        found.unwrap();
+    };
+    site.hire(world.fake_home("anna"), "anna");
+    told(
+        &mut watch,
+        |what| matches!(what, What::Worker { worker } if worker.linked),
+    );
+    let project = world.fake_scene("scene", &serde_json::json!({"start": 1, "end": 2}));
+    site.submit(&project, &[]);
+    told(
+        &mut watch,
+        |what| matches!(what, What::FrameDone { result } if result.frame == 2),
+    );
+    site.manager.process.signal("KILL").unwrap();
+    site.manager.process.end().unwrap();
+    site.restart_manager();
+    site.submit(&project, &["-f", "1"]);
+    told(
+        &mut watch,
+        |what| matches!(what, What::FrameDone { result } if result.lease.unit.job == JobId(2)),
+    );
+    watch.signal("INT").unwrap();
+    assert_eq!(watch.end().unwrap().0.code(), Some(130));
 }
 
 /// A viewer sees and changes nothing; an artist changes what is their own; an administrator all.

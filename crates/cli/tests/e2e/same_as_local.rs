@@ -25,6 +25,7 @@ on_both!(
     samples,
     engine,
     kept_frames,
+    odd_names,
 );
 
 /// What is rendered, by both.
@@ -416,4 +417,52 @@ fn kept_frames(world: &World) {
         std::fs::remove_file(kept).unwrap();
     }
     identical(&farm, &local, 2);
+}
+
+/// Blanks, letters of other languages, and characters that mean something to Blender or a shell.
+fn odd_names(world: &World) {
+    let made = world.scene_at("plain", "Büro & \'Söhne\' #1/日本");
+    let odd = made.path("sc ene 100% (x).blend");
+    std::fs::rename(&made.blend, &odd).unwrap();
+    let project = Project::new(made.folder, odd);
+    check(
+        world,
+        &project,
+        &Case {
+            output: "ou t #x/###/shot_###_x",
+            flags: &["-f", "1..3", "-o", "{}/ou t #x/###/"],
+            ..Case::default()
+        },
+    );
+}
+
+/// While a frame is rendered, an empty file stands where it will be, if the file asks for that; never longer.
+#[test]
+fn placeholders() {
+    let world = World::any();
+    let project = world.scene("keep");
+    let user = world.home("user");
+    let arguments = ["render", project.file(), "-f", "1..2", "--samples", "3000"];
+    let first = project.path("out/keep_0001.png");
+    let mark = |render: &mut xtask::farm::Process| {
+        let begun = render.wait(|line| {
+            matches!(line, tessera_wire::line::LineKind::Started { .. }).then_some(())
+        });
+        begun.unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !first.exists() {
+            assert!(std::time::Instant::now() < until, "no mark is made");
+            std::thread::yield_now();
+        }
+        assert_eq!(std::fs::metadata(&first).unwrap().len(), 0);
+    };
+    let mut interrupted = user.start(&arguments).unwrap();
+    mark(&mut interrupted);
+    interrupted.signal("INT").unwrap();
+    assert_eq!(interrupted.end().unwrap().0.code(), Some(130));
+    assert!(!first.exists(), "the mark is left behind");
+    let mut render = user.start(&arguments).unwrap();
+    mark(&mut render);
+    render.finish().unwrap();
+    assert!(std::fs::metadata(&first).unwrap().len() > 0);
 }

@@ -163,7 +163,8 @@ pub struct Project {
 }
 
 impl Project {
-    fn new(folder: PathBuf, blend: PathBuf) -> Self {
+    /// All that is in the folder now belongs to it.
+    pub fn new(folder: PathBuf, blend: PathBuf) -> Self {
         let inputs = files_in(&folder);
         assert!(blend.exists(), "{} was not made", blend.display());
         Self {

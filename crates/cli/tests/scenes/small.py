@@ -143,6 +143,14 @@ def cloth() -> None:
     scene.render.filepath = "//out/cloth_"
 
 
+def drape() -> None:
+    """The same, with frames long enough to be killed in."""
+    cloth()
+    scene = bpy.context.scene
+    scene.cycles.samples = 300
+    scene.render.filepath = "//out/drape_"
+
+
 def stamp() -> None:
     """What a frame shows of its file, burnt in; a part of it, at half the size, every second frame."""
     scene = base()
@@ -246,7 +254,7 @@ def several() -> None:
     scene.render.filepath = "//out/"
 
 
-KINDS = [layers, plain, jpeg, tiff, film, sequence, cloth, stamp, keep, slow, chatty, lost, several]
+KINDS = [layers, plain, jpeg, tiff, film, sequence, cloth, drape, stamp, keep, slow, chatty, lost, several]
 
 for kind in KINDS:
     here = kind.__name__
