@@ -7,7 +7,7 @@ use tessera_wire::line::LineKind;
 
 use crate::ended::run;
 use crate::site::Site;
-use crate::world::{World, files_in, on_both, tessera_run, text};
+use crate::world::{World, as_root, files_in, on_both, tessera_run, text};
 
 on_both!(damaged, missing_texture, vanishing_files);
 
@@ -263,6 +263,9 @@ fn scenes_engines_and_devices_that_are_none() {
 /// A file that this user may not read.
 #[test]
 fn unreadable() {
+    if !as_root() {
+        return;
+    }
     let world = World::any();
     let project = world.scene("plain");
     let out = world.path("out");

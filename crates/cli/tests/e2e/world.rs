@@ -214,6 +214,21 @@ impl Project {
     }
 }
 
+/// Whether small disks and users without rights can be had, which takes root. Without root the tests fail, unless the variable that
+/// leaves out several hosts leaves these out too.
+pub fn as_root() -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let left_out = std::env::var_os("TESSERA_NO_NETNS").is_some_and(|value| value == "1");
+    assert!(
+        left_out,
+        "this needs root, for small disks and users without rights: run the tests as root, or set TESSERA_NO_NETNS=1 to leave it out"
+    );
+    eprintln!("left out, as TESSERA_NO_NETNS says: nothing that takes root is tested");
+    false
+}
+
 /// The program under test.
 pub fn tessera() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tessera"))
