@@ -2,41 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use tessera_model::{JobId, JobState};
 use tessera_wire::line::LineKind;
 
 use crate::ended::run;
 use crate::site::{Site, ask, until};
+use crate::small_disk::SmallDisk;
 use crate::world::{Project, World, as_root, files_in, tessera_run, text};
-
-/// A disk of its own, so many kilobytes large.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn new(place: &Path, kilobytes: u32, more: &str) -> Self {
-        fs::create_dir_all(place).unwrap();
-        let options = format!("size={kilobytes}k{more}");
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(place))
-        .done();
-        Self(place.to_owned())
-    }
-
-    fn resize(&self, kilobytes: u32) {
-        let options = format!("remount,size={kilobytes}k");
-        run(Command::new("mount").args(["-o", &options]).arg(&self.0)).done();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 /// A scene whose frames are a few hundred bytes each, with so many bytes of noise beside it that it needs.
 fn fake_scene(world: &World, name: &str, frames: u32, extra: usize) -> Project {
@@ -64,10 +38,17 @@ fn output_folder_full() {
     let project = world.scene("plain");
     let disk = SmallDisk::new(&world.path("out"), 24, "");
     let user = world.home("user");
-    let arguments = ["render", project.file(), "-f", "1..16", "-o", text(&disk.0)];
+    let arguments = [
+        "render",
+        project.file(),
+        "-f",
+        "1..16",
+        "-o",
+        text(&disk.place),
+    ];
     let ended = tessera_run(&user, &arguments);
-    ended.failed(1, &["full", text(&disk.0), "again"]);
-    let there = files_in(&disk.0);
+    ended.failed(1, &["full", text(&disk.place), "again"]);
+    let there = files_in(&disk.place);
     assert!((1..16).contains(&there.len()), "{there:?}");
     for name in &there {
         assert!(
@@ -76,7 +57,7 @@ fn output_folder_full() {
             name.display()
         );
         assert!(
-            image_is_whole(&disk.0.join(name)),
+            image_is_whole(&disk.place.join(name)),
             "half-written: {}",
             name.display()
         );
@@ -113,7 +94,7 @@ fn output_folder_not_writable() {
     render(&file).refused(2, &["output folder", text(&file), "-o"]);
     render(&file.join("below")).refused(2, &["output folder", text(&file), "-o"]);
     let disk = SmallDisk::new(&world.path("read-only"), 100, ",ro");
-    render(&disk.0).refused(2, &["output folder", text(&disk.0), "Read-only"]);
+    render(&disk.place).refused(2, &["output folder", text(&disk.place), "Read-only"]);
     // Someone else's.
     let theirs = world.path("theirs");
     fs::create_dir(&theirs).unwrap();
@@ -165,7 +146,7 @@ fn manager_disk_full() {
         "127.0.0.1:0",
         "--no-discovery",
         "--data",
-        text(&disk.0),
+        text(&disk.place),
     ];
     let manager = boss.manager_with(&listen).unwrap();
     let mut site = Site {

@@ -7,7 +7,8 @@
 //!
 //! - [`world`]: a place for each test, homes of users, scenes made by scripts, plain Blender's frames.
 //! - [`ended`]: commands that a person runs, held to an end in time.
-//! - [`network`]: hosts of their own; [`site`]: a farm of processes; [`processes`]: what of it lives.
+//! - [`network`]: hosts of their own; [`site`]: a farm of processes; [`processes`]: what of it lives;
+//!   [`small_disk`]: disks that fill.
 //! - the others: one file for each promise.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
@@ -16,6 +17,7 @@ mod ended;
 mod network;
 mod processes;
 mod site;
+mod small_disk;
 mod world;
 
 mod attacker;
@@ -25,6 +27,7 @@ mod bad_places;
 mod hosts;
 mod interrupted;
 mod killing;
+mod long_haul;
 mod on_a_farm;
 mod own_machine;
 mod same_as_local;

@@ -15,6 +15,9 @@ use crate::world::{Project, World, text};
 /// Longest that anything the manager is asked about may take to come true.
 const COMES_TRUE: Duration = Duration::from_secs(60);
 
+/// How long no event may come before it is looked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// A manager and workers paired with it.
 pub struct Site {
     /// Who started the manager: commands of this home find it by themselves.
@@ -161,7 +164,10 @@ pub fn until<T>(home: &Home, what: &str, mut holds: impl AsyncFnMut(&Api) -> Opt
                 if let Some(found) = holds(&api).await {
                     return found;
                 }
-                events.next().await.expect("events go on").unwrap();
+                // What only time brings about makes no event: it is looked again after a while.
+                if let Ok(event) = tokio::time::timeout(LOOK_AGAIN, events.next()).await {
+                    event.expect("events go on").unwrap();
+                }
             }
         })
         .await
