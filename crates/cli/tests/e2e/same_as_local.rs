@@ -26,6 +26,7 @@ on_both!(
     engine,
     kept_frames,
     odd_names,
+    output_patterns,
 );
 
 /// What is rendered, by both.
@@ -434,6 +435,29 @@ fn odd_names(world: &World) {
             ..Case::default()
         },
     );
+}
+
+/// `-o` is read as Blender reads it, where it names a pattern; relative to the current folder, or with `//` to the file's.
+fn output_patterns(world: &World) {
+    let project = world.scene("plain");
+    let patterns = [
+        "pat/x_##_y_####",
+        "pat/with_###.png",
+        "pat/other_###.jpg",
+        "//pat/beside_#",
+    ];
+    for (number, pattern) in patterns.into_iter().enumerate() {
+        let local = world.path(&format!("local-{number}"));
+        project.render_locally(world, pattern.trim_start_matches("//"), (9, 10), "", &local);
+        let mut command =
+            world
+                .home("user")
+                .command(&["render", project.file(), "-f", "9,10", "-o", pattern]);
+        crate::ended::run(command.current_dir(&project.folder)).done();
+        let farm = world.path(&format!("farm-{number}"));
+        project.take_products(&farm);
+        identical(&farm, &local, 2);
+    }
 }
 
 /// While a frame is rendered, an empty file stands where it will be, if the file asks for that; never longer.
