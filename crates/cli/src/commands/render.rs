@@ -21,7 +21,7 @@ use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
     Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, build_to_be,
-    earlier, hand_in, job_settings, pack_scene,
+    earlier, hand_in, job_settings, pack_scene, waiting,
 };
 use crate::units;
 
@@ -99,9 +99,14 @@ impl Session<'_> {
             Some(handed) => handed,
             None => {
                 let settings = job_settings(context, &flags.scene);
+                // Who waits for the frames waits for the manager too; a script that hands in shall hear that it is away.
+                let patient = match flags.detach {
+                    true => api.clone(),
+                    false => waiting(&api, &context.output),
+                };
                 hand_in(
                     context,
-                    &api,
+                    &patient,
                     &mut packed,
                     settings,
                     &mut work.ledger,

@@ -1,7 +1,34 @@
 //! What retries say while the manager is away.
 
 use tessera_client::{Api, Outage, Retry};
+use tessera_wire::line::LineKind;
 use tokio::sync::watch;
+
+use crate::output::Output;
+use crate::table::printable;
+use crate::units::show_duration;
+
+/// A client that waits for ever and says so at once, while there is nothing else to show.
+pub(crate) fn waiting(api: &Api, output: &Output) -> Api {
+    let output = output.clone();
+    api.retrying(Retry::forever().telling(move |outage| match outage {
+        Outage::Lost { error, .. } => {
+            let message = format!("{error}; waiting for it");
+            output.note(format!("tessera: warning: {}", printable(&message)));
+            output.line(LineKind::Outage { message });
+        }
+        Outage::Back { after } => {
+            output.note(format!(
+                "The manager is back after {}",
+                show_duration(*after)
+            ));
+            output.line(LineKind::Back {
+                seconds: after.as_secs_f64(),
+            });
+        }
+        _ => {}
+    }))
+}
 
 /// What retries say of an outage, for whoever shows it. Only how it stands now matters, so nothing piles up.
 pub(crate) struct Outages {

@@ -232,11 +232,7 @@ fn the_manager_dies_while_files_are_sent() {
         &serde_json::json!({"start": 1, "end": 1, "files": [file]}),
     );
     let out = world.path("out");
-    for command in [
-        &["submit", project.file()][..],
-        &["render", project.file(), "-o", text(&out)],
-    ] {
-        let mut sends = site.boss.start(command).unwrap();
+    let die = |site: &mut Site, sends: &mut xtask::farm::Process| {
         sends
             .wait(|line| {
                 matches!(line, LineKind::Sending { sent_bytes, .. } if *sent_bytes > 0)
@@ -245,18 +241,32 @@ fn the_manager_dies_while_files_are_sent() {
             .unwrap();
         site.manager.process.signal("KILL").unwrap();
         site.manager.process.end().unwrap();
-        let (status, lines) = sends.end().unwrap();
-        let Some(LineKind::Error { message, .. }) = lines.last() else {
-            panic!("{command:?}: {status}: {lines:?}");
-        };
-        assert_eq!(status.code(), Some(3), "{message}");
-        assert!(message.contains(&site.manager.urls[0]), "{message}");
-        assert!(!out.exists() || fs::read_dir(&out).unwrap().count() == 0);
-        site.restart_manager();
-    }
-    site.boss
-        .run(&["render", project.file(), "-o", text(&out)])
+    };
+    let mut submit = site.boss.start(&["submit", project.file()]).unwrap();
+    die(&mut site, &mut submit);
+    let (status, lines) = submit.end().unwrap();
+    let Some(LineKind::Error { message, .. }) = lines.last() else {
+        panic!("{status}: {lines:?}");
+    };
+    assert_eq!(status.code(), Some(3), "{message}");
+    assert!(message.contains(&site.manager.urls[0]), "{message}");
+    site.restart_manager();
+
+    let mut render = site
+        .boss
+        .start(&["render", project.file(), "-o", text(&out)])
         .unwrap();
+    die(&mut site, &mut render);
+    let said = render
+        .wait(|line| match line {
+            LineKind::Outage { message } => Some(message.clone()),
+            _ => None,
+        })
+        .unwrap();
+    assert!(said.contains("waiting for it"), "{said}");
+    assert!(!out.exists() || fs::read_dir(&out).unwrap().count() == 0);
+    site.restart_manager();
+    render.finish().unwrap();
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 }
 
