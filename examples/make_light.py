@@ -58,7 +58,7 @@ def add_objects(scene: bpy.types.Scene) -> None:
         made.data.materials.clear()
         made.data.materials.append(materials[index % len(materials)])
         subdivision = made.modifiers.new("Subdivision", "SUBSURF")
-        subdivision.levels = subdivision.render_levels = 2
+        subdivision.levels = subdivision.render_levels = 1
 
 
 def add_heavy_mesh(scene: bpy.types.Scene, megabytes: int) -> None:
