@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Build, CertificateRecord, FrameError, FrameResult, Job, JobId, JobSettings, JobState, Lease,
-    LeaseKey, PairingRecord, SecretHash, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId,
-    WorkerMode,
+    Build, CertificateRecord, Chunking, FarmSettings, FrameError, FrameResult, Job, JobId,
+    JobSettings, JobState, Lease, LeaseKey, PairingRecord, SecretHash, Timestamp, TokenRecord,
+    UnitId, WorkerFacts, WorkerId, WorkerMode,
 };
 
 /// A worker as recorded.
@@ -35,6 +35,8 @@ pub enum Change {
     JobPinned(JobId, Build),
     /// Its settings are now these.
     JobEdited(JobId, JobSettings),
+    /// Its steps are laid out in units so, one layout for each step.
+    JobChunked(JobId, Vec<Chunking>),
     /// It stands so now.
     JobState(JobId, JobState),
     /// It is gone, with all that hangs on it.
@@ -61,6 +63,8 @@ pub enum Change {
     JobUnblocked(JobId, WorkerId),
     /// Every frame of a unit is there: its attempts need not be remembered any more.
     UnitClosed(UnitId),
+    /// The farm's settings are now these.
+    FarmSet(Box<FarmSettings>),
     /// A client's token was made.
     TokenAdded(TokenRecord),
     /// A token (by its id) is void.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Blob, Build, FrameSet, JobId, Series, Timestamp, UserName};
+use crate::{Blob, Build, Chunking, FrameSet, JobId, Requirement, Series, Timestamp, UserName};
 
 /// The category of jobs that name none.
 pub const DEFAULT_CATEGORY: &str = "default";
@@ -56,6 +56,55 @@ pub struct JobSettings {
     pub chunk: u32,
     /// How often a frame may fail, on whichever workers, before it counts as failed.
     pub max_attempts: u32,
+    /// What a worker must have.
+    #[serde(default)]
+    pub requirement: Requirement,
+    /// Counted resources of the farm: each unit that is rendered takes one of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Jobs it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<After>,
+    /// Whether it may end what is rendered of jobs of lower priority, to have their slots at once.
+    #[serde(default)]
+    pub preempt: bool,
+}
+
+/// Priority of a job that names none: room for ten times less and ten times more.
+pub const DEFAULT_PRIORITY: u32 = 100;
+
+/// Attempts of a frame of a job that names none.
+pub const DEFAULT_ATTEMPTS: u32 = 3;
+
+impl JobSettings {
+    /// What a job of this name gets if nothing else is said.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            category: DEFAULT_CATEGORY.into(),
+            priority: DEFAULT_PRIORITY,
+            tags: Vec::new(),
+            comment: String::new(),
+            chunk: 1,
+            max_attempts: DEFAULT_ATTEMPTS,
+            requirement: Requirement::default(),
+            resources: Vec::new(),
+            after: Vec::new(),
+            preempt: false,
+        }
+    }
+}
+
+/// A job that another one waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// Which.
+    pub job: JobId,
+    /// Frame by frame: each frame waits for the frame of the same number only. A frame that the other job does not have
+    /// waits for nothing.
+    #[serde(default)]
+    pub frames: bool,
 }
 
 /// What a step does.
@@ -75,6 +124,12 @@ pub struct Step {
     pub frames: FrameSet,
     /// Frames depend on their order: one worker renders the whole set from its first frame, and begins again if it is cut off.
     pub in_order: bool,
+    /// Each frame waits for the frame of the same number of the step before, not for all of that step.
+    #[serde(default)]
+    pub by_frame: bool,
+    /// How its frames are laid out in units; by the job's chunk if none. Set by the scheduler when the chunk is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunking: Option<Chunking>,
 }
 
 /// How a job stands. Whether an active job is rendering or waiting follows from its frames.
@@ -142,4 +197,14 @@ pub struct JobEdit {
     pub comment: Option<String>,
     /// See [`JobSettings::max_attempts`].
     pub max_attempts: Option<u32>,
+    /// See [`JobSettings::chunk`]: holds for what was not handed out yet.
+    pub chunk: Option<u32>,
+    /// See [`JobSettings::requirement`], as a whole. The Blender stays the one the job is pinned to.
+    pub requirement: Option<Requirement>,
+    /// See [`JobSettings::resources`].
+    pub resources: Option<Vec<String>>,
+    /// See [`JobSettings::after`].
+    pub after: Option<Vec<After>>,
+    /// See [`JobSettings::preempt`].
+    pub preempt: Option<bool>,
 }

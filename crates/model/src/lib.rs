@@ -8,10 +8,13 @@
 mod bits;
 mod build;
 mod change;
+mod chunking;
+mod farm_settings;
 mod frames;
 mod identity;
 mod ids;
 mod job;
+mod requirement;
 mod result;
 mod unit;
 mod user;
@@ -21,16 +24,20 @@ mod worker;
 pub use bits::FrameBits;
 pub use build::{Build, BuildKind, choose_build, suits};
 pub use change::{Change, WorkerRecord};
+pub use chunking::{CHUNK_RUNS_MAX, ChunkRun, Chunking};
+pub use farm_settings::{FarmSettings, NAMED_MAX, PRIORITY_MAX, Share};
 pub use frames::{FrameRun, FrameSet, FrameSetError, MAX_FRAMES};
 pub use identity::{CertificateRecord, PairingGrant, PairingRecord, SecretHash, TokenRecord};
 pub use ids::{Attempt, IdError, JobId, StepIndex, Term, Timestamp, UnitId, WorkerId};
 pub use job::{
-    DEFAULT_CATEGORY, Device, Job, JobEdit, JobSettings, JobState, Overrides, Step, StepKind,
+    After, DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Device, Job, JobEdit, JobSettings,
+    JobState, Overrides, Step, StepKind,
 };
+pub use requirement::{Requirement, SeriesRange, SeriesRangeError};
 pub use result::{
     Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, ResultTimings,
 };
 pub use unit::{Lease, LeaseKey};
 pub use user::{Role, User, UserName};
 pub use version::{BlenderVersion, ParseVersionError, Series};
-pub use worker::{Gpu, WorkerFacts, WorkerMode};
+pub use worker::{Gpu, Rest, WorkerFacts, WorkerMode};

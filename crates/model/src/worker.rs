@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Build;
+use crate::{Build, Timestamp};
 
 /// A GPU that Cycles on the worker can use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,9 @@ pub struct Gpu {
     pub interface: String,
     /// The device's own name.
     pub name: String,
+    /// Its memory in bytes, if that could be found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 /// What a worker says of itself when it joins.
@@ -38,6 +41,18 @@ pub struct WorkerFacts {
     pub gpus: Vec<Gpu>,
     /// Version of the worker's program.
     pub version: String,
+    /// Its owner's hours say that it rests now: nothing new for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
+}
+
+/// Why and how long a worker rests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// Why, for people: "works Mon-Fri 19:00-07:00".
+    pub reason: String,
+    /// When it works again, if that is known.
+    pub until: Option<Timestamp>,
 }
 
 /// What may be given to a worker.

@@ -1,0 +1,181 @@
+//! The numbers of a running farm: all that can be set while it works, and stays set when the manager starts again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::UserName;
+
+/// What a user or a category gets of the farm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Its share against others of its kind; its highest job's priority if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// Most slots that work for it at once; no bound if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots_max: Option<u32>,
+}
+
+/// Settings of a running farm. Times are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FarmSettings {
+    /// How often usage is measured: each time, the old usage and the present one count half.
+    pub sample_ms: u64,
+    /// A job holds at most this part of the slots that could work for it, in percent, unless no other job has work for them.
+    pub cap_percent: u32,
+    /// A job of which fewer frames than this were handed out goes before all others.
+    pub first_frames: u32,
+    /// A job that got nothing for so long though it has work goes next.
+    pub starved_after_ms: u64,
+    /// By user.
+    pub users: BTreeMap<UserName, Share>,
+    /// By category.
+    pub categories: BTreeMap<String, Share>,
+    /// Counted resources: how many units that name one may be rendered at once. One that is not here has no bound.
+    pub resources: BTreeMap<String, u32>,
+    /// A closed link: its units are handed out again after this.
+    pub closed_after_ms: u64,
+    /// A silent worker gets nothing new after this.
+    pub suspect_after_ms: u64,
+    /// A silent worker's units are handed out again after this.
+    pub expired_after_ms: u64,
+    /// After the manager's restart, a worker not yet back keeps its units this long.
+    pub restart_grace_ms: u64,
+    /// Units at a worker for each slot besides the one it renders: one lies ready, so that the slot is never idle, and one is
+    /// being delivered. What lies ready is asked back when another worker has nothing to do.
+    pub queued_per_slot: u32,
+    /// Of work whose units take longer than this, one unit lies ready for each slot and not more: it could go to a worker
+    /// that is free sooner, or a job that deserves it more.
+    pub long_unit_ms: u64,
+    /// A frame that failed is not handed out again before this; doubled with each failure.
+    pub retry_after_ms: u64,
+    /// Longest back-off.
+    pub retry_after_max_ms: u64,
+    /// Failures of one job on one worker, with none of its frames delivered from there since, after which the worker gets no more of it.
+    pub block_after_failures: u32,
+    /// A unit lost this often together with its worker, while it was being rendered, is given up.
+    pub lost_max: u32,
+    /// A job of which nothing was ever delivered and this many frames were given up has failed as a whole.
+    pub hopeless_after: u32,
+    /// Units of one lease that were handed out but never accepted as held are taken back after this.
+    pub unheld_after_ms: u64,
+    /// A straggler is rendered a second time on a free worker if that is expected to end at least so much sooner; never if 0.
+    pub duplicate_gain_ms: u64,
+}
+
+impl Default for FarmSettings {
+    fn default() -> Self {
+        Self {
+            sample_ms: 10_000,
+            cap_percent: 75,
+            first_frames: 1,
+            starved_after_ms: 120_000,
+            users: BTreeMap::new(),
+            categories: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            closed_after_ms: 2_000,
+            suspect_after_ms: 15_000,
+            expired_after_ms: 90_000,
+            restart_grace_ms: 15_000,
+            queued_per_slot: 2,
+            long_unit_ms: 5_000,
+            retry_after_ms: 1_000,
+            retry_after_max_ms: 60_000,
+            block_after_failures: 3,
+            lost_max: 8,
+            hopeless_after: 3,
+            unheld_after_ms: 12_000,
+            duplicate_gain_ms: 5_000,
+        }
+    }
+}
+
+/// Largest priority: shares of 1 to 1000 say all that shares can say.
+pub const PRIORITY_MAX: u32 = 1000;
+
+/// Most users, categories or resources that can be set: bounds what is read at every decision's sample.
+pub const NAMED_MAX: usize = 10_000;
+
+/// Longest time that can be set, in milliseconds: a day.
+const TIME_MAX_MS: u64 = 86_400_000;
+
+impl FarmSettings {
+    /// Whether every number lies within its bounds.
+    ///
+    /// # Errors
+    /// The first that does not, what it may be, in words for a person.
+    pub fn check(&self) -> Result<(), String> {
+        let range = |name: &str, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(format!("{name} is {min} to {max}, not {value}"))
+        };
+        range("sample_ms", self.sample_ms, 100, TIME_MAX_MS)?;
+        range("cap_percent", self.cap_percent.into(), 1, 100)?;
+        range("first_frames", self.first_frames.into(), 0, 1_000_000)?;
+        range("queued_per_slot", self.queued_per_slot.into(), 0, 16)?;
+        range(
+            "block_after_failures",
+            self.block_after_failures.into(),
+            1,
+            1000,
+        )?;
+        range("lost_max", self.lost_max.into(), 1, 1000)?;
+        range("hopeless_after", self.hopeless_after.into(), 1, 1_000_000)?;
+        for (name, value, min) in [
+            ("starved_after_ms", self.starved_after_ms, 100),
+            ("closed_after_ms", self.closed_after_ms, 0),
+            ("suspect_after_ms", self.suspect_after_ms, 1_000),
+            ("expired_after_ms", self.expired_after_ms, 1_000),
+            ("restart_grace_ms", self.restart_grace_ms, 0),
+            ("long_unit_ms", self.long_unit_ms, 0),
+            ("retry_after_ms", self.retry_after_ms, 0),
+            ("retry_after_max_ms", self.retry_after_max_ms, 0),
+            ("unheld_after_ms", self.unheld_after_ms, 1_000),
+            ("duplicate_gain_ms", self.duplicate_gain_ms, 0),
+        ] {
+            range(name, value, min, TIME_MAX_MS)?;
+        }
+        if self.expired_after_ms < self.suspect_after_ms {
+            return Err("expired_after_ms is at least suspect_after_ms".into());
+        }
+        for (what, named) in [
+            ("users", self.users.len()),
+            ("categories", self.categories.len()),
+            ("resources", self.resources.len()),
+        ] {
+            range(what, named as u64, 0, NAMED_MAX as u64)?;
+        }
+        let shares = self.users.values().chain(self.categories.values());
+        for priority in shares.filter_map(|share| share.priority) {
+            range("a priority", priority.into(), 1, PRIORITY_MAX.into())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_bounds() {
+        assert_eq!(FarmSettings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_named() {
+        let settings = FarmSettings {
+            cap_percent: 0,
+            ..FarmSettings::default()
+        };
+        assert_eq!(
+            settings.check().unwrap_err(),
+            "cap_percent is 1 to 100, not 0"
+        );
+    }
+}
