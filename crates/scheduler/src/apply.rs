@@ -12,7 +12,7 @@ pub(crate) use reports::{record_failure, settle};
 
 use std::time::Duration;
 
-use tessera_model::{JobId, LeaseKey, WorkerId};
+use tessera_model::{Change, FarmSettings, JobId, LeaseKey, WorkerId};
 
 use crate::assign;
 use crate::effects::{Effects, Outcome, Refusal};
@@ -47,6 +47,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: 
         }
         Input::Done(result) => reports::done(scheduler, now, result, effects),
         Input::Failed(error) => reports::failed(scheduler, now, error, effects),
+        Input::Settings(settings) => self::settings(scheduler, *settings, effects),
         Input::Tick => Ok(Outcome::Applied),
     };
     match outcome {
@@ -54,6 +55,15 @@ pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: 
         Err(refusal) => effects.outcome = Outcome::Refused(refusal),
     }
     assign::assign(scheduler, now.elapsed, effects);
+}
+
+fn settings(scheduler: &mut Scheduler, settings: FarmSettings, effects: &mut Effects) -> Applied {
+    settings.check().map_err(Refusal::Invalid)?;
+    if settings != scheduler.settings {
+        scheduler.settings = settings.clone();
+        effects.changes.push(Change::FarmSet(Box::new(settings)));
+    }
+    Ok(Outcome::Applied)
 }
 
 type Applied = Result<Outcome, Refusal>;

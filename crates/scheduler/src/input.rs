@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Series, Step, Timestamp,
-    UserName, WorkerFacts, WorkerId,
+    Blob, FarmSettings, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Series,
+    Step, Timestamp, UserName, WorkerFacts, WorkerId,
 };
 
 /// The time, as data.
@@ -132,6 +132,8 @@ pub enum Input {
     Done(Box<FrameResult>),
     /// A frame failed.
     Failed(Box<FrameError>),
+    /// Other settings of the farm.
+    Settings(Box<FarmSettings>),
     /// Nothing but time passed.
     Tick,
 }

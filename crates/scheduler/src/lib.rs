@@ -20,8 +20,8 @@ mod job;
 mod lapse;
 mod restore;
 mod scheduler;
-mod settings;
 mod view;
+mod why;
 mod worker;
 
 #[cfg(test)]
@@ -31,5 +31,5 @@ pub use effects::{Effects, FrameOrder, Order, Outcome, Refusal};
 pub use input::{Input, JobCommand, NewJob, Now, WorkerCommand};
 pub use restore::{Restored, RestoredJob, RestoredStep};
 pub use scheduler::Scheduler;
-pub use settings::Settings;
 pub use view::{FrameView, HeldView, JobView, WorkerView};
+pub use why::{Reason, Why};

@@ -1,13 +1,14 @@
 //! The scheduler out of the record: what it would be had it never stopped, but for links.
 
+use std::time::Duration;
+
 use crate::apply::hold;
 use crate::input::Now;
 use crate::job::{Failures, JobEntry, StepEntry};
 use crate::scheduler::Scheduler;
-use crate::settings::Settings;
 use crate::worker::{Link, WorkerEntry};
 use tessera_model::{
-    Attempt, FrameBits, Job, JobId, JobState, Lease, UnitId, WorkerId, WorkerRecord,
+    Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, UnitId, WorkerId, WorkerRecord,
 };
 
 /// All the record holds that matters here.
@@ -51,7 +52,7 @@ pub struct RestoredStep {
     pub failures: Vec<(u32, u32)>,
 }
 
-pub(crate) fn restore(settings: Settings, now: Now, restored: Restored) -> Scheduler {
+pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> Scheduler {
     let mut scheduler = Scheduler::new(settings);
     scheduler.next_job = restored.next_job.max(1);
     scheduler.next_worker = restored.next_worker.max(1);
@@ -77,7 +78,7 @@ pub(crate) fn restore(settings: Settings, now: Now, restored: Restored) -> Sched
             step.attempts.insert(unit.index, attempt);
         }
     }
-    let until = now.elapsed + scheduler.settings.restart_grace;
+    let until = now.elapsed + Duration::from_millis(scheduler.settings.restart_grace_ms);
     for lease in restored.leases {
         if hold(&mut scheduler, now.elapsed, lease.key, lease.worker)
             && let Some(worker) = scheduler.workers.get_mut(&lease.worker)

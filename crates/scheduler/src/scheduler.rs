@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_model::{Job, JobId, LeaseKey, StepIndex, WorkerId};
+use tessera_model::{FarmSettings, Job, JobId, LeaseKey, StepIndex, WorkerId};
 
 use crate::assign;
 use crate::effects::Effects;
 use crate::input::{Input, Now};
 use crate::job::JobEntry;
 use crate::restore::Restored;
-use crate::settings::Settings;
 use crate::view::{FrameView, HeldView, JobView, WorkerView};
+use crate::why::{self, Why};
 use crate::worker::{Link, WorkerEntry};
 use crate::{apply, lapse, restore};
 
@@ -32,7 +32,7 @@ pub(crate) struct Held {
 /// Everything that is decided about.
 #[derive(Debug)]
 pub struct Scheduler {
-    pub(crate) settings: Settings,
+    pub(crate) settings: FarmSettings,
     pub(crate) jobs: BTreeMap<JobId, JobEntry>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
     pub(crate) leases: BTreeMap<LeaseKey, Held>,
@@ -45,7 +45,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// A farm without jobs and workers.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: FarmSettings) -> Self {
         Self {
             settings,
             jobs: BTreeMap::new(),
@@ -57,9 +57,9 @@ impl Scheduler {
         }
     }
 
-    /// The farm as recorded. What workers held stays theirs for [`Settings::restart_grace`], until they link.
+    /// The farm as recorded. What workers held stays theirs for [`FarmSettings::restart_grace_ms`], until they link.
     #[must_use]
-    pub fn restore(settings: Settings, now: Now, restored: Restored) -> Self {
+    pub fn restore(settings: FarmSettings, now: Now, restored: Restored) -> Self {
         restore::restore(settings, now, restored)
     }
 
@@ -77,6 +77,24 @@ impl Scheduler {
         let retries = assign::next_retry(self, self.assigned_at);
         let at = lapses.into_iter().chain(retries).min()?;
         Some(at.saturating_sub(now.elapsed))
+    }
+
+    /// The farm's settings.
+    #[must_use]
+    pub fn settings(&self) -> &FarmSettings {
+        &self.settings
+    }
+
+    /// Why a job is not rendered, or not by more workers; none if there is no such job.
+    #[must_use]
+    pub fn why_job(&self, now: Now, id: JobId) -> Option<Why> {
+        why::job(self, now.elapsed, id)
+    }
+
+    /// Why a worker does nothing, or not more; none if there is no such worker.
+    #[must_use]
+    pub fn why_worker(&self, now: Now, id: WorkerId) -> Option<Why> {
+        why::worker(self, now.elapsed, id)
     }
 
     /// A job by itself.

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tessera_model::{Device, LeaseKey, WorkerFacts, WorkerMode, WorkerRecord};
+use tessera_model::{Device, FarmSettings, LeaseKey, WorkerFacts, WorkerMode, WorkerRecord};
 
 use crate::job::JobEntry;
-use crate::settings::Settings;
 
 /// How a worker is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,15 +70,15 @@ impl WorkerEntry {
     }
 
     /// When what it holds is handed out again, if nothing is heard of it.
-    pub(crate) fn lapses_at(&self, settings: &Settings) -> Option<Duration> {
+    pub(crate) fn lapses_at(&self, settings: &FarmSettings) -> Option<Duration> {
         if self.leases.is_empty() {
             return None;
         }
         match self.link {
             Link::Absent => Some(Duration::ZERO),
             Link::Awaited(until) => Some(until),
-            Link::Open(heard) => Some(heard + settings.expired_after),
-            Link::Closed(at) => Some(at + settings.closed_after),
+            Link::Open(heard) => Some(heard + Duration::from_millis(settings.expired_after_ms)),
+            Link::Closed(at) => Some(at + Duration::from_millis(settings.closed_after_ms)),
         }
     }
 
@@ -87,13 +86,13 @@ impl WorkerEntry {
     pub(crate) fn fits(
         &self,
         job: &JobEntry,
-        settings: &Settings,
+        settings: &FarmSettings,
         now: Duration,
     ) -> Result<(), Unfit> {
         let (Link::Open(heard), Some(facts)) = (self.link, self.facts()) else {
             return Err(Unfit::Away);
         };
-        if now.saturating_sub(heard) > settings.suspect_after {
+        if now.saturating_sub(heard) > Duration::from_millis(settings.suspect_after_ms) {
             return Err(Unfit::Silent);
         }
         if self.record.mode != WorkerMode::Active {

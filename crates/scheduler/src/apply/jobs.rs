@@ -283,6 +283,10 @@ fn edit_job(scheduler: &mut Scheduler, id: JobId, edit: JobEdit, effects: &mut E
         comment: edit.comment.unwrap_or_else(|| old.comment.clone()),
         chunk: old.chunk,
         max_attempts: edit.max_attempts.unwrap_or(old.max_attempts),
+        requirement: edit.requirement.unwrap_or_else(|| old.requirement.clone()),
+        resources: edit.resources.unwrap_or_else(|| old.resources.clone()),
+        after: edit.after.unwrap_or_else(|| old.after.clone()),
+        preempt: edit.preempt.unwrap_or(old.preempt),
     };
     check_settings(&settings)?;
     if settings != *old {

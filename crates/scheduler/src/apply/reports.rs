@@ -1,5 +1,7 @@
 //! What workers say of the frames in their hands.
 
+use std::time::Duration;
+
 use tessera_model::{
     Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, WorkerId,
 };
@@ -189,8 +191,10 @@ pub(crate) fn record_failure(
     let failures = step.failures.entry(position).or_default();
     failures.count += 1;
     failures.workers.insert(worker);
-    let back_off = settings.retry_after * (1 << (failures.count - 1).min(16));
-    failures.not_before = now.elapsed + back_off.min(settings.retry_after_max);
+    let back_off =
+        Duration::from_millis(settings.retry_after_ms) * (1 << (failures.count - 1).min(16));
+    failures.not_before =
+        now.elapsed + back_off.min(Duration::from_millis(settings.retry_after_max_ms));
     let give_up = give_up || failures.count >= max;
     error.at = now.wall;
     effects.changes.push(Change::FrameFailed(error.clone()));

@@ -208,7 +208,7 @@ pub(super) fn heartbeat(
         }
     }
     // What was handed out and is not there after a while got lost on the way.
-    let unheld_after = scheduler.settings.unheld_after;
+    let unheld_after = std::time::Duration::from_millis(scheduler.settings.unheld_after_ms);
     let lost: Vec<LeaseKey> = scheduler.workers[&id]
         .leases
         .iter()

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, Build, BuildKind, Device, FrameError, FrameErrorKind, FrameResult, JobId, JobSettings,
-    LeaseKey, Overrides, ResultTimings, Step, StepIndex, StepKind, Timestamp, WorkerFacts,
-    WorkerId,
+    Blob, Build, BuildKind, Device, FarmSettings, FrameError, FrameErrorKind, FrameResult, JobId,
+    JobSettings, LeaseKey, Overrides, ResultTimings, Step, StepIndex, StepKind, Timestamp,
+    WorkerFacts, WorkerId,
 };
 
 use super::record::Record;
-use crate::{Effects, FrameOrder, Input, NewJob, Now, Order, Outcome, Scheduler, Settings};
+use crate::{Effects, FrameOrder, Input, NewJob, Now, Order, Outcome, Scheduler};
 
 pub(super) struct World {
     pub scheduler: Scheduler,
@@ -44,6 +44,7 @@ pub(super) fn facts(slots: u32, version: &str) -> WorkerFacts {
         builds: vec![build(version)],
         gpus: Vec::new(),
         version: "0".into(),
+        rest: None,
     }
 }
 
@@ -51,13 +52,8 @@ pub(super) fn job(frames: &str) -> NewJob {
     NewJob {
         owner: "ada".parse().unwrap(),
         settings: JobSettings {
-            name: "job".into(),
-            category: "default".into(),
             priority: 1,
-            tags: Vec::new(),
-            comment: String::new(),
-            chunk: 1,
-            max_attempts: 3,
+            ..JobSettings::named("job")
         },
         manifest: blob(),
         main_file: "a.blend".into(),
@@ -69,6 +65,8 @@ pub(super) fn job(frames: &str) -> NewJob {
             }),
             frames: frames.parse().unwrap(),
             in_order: false,
+            by_frame: false,
+            chunking: None,
         }],
         client_note: String::new(),
     }
@@ -85,7 +83,7 @@ pub(super) fn blob() -> Blob {
 impl World {
     pub(super) fn new() -> Self {
         Self {
-            scheduler: Scheduler::new(Settings::default()),
+            scheduler: Scheduler::new(FarmSettings::default()),
             record: Record::default(),
             now: Duration::ZERO,
             hands: BTreeMap::new(),
@@ -289,7 +287,7 @@ impl World {
     /// The manager dies and comes back; all links are gone, what workers hold they still hold.
     pub(super) fn restart(&mut self) {
         let clock = self.clock();
-        self.scheduler = Scheduler::restore(Settings::default(), clock, self.record.restored());
+        self.scheduler = Scheduler::restore(FarmSettings::default(), clock, self.record.restored());
         self.linked.clear();
         self.orders.clear();
         self.check();
@@ -357,7 +355,7 @@ impl World {
     /// What the record gives back is what the scheduler holds.
     fn check_restored(&self) {
         let clock = self.clock();
-        let again = Scheduler::restore(Settings::default(), clock, self.record.restored());
+        let again = Scheduler::restore(FarmSettings::default(), clock, self.record.restored());
         assert_eq!(
             again.leases.keys().collect::<Vec<_>>(),
             self.scheduler.leases.keys().collect::<Vec<_>>()
