@@ -60,6 +60,7 @@ impl Blenders {
             let gpu = Gpu {
                 interface: interface.to_owned(),
                 name: device.name.clone(),
+                memory_bytes: None,
             };
             if !gpus.contains(&gpu) {
                 gpus.push(gpu);
@@ -106,6 +107,7 @@ pub(crate) fn facts(config: &WorkerConfig, blenders: &Blenders) -> WorkerFacts {
         builds: blenders.builds(),
         gpus: blenders.gpus(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        rest: None,
     }
 }
 

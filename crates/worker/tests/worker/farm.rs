@@ -168,15 +168,7 @@ impl Farm {
             .await
             .unwrap();
         let mut submit = Submit {
-            settings: JobSettings {
-                name: "shot".into(),
-                category: "default".into(),
-                priority: 50,
-                tags: Vec::new(),
-                comment: String::new(),
-                chunk: 1,
-                max_attempts: 3,
-            },
+            settings: JobSettings::named("shot"),
             manifest: to_model(&root),
             main_file: files[0].0.into(),
             file_version: version.parse::<BlenderVersion>().unwrap().series(),
@@ -184,6 +176,8 @@ impl Farm {
                 kind: StepKind::Render(Overrides::default()),
                 frames: frames.parse().unwrap(),
                 in_order: false,
+                by_frame: false,
+                chunking: None,
             }],
             client_note: String::new(),
         };
