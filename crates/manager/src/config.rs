@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tessera_model::UserName;
-use tessera_scheduler::Settings;
+use tessera_model::{FarmSettings, UserName};
 
 use crate::Subnet;
 
@@ -27,8 +26,8 @@ pub struct ManagerConfig {
     pub local_file: Option<PathBuf>,
     /// Who may connect at all; everyone if empty. This machine always may.
     pub allow_from: Vec<Subnet>,
-    /// The scheduler's numbers.
-    pub scheduler: Settings,
+    /// The farm's numbers as long as its record holds none: until somebody changes one.
+    pub scheduler: FarmSettings,
 }
 
 /// A certificate chain and its key, PEM files.
@@ -53,7 +52,7 @@ impl ManagerConfig {
             local_user,
             local_file: None,
             allow_from: Vec::new(),
-            scheduler: Settings::default(),
+            scheduler: FarmSettings::default(),
         }
     }
 }

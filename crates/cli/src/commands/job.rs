@@ -117,6 +117,7 @@ async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Result<Status>
         tags: flags.tags.as_ref().map(none_if_empty),
         comment: flags.comment.clone(),
         max_attempts: flags.attempts.map(u32::from),
+        ..JobEdit::default()
     };
     let job = Box::new(api.edit(flags.job, &edit).await?.summary);
     let text = format!("job {} is changed", flags.job);

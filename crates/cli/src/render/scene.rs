@@ -154,6 +154,7 @@ pub(crate) fn job_settings(context: &Context, flags: &SceneFlags) -> JobSettings
         comment: flags.comment.clone().unwrap_or_default(),
         chunk: defaults.chunk.value,
         max_attempts: defaults.attempts.value,
+        ..JobSettings::named("")
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) fn choose(
             kind: StepKind::Render(overrides),
             frames,
             in_order,
+            by_frame: false,
+            chunking: None,
         },
         output,
         warnings,

@@ -27,6 +27,7 @@ pub fn facts() -> WorkerFacts {
         }],
         gpus: Vec::new(),
         version: "0".into(),
+        rest: None,
     }
 }
 

@@ -352,15 +352,7 @@ async fn what_was_submitted_is_what_renders() {
         std::fs::read(scene.path("libs/deep/a.png")).unwrap(),
     )
     .unwrap();
-    let settings = JobSettings {
-        name: "shot".into(),
-        category: "default".into(),
-        priority: 50,
-        tags: Vec::new(),
-        comment: String::new(),
-        chunk: 1,
-        max_attempts: 3,
-    };
+    let settings = JobSettings::named("shot");
     let (submitted, sent) = submit_packed(&farm.api(), &mut packed, settings.clone(), |_| {})
         .await
         .unwrap();

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, RwLockWriteGuard};
 
 use tessera_model::{
-    CertificateRecord, Change, FrameError, JobId, LeaseKey, PairingGrant, StepIndex, TokenRecord,
+    CertificateRecord, Change, FarmSettings, FrameError, JobId, LeaseKey, PairingGrant, StepIndex, TokenRecord,
     User, WorkerId,
 };
-use tessera_scheduler::{Effects, Input, Now, Order, Outcome, Scheduler, Settings};
+use tessera_scheduler::{Effects, Input, Now, Order, Outcome, Scheduler};
 use tessera_state::Snapshot;
 
 use super::command::{Command, EngineError, Greeting, Join, Joined, Party, Question, Reply};
@@ -63,13 +63,13 @@ pub(super) struct Core {
     pub(super) roster: Roster,
     index: SharedIndex,
     authority: Arc<Authority>,
-    settings: Settings,
+    settings: FarmSettings,
 }
 
 impl Core {
     pub(super) fn new(
         snapshot: Snapshot,
-        settings: Settings,
+        settings: FarmSettings,
         now: Now,
         index: SharedIndex,
         authority: Arc<Authority>,

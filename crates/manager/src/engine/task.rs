@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_model::Term;
-use tessera_scheduler::Settings;
+use tessera_model::{FarmSettings, Term};
 use tessera_state::{State, WriteError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -30,7 +29,8 @@ const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct EngineParts {
     pub(crate) state: Arc<State>,
     pub(crate) term: Term,
-    pub(crate) settings: Settings,
+    /// While the record holds none.
+    pub(crate) settings: FarmSettings,
     pub(crate) clock: Clock,
     pub(crate) index: SharedIndex,
     pub(crate) authority: Arc<Authority>,

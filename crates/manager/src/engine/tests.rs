@@ -4,10 +4,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, Build, BuildKind, Change, FrameResult, JobId, JobSettings, LeaseKey, Overrides,
+    Blob, Build, BuildKind, Change, FarmSettings, FrameResult, JobId, JobSettings, LeaseKey, Overrides,
     ResultTimings, Step, StepKind, Timestamp, WorkerFacts, WorkerId,
 };
-use tessera_scheduler::{Input, NewJob, Outcome, Settings};
+use tessera_scheduler::{Input, NewJob, Outcome};
 use tessera_state::State;
 use tessera_wire::link::ToWorker;
 use tokio::sync::{mpsc, watch};
@@ -45,7 +45,7 @@ async fn world() -> World {
     let (engine, handle) = Engine::new(EngineParts {
         state: Arc::clone(&state),
         term,
-        settings: Settings::default(),
+        settings: FarmSettings::default(),
         clock: Clock::start(),
         index: Arc::clone(&index),
         authority: Arc::new(authority),
@@ -88,6 +88,7 @@ fn facts() -> WorkerFacts {
         builds: vec![build()],
         gpus: Vec::new(),
         version: "0".into(),
+        rest: None,
     }
 }
 
@@ -98,15 +99,7 @@ fn empty() -> Blob {
 fn job(frames: &str) -> Input {
     Input::Submit(Box::new(NewJob {
         owner: "u".parse().unwrap(),
-        settings: JobSettings {
-            name: "j".into(),
-            category: tessera_model::DEFAULT_CATEGORY.into(),
-            priority: 50,
-            tags: Vec::new(),
-            comment: String::new(),
-            chunk: 1,
-            max_attempts: 3,
-        },
+        settings: JobSettings::named("j"),
         manifest: empty(),
         main_file: "a.blend".into(),
         file_version: "3.4".parse().unwrap(),
@@ -114,6 +107,8 @@ fn job(frames: &str) -> Input {
             kind: StepKind::Render(Overrides::default()),
             frames: frames.parse().unwrap(),
             in_order: false,
+            by_frame: false,
+            chunking: None,
         }],
         client_note: String::new(),
     }))

@@ -55,7 +55,7 @@ async fn a_cut_link_that_is_mended_keeps_its_leases() {
 async fn a_late_result_of_a_lost_lease_is_used_and_the_second_one_not() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
-    config.scheduler.closed_after = Duration::ZERO;
+    config.scheduler.closed_after_ms = 0;
     let farm = start_with(config).await.unwrap();
     let admin = farm.admin();
     let (first, second) = (farm.worker("first").await, farm.worker("second").await);
@@ -136,7 +136,7 @@ fn manager_in_a_process_of_its_own() {
     runtime.block_on(async {
         let mut config = config(&Path::new(&dir).join("data"));
         config.local_file = Some(Path::new(&dir).join("local-manager.json"));
-        config.scheduler.restart_grace = Duration::from_secs(600);
+        config.scheduler.restart_grace_ms = 600_000;
         let farm = start_with(config).await.unwrap();
         let code: Pairing = farm.code(PairingGrant::Worker, false).await;
         let elsewhere = Elsewhere {

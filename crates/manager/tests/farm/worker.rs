@@ -46,6 +46,7 @@ pub fn facts(slots: u32) -> WorkerFacts {
         builds: vec![build()],
         gpus: Vec::new(),
         version: "0".into(),
+        rest: None,
     }
 }
 
@@ -124,15 +125,7 @@ pub async fn scene(api: &Api) -> Blob {
 
 pub fn job(manifest: Blob, frames: &str) -> Submit {
     Submit {
-        settings: JobSettings {
-            name: "shot".into(),
-            category: tessera_model::DEFAULT_CATEGORY.into(),
-            priority: 50,
-            tags: Vec::new(),
-            comment: String::new(),
-            chunk: 1,
-            max_attempts: 3,
-        },
+        settings: JobSettings::named("shot"),
         manifest,
         main_file: "home/u/scene.blend".into(),
         file_version: "3.4".parse().unwrap(),
@@ -140,6 +133,8 @@ pub fn job(manifest: Blob, frames: &str) -> Submit {
             kind: StepKind::Render(Overrides::default()),
             frames: frames.parse().unwrap(),
             in_order: false,
+            by_frame: false,
+            chunking: None,
         }],
         client_note: "note".into(),
     }

@@ -62,7 +62,7 @@ async fn a_worker_reports_for_itself_and_what_is_there() {
 async fn a_failed_frame_is_tried_again_and_given_up_in_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = crate::harness::config(folder.path());
-    config.scheduler.retry_after = std::time::Duration::ZERO;
+    config.scheduler.retry_after_ms = 0;
     config.scheduler.block_after_failures = 100;
     let farm = crate::harness::start_with(config).await.unwrap();
     let artist = farm.client("ann", Role::Artist).await;

@@ -72,6 +72,7 @@ mod tests {
         let gpus = ["optix", "cuda"].map(|interface| Gpu {
             interface: interface.into(),
             name: "RTX".into(),
+            memory_bytes: None,
         });
         let said = no_such_device(Some(&cuda), &[]).unwrap();
         assert!(
