@@ -7,16 +7,18 @@ use tessera_blender::{Build as LocalBuild, DeviceKind, Found, Series};
 use tessera_model::{Build, Gpu, WorkerFacts};
 
 use crate::config::WorkerConfig;
+use crate::gpu_memory::GpuMemory;
 
 /// Blenders that were found, by the name the farm knows each by.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Blenders {
     builds: Arc<Vec<(Build, LocalBuild)>>,
+    gpu_memory: GpuMemory,
 }
 
 impl Blenders {
     /// Of two that are the same to the farm, the one found first is used.
-    pub(crate) fn new(found: Vec<LocalBuild>) -> Self {
+    pub(crate) fn new(found: Vec<LocalBuild>, gpu_memory: GpuMemory) -> Self {
         let mut builds: Vec<(Build, LocalBuild)> = Vec::new();
         for local in found {
             let build = Build::from(&local);
@@ -26,6 +28,7 @@ impl Blenders {
         }
         Self {
             builds: Arc::new(builds),
+            gpu_memory,
         }
     }
 
@@ -60,7 +63,7 @@ impl Blenders {
             let gpu = Gpu {
                 interface: interface.to_owned(),
                 name: device.name.clone(),
-                memory_bytes: None,
+                memory_bytes: self.gpu_memory.bytes(device),
             };
             if !gpus.contains(&gpu) {
                 gpus.push(gpu);
@@ -85,7 +88,9 @@ pub(crate) async fn find(config: &WorkerConfig) -> Blenders {
              or https://www.blender.org/download/), or name it with --blender PATH; then start the worker again"
         );
     }
-    Blenders::new(builds)
+    let devices = builds.iter().flat_map(|build| &build.devices);
+    let gpu_memory = GpuMemory::of(devices).await;
+    Blenders::new(builds, gpu_memory)
 }
 
 /// What this worker says of itself. Reads the host; cheap, but blocking.

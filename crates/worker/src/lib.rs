@@ -22,6 +22,7 @@ mod desk;
 mod error;
 mod failure;
 mod frame_dir;
+mod gpu_memory;
 mod hub;
 mod join;
 mod link;
