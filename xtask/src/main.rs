@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::{bench, compare, contact_sheet, demo};
 
+/// So that benches can tell what a structure holds in memory.
+#[global_allocator]
+static ALLOCATOR: bench::Counting = bench::Counting;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",

@@ -33,7 +33,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "xtask",
-        &["model", "merge", "wire", "blobs", "blender", "client"],
+        &[
+            "scheduler",
+            "state",
+            "model",
+            "merge",
+            "wire",
+            "blobs",
+            "blender",
+            "client",
+        ],
     ),
 ];
 

@@ -15,15 +15,16 @@ use crate::farm::Home;
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let local = bench.out.join("alone-local");
     let render = Render {
-        blend: &bench.scenes.example,
+        blend: &bench.scenes()?.example,
         output: format!("{}/####", local.display()),
         frames: (1, 24),
         threads: None,
     };
-    let plain = bench.scenes.blender.render(&render)?.as_secs_f64();
+    let plain = bench.scenes()?.blender.render(&render)?.as_secs_f64();
     let home = Home::new(&bench.tessera, &bench.out.join("alone"));
     let out = bench.out.join("alone-frames");
-    let ours = super::scaling::render(&home, &bench.scenes.example, "1..24", &out, &["--local"])?;
+    let ours =
+        super::scaling::render(&home, &bench.scenes()?.example, "1..24", &out, &["--local"])?;
     let ours = ours.whole.as_secs_f64();
     let report = compare::paths(&out, &local)?;
     ensure!(report.identical(), "the frames differ: {report}");
@@ -43,15 +44,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 /// One frame, where nothing can be gained between frames: the plain cost of packing, a second Blender, and delivery.
 fn one_frame(bench: &Bench) -> Result<Figure> {
     let render = Render {
-        blend: &bench.scenes.example,
+        blend: &bench.scenes()?.example,
         output: format!("{}/####", bench.out.join("single-local").display()),
         frames: (1, 1),
         threads: None,
     };
-    let plain = bench.scenes.blender.render(&render)?.as_secs_f64();
+    let plain = bench.scenes()?.blender.render(&render)?.as_secs_f64();
     let home = Home::new(&bench.tessera, &bench.out.join("alone"));
     let out = bench.out.join("single-frames");
-    let ours = super::scaling::render(&home, &bench.scenes.example, "1", &out, &["--local"])?;
+    let ours = super::scaling::render(&home, &bench.scenes()?.example, "1", &out, &["--local"])?;
     let ours = ours.whole.as_secs_f64();
     Ok(Figure {
         name: "  a single frame, beyond 1.05 × plain Blender".into(),

@@ -28,11 +28,11 @@ bpy.ops.wm.save_as_mainfile(filepath=edited, compress=False, copy=True)
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let folder = bench.out.join("delta");
     std::fs::create_dir_all(&folder)?;
-    let (blend, edited) = (&bench.scenes.heavy, folder.join("edited.blend"));
+    let (blend, edited) = (&bench.scenes()?.heavy, folder.join("edited.blend"));
     let script = folder.join("edit.py");
     std::fs::write(&script, EDIT)?;
     bench
-        .scenes
+        .scenes()?
         .blender
         .script(&script, &[text(blend)?, text(&edited)?])?;
     let size = std::fs::metadata(blend)?.len();

@@ -20,7 +20,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let _worker = worker.worker(&["--join", manager.link(), "--threads", "1"])?;
     let out = bench.out.join("idle-frames");
     let range = format!("1..{FRAMES}");
-    let job = super::scaling::render(&home, &bench.scenes.light, &range, &out, &[])?.job;
+    let job = super::scaling::render(&home, &bench.scenes()?.light, &range, &out, &[])?.job;
     let results = home.results(job)?;
     let ms = |us: u64| us as f64 / 1000.0;
     // The first frame of the slot has no frame before it.

@@ -16,15 +16,15 @@ use crate::farm::Home;
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let local = bench.out.join("light-local");
     let render = Render {
-        blend: &bench.scenes.light,
+        blend: &bench.scenes()?.light,
         output: format!("{}/####", local.display()),
         frames: (1, 24),
         threads: None,
     };
-    let plain = bench.scenes.blender.render(&render)?.as_secs_f64();
+    let plain = bench.scenes()?.blender.render(&render)?.as_secs_f64();
     let home = Home::new(&bench.tessera, &bench.out.join("light"));
     let out = bench.out.join("light-frames");
-    let ours = super::scaling::render(&home, &bench.scenes.light, "1..24", &out, &["--local"])?;
+    let ours = super::scaling::render(&home, &bench.scenes()?.light, "1..24", &out, &["--local"])?;
     let ours = ours.whole.as_secs_f64();
     let report = compare::paths(&out, &local)?;
     ensure!(report.identical(), "the frames differ: {report}");

@@ -15,7 +15,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let worker = Home::new(&bench.tessera, &bench.out.join("memory-worker"));
     let worker = worker.worker(&["--join", manager.link()])?;
     let out = bench.out.join("memory-frames");
-    super::scaling::render(&home, &bench.scenes.light, "1..24", &out, &[])?;
+    super::scaling::render(&home, &bench.scenes()?.light, "1..24", &out, &[])?;
     let figure = |name: &str, pid: u32| -> Result<Figure> {
         Ok(Figure {
             name: name.into(),

@@ -10,8 +10,10 @@ mod light;
 mod memory;
 mod scaling;
 mod scenes;
+mod scheduler;
 mod table;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +22,9 @@ use anyhow::{Context as _, Result};
 use scenes::Scenes;
 use table::Figure;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, memory
+pub use scheduler::Counting;
+
+/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, memory, the scheduler, the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -32,13 +36,33 @@ pub struct Arguments {
     /// Where scenes and frames go
     #[arg(long, default_value = "out/bench")]
     out: PathBuf,
+    /// How large the farms of `scheduler` and `manager` are, as a part of what is aimed at
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
 }
 
 /// What every figure gets.
 struct Bench {
     tessera: PathBuf,
     out: PathBuf,
-    scenes: Scenes,
+    scale: f64,
+    scenes: OnceCell<Scenes>,
+}
+
+impl Bench {
+    /// The scenes, made when they are first asked for: some figures need no Blender.
+    fn scenes(&self) -> Result<&Scenes> {
+        if let Some(scenes) = self.scenes.get() {
+            return Ok(scenes);
+        }
+        let made = Scenes::make(&self.out.join("scenes"))?;
+        Ok(self.scenes.get_or_init(|| made))
+    }
+
+    /// A number of workers, jobs and the like, as large as was asked for.
+    fn scaled(&self, whole: u32) -> u32 {
+        ((f64::from(whole) * self.scale) as u32).max(1)
+    }
 }
 
 type Measure = fn(&Bench) -> Result<Vec<Figure>>;
@@ -50,6 +74,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("alone", alone::measure),
     ("delta", delta::measure),
     ("memory", memory::measure),
+    ("scheduler", scheduler::measure),
 ];
 
 /// Runs the benches.
@@ -64,11 +89,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         )
     })?;
     let out = crate::demo::fresh_folder(&arguments.out)?;
-    let scenes = Scenes::make(&out.join("scenes"))?;
     let bench = Bench {
         tessera,
         out,
-        scenes,
+        scale: arguments.scale,
+        scenes: OnceCell::new(),
     };
     let mut figures = Vec::new();
     for (name, measure) in FIGURES {

@@ -47,7 +47,7 @@ fn with_workers(bench: &Bench, workers: u32) -> Result<Duration> {
     let out = bench.out.join(format!("{name}-frames"));
     let done = render(
         &home,
-        &bench.scenes.example,
+        &bench.scenes()?.example,
         FRAMES,
         &out,
         &["--samples", SAMPLES],

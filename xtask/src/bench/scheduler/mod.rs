@@ -1,0 +1,154 @@
+//! What the scheduler by itself can decide, and what it costs in memory.
+//!
+//! The farm: 10,000 workers of one slot in four classes of machines, 1,000 jobs of four categories, twenty users, four
+//! priorities and four sets of requirements, about a million frames, a unit each. Every worker's hands are full before the clock starts.
+//! Then workers, chosen by a seeded number, end frames: `Done`, `Finished` and `Started` for each, `Heartbeat` of every worker
+//! every five seconds of a time in which a frame takes one, the question for the next tick once in 256 inputs; a job that ends is
+//! removed and another one submitted. On the clock are the calls of the scheduler and nothing else, on one thread, in this
+//! process. A decision is a unit handed out.
+//!
+//! Baseline for the number of frames: the same 1,000 workers and 100 jobs with a million frames and with ten thousand, in
+//! turn window by window, so that what disturbs the machine disturbs both.
+//!
+//! Memory is counted by this program's allocator: bytes asked for, those of the farm around the scheduler not in it.
+
+mod counting;
+mod random;
+mod stopwatch;
+mod world;
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use super::Bench;
+use super::table::{Aim, Figure, quantile};
+use world::{Size, World};
+
+pub use counting::Counting;
+use counting::live_bytes;
+
+const FRAMES: u32 = 1_000_000;
+
+/// Units handed out on the clock.
+const DECISIONS: u64 = 500_000;
+
+/// Windows of each of the two farms that are compared, and units handed out in each.
+const WINDOWS: usize = 15;
+const WINDOW_DECISIONS: u64 = 20_000;
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let mut figures = whole_farm(bench)?;
+    figures.push(frames_compared(bench));
+    figures.push(one_great_job()?);
+    Ok(figures)
+}
+
+fn figure(name: &str, value: f64, unit: &'static str, aim: Aim, note: String) -> Figure {
+    Figure {
+        name: name.into(),
+        value,
+        unit,
+        aim,
+        note,
+    }
+}
+
+fn whole_farm(bench: &Bench) -> Result<Vec<Figure>> {
+    let size = Size {
+        workers: bench.scaled(10_000),
+        jobs: bench.scaled(1_000),
+        frames_per_job: FRAMES / bench.scaled(1_000),
+    };
+    let begun = Instant::now();
+    let mut world = World::filled(size);
+    let filled = begun.elapsed();
+    let fill = world.watch.decisions;
+    // Until jobs have come and gone and every worker has had some frames.
+    world.drive(u64::from(size.workers) * 2);
+    world.watch.reset();
+    world.drive(u64::from(bench.scaled(DECISIONS as u32)));
+    let calls = world.watch.calls_us();
+    let per_s = world.watch.decisions_per_s();
+    let note = format!("{size:?}, {} calls", world.watch.calls());
+    let before = live_bytes();
+    ensure!(before > 0, "the memory of this program is not counted");
+    drop(world.into_scheduler());
+    let bytes = before - live_bytes();
+    let us = |name, share, aim| figure(name, quantile(&calls, share), "µs", aim, String::new());
+    Ok(vec![
+        figure(
+            "scheduler: decisions",
+            per_s,
+            "/s",
+            Aim::AtLeast(200_000.0),
+            note,
+        ),
+        us("  a call, median", 0.5, Aim::None),
+        us("  a call, p99", 0.99, Aim::AtMost(1000.0)),
+        us("  a call, longest", 1.0, Aim::None),
+        figure(
+            "  filling the farm",
+            filled.as_secs_f64(),
+            "s",
+            Aim::None,
+            format!("{fill} units handed out while all join"),
+        ),
+        figure(
+            "scheduler: memory of that farm",
+            bytes as f64 / 1e6,
+            "MB",
+            Aim::AtMost(64.0),
+            "workers, jobs, leases and a million frames".into(),
+        ),
+    ])
+}
+
+fn frames_compared(bench: &Bench) -> Figure {
+    let farm = |frames: u32| {
+        let size = Size {
+            workers: bench.scaled(1_000),
+            jobs: bench.scaled(100),
+            frames_per_job: frames / bench.scaled(100),
+        };
+        let mut world = World::filled(size);
+        world.drive(u64::from(size.workers) * 10);
+        world
+    };
+    let mut farms = [farm(FRAMES), farm(FRAMES / 100)];
+    let mut costs = [const { Vec::new() }; 2];
+    for _ in 0..WINDOWS {
+        for (world, costs) in farms.iter_mut().zip(&mut costs) {
+            world.watch.reset();
+            world.drive(u64::from(bench.scaled(WINDOW_DECISIONS as u32)));
+            costs.push(world.watch.us_per_decision());
+        }
+    }
+    let [many, few] = costs.map(|costs| quantile(&costs, 0.5));
+    figure(
+        "scheduler: a decision among 1,000,000 frames against 10,000",
+        many / few,
+        "×",
+        Aim::AtMost(1.2),
+        format!("{many:.2} µs against {few:.2} µs, medians of {WINDOWS} windows each"),
+    )
+}
+
+fn one_great_job() -> Result<Figure> {
+    let world = World::filled(Size {
+        workers: 1,
+        jobs: 1,
+        frames_per_job: FRAMES,
+    });
+    let before = live_bytes();
+    drop(world.into_scheduler());
+    let bytes = before - live_bytes();
+    ensure!(bytes > 0, "the memory of this program is not counted");
+    Ok(figure(
+        "scheduler: memory of one job of 1,000,000 frames",
+        bytes as f64 / 1e6,
+        "MB",
+        Aim::AtMost(64.0),
+        String::new(),
+    ))
+}

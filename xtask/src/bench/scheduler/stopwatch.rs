@@ -1,0 +1,69 @@
+//! What calls of the scheduler took.
+
+use std::time::{Duration, Instant};
+
+/// Counts from [`reset`](Self::reset) on.
+#[derive(Debug, Default)]
+pub(super) struct Stopwatch {
+    /// Every call that took something in.
+    calls_ns: Vec<u32>,
+    /// All calls.
+    pub(super) whole: Duration,
+    /// Of it, taking in new jobs and forgetting old ones.
+    pub(super) turnover: Duration,
+    /// Units handed out.
+    pub(super) decisions: u64,
+}
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What workers say, and time.
+    Work,
+    /// Jobs come and go.
+    Turnover,
+    /// Asking when time has to be told: not a call of `apply`.
+    Question,
+}
+
+impl Stopwatch {
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn time<T>(&mut self, purpose: Purpose, call: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let answer = call();
+        let took = begun.elapsed();
+        self.whole += took;
+        if purpose == Purpose::Turnover {
+            self.turnover += took;
+        }
+        if purpose != Purpose::Question {
+            let ns = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX);
+            self.calls_ns.push(ns);
+        }
+        answer
+    }
+
+    pub(super) fn decisions_per_s(&self) -> f64 {
+        self.decisions as f64 / self.whole.as_secs_f64()
+    }
+
+    /// Cost of a unit handed out, jobs' coming and going aside.
+    pub(super) fn us_per_decision(&self) -> f64 {
+        (self.whole - self.turnover).as_secs_f64() * 1e6 / self.decisions as f64
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls_ns.len()
+    }
+
+    /// How long calls took in microseconds, the shortest first.
+    pub(super) fn calls_us(&self) -> Vec<f64> {
+        let us = |&ns: &u32| f64::from(ns) / 1000.0;
+        let mut calls: Vec<f64> = self.calls_ns.iter().map(us).collect();
+        calls.sort_by(f64::total_cmp);
+        calls
+    }
+}
