@@ -73,7 +73,9 @@ fn job_of(what: &What) -> Option<JobId> {
         What::JobRemoved { job } | What::FrameStarted { job, .. } => Some(*job),
         What::FrameDone { result } => Some(result.lease.unit.job),
         What::FrameFailed { error, .. } => Some(error.lease.unit.job),
-        What::Resync | What::Worker { .. } | What::WorkerRemoved { .. } => None,
+        What::Resync | What::Worker { .. } | What::WorkerRemoved { .. } | What::Settings { .. } => {
+            None
+        }
     }
 }
 

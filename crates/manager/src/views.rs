@@ -1,10 +1,11 @@
 //! What the scheduler shows, as the network has it.
 
 use tessera_model::JobState;
-use tessera_scheduler::{FrameView, HeldView, JobView, WorkerView};
+use tessera_scheduler::{self as scheduler, FrameView, HeldView, JobView, WorkerView};
 use tessera_wire::api::{
     FramePhase, FrameStatus, Held, JobDetail, JobSummary, Phase, WorkerStatus,
 };
+use tessera_wire::why::{Why, WhyReason};
 
 use crate::links::Links;
 
@@ -47,6 +48,18 @@ pub(crate) fn job_detail(view: JobView) -> JobDetail {
         client_note: view.job.client_note,
         blocked_workers: view.blocked,
         waiting_because: view.waiting_because,
+    }
+}
+
+/// Why nothing (more) happens.
+pub(crate) fn why(why: &scheduler::Why) -> Why {
+    let reasons = why.reasons.iter().map(|reason| WhyReason {
+        code: reason.code().to_owned(),
+        text: reason.to_string(),
+    });
+    Why {
+        text: why.to_string(),
+        reasons: reasons.collect(),
     }
 }
 

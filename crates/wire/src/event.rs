@@ -1,7 +1,7 @@
 //! What the farm tells those who watch: server-sent events, `id` the sequence number, `data` one [`Event`].
 
 use serde::{Deserialize, Serialize};
-use tessera_model::{FrameError, FrameResult, JobId, StepIndex, Timestamp, WorkerId};
+use tessera_model::{FarmSettings, FrameError, FrameResult, JobId, StepIndex, Timestamp, WorkerId};
 
 use crate::api::{JobSummary, WorkerStatus};
 
@@ -67,5 +67,10 @@ pub enum What {
     WorkerRemoved {
         /// Which.
         worker: WorkerId,
+    },
+    /// The farm's settings are other ones.
+    Settings {
+        /// All of them.
+        settings: Box<FarmSettings>,
     },
 }

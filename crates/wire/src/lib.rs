@@ -1,7 +1,7 @@
 //! What crosses the network, and nothing that moves it.
 //!
 //! Requests and answers of the HTTP API ([`api`]), the literal list of its routes and who may use
-//! them ([`routes`]), what a manager announces on the local network ([`discovery`]), the messages of a worker's link ([`link`]), what the farm tells those who
+//! them ([`routes`]), the settings of a running farm by name ([`farm_settings`]), why nothing happens ([`why`]), what a manager announces on the local network ([`discovery`]), the messages of a worker's link ([`link`]), what the farm tells those who
 //! watch ([`event`]), the lines a program reads from the command line ([`line`]), pairing codes
 //! ([`pairing`]) and the problem document every error travels as ([`problem`]).
 //!
@@ -12,11 +12,13 @@ pub mod api;
 pub mod blob;
 pub mod discovery;
 pub mod event;
+pub mod farm_settings;
 pub mod line;
 pub mod link;
 pub mod pairing;
 pub mod problem;
 pub mod routes;
+pub mod why;
 
 /// Version of the protocol between the parts of a farm.
 pub const PROTOCOL: u32 = 1;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tessera_model::{Build, FrameError, JobId, JobState, Role, UserName, WorkerId};
+use tessera_model::{Build, FarmSettings, FrameError, JobId, JobState, Role, UserName, WorkerId};
 
 use crate::api::{
     CertificateInfo, CreatedToken, FrameStatus, JobDetail, JobSummary, Journal, Pairing, TokenInfo,
@@ -11,6 +11,7 @@ use crate::api::{
 };
 use crate::event::Event;
 use crate::link::LogStream;
+use crate::why::Why;
 
 /// Version of these lines.
 pub const LINE_VERSION: u32 = 1;
@@ -163,6 +164,13 @@ pub enum LineKind {
         /// What the record says of deliveries.
         journal: Journal,
     },
+    /// Why nothing (more) of a job is being rendered.
+    JobWhy {
+        /// Which.
+        job: JobId,
+        /// Why.
+        why: Why,
+    },
     /// A job is gone.
     JobRemoved {
         /// Which.
@@ -172,6 +180,13 @@ pub enum LineKind {
     Worker {
         /// How it is.
         worker: Box<WorkerStatus>,
+    },
+    /// Why a worker has nothing (more) to do.
+    WorkerWhy {
+        /// Which.
+        worker: WorkerId,
+        /// Why.
+        why: Why,
     },
     /// A worker is gone for good.
     WorkerRemoved {
@@ -269,6 +284,11 @@ pub enum LineKind {
         found: String,
         /// What to do about it; empty if nothing.
         advice: String,
+    },
+    /// The settings of the farm.
+    FarmSettings {
+        /// All of them.
+        settings: Box<FarmSettings>,
     },
     /// A setting.
     Setting {

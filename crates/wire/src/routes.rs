@@ -78,6 +78,8 @@ routes! {
     JOB_ACT: Post "/api/v1/jobs/{job}/actions", Client(Artist);
     /// Removes the job and its results.
     JOB_REMOVE: Delete "/api/v1/jobs/{job}", Client(Artist);
+    /// [`Why`](crate::why::Why) nothing (more) of it is being rendered.
+    JOB_WHY: Get "/api/v1/jobs/{job}/why", Client(Viewer);
     /// `?from=POSITION&limit=N` → [`Page`](crate::api::Page) of [`FrameStatus`](crate::api::FrameStatus).
     FRAMES: Get "/api/v1/jobs/{job}/frames", Client(Viewer);
     /// `?from=POSITION&limit=N` → [`Page`](crate::api::Page) of [`FrameResult`](tessera_model::FrameResult), done frames only.
@@ -94,6 +96,12 @@ routes! {
     WORKERS: Get "/api/v1/workers", Client(Viewer);
     /// [`WorkerAction`](crate::api::WorkerAction) → [`WorkerStatus`](crate::api::WorkerStatus).
     WORKER_ACT: Post "/api/v1/workers/{worker}/actions", Client(Admin);
+    /// [`Why`](crate::why::Why) it has nothing (more) to do.
+    WORKER_WHY: Get "/api/v1/workers/{worker}/why", Client(Viewer);
+    /// [`FarmSettings`](tessera_model::FarmSettings).
+    SETTINGS: Get "/api/v1/settings", Client(Viewer);
+    /// [`SettingsPatch`](crate::farm_settings::SettingsPatch), a JSON merge patch → the settings as they are then.
+    SETTINGS_EDIT: Patch "/api/v1/settings", Client(Admin);
     /// [`NewPairing`](crate::api::NewPairing) → [`Pairing`](crate::api::Pairing).
     PAIRING_NEW: Post "/api/v1/pairings", Client(Admin);
     /// [`Page`](crate::api::Page) of [`TokenInfo`](crate::api::TokenInfo).

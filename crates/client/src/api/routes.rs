@@ -4,15 +4,17 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tessera_blobs::{Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
-use tessera_model::{FrameError, FrameResult, JobEdit, JobId, WorkerId};
+use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, WorkerId};
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, FrameStatus, Health, JobAction,
     JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing,
     Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
     WorkerStatus,
 };
+use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;
 use tessera_wire::routes::{self, Route};
+use tessera_wire::why::Why;
 
 use super::call::Call;
 use super::turns::Repeat;
@@ -98,6 +100,12 @@ impl Api {
     /// All about a job.
     pub async fn job(&self, job: JobId) -> Result<JobDetail, ApiError> {
         self.get(routes::JOB, in_job(routes::JOB, job)).await
+    }
+
+    /// Why nothing (more) of a job is being rendered.
+    pub async fn job_why(&self, job: JobId) -> Result<Why, ApiError> {
+        self.get(routes::JOB_WHY, in_job(routes::JOB_WHY, job))
+            .await
     }
 
     /// Changes a job's settings.
@@ -207,6 +215,25 @@ impl Api {
                 .repeat(Repeat::Safe),
         )
         .await
+    }
+
+    /// Why a worker has nothing (more) to do.
+    pub async fn worker_why(&self, worker: WorkerId) -> Result<Why, ApiError> {
+        let path = routes::WORKER_WHY
+            .path
+            .replace("{worker}", &worker.to_string());
+        self.get(routes::WORKER_WHY, path).await
+    }
+
+    /// The settings of the farm.
+    pub async fn settings(&self) -> Result<FarmSettings, ApiError> {
+        self.get(routes::SETTINGS, routes::SETTINGS.path).await
+    }
+
+    /// Changes what is named; all of them afterwards.
+    pub async fn change_settings(&self, patch: &SettingsPatch) -> Result<FarmSettings, ApiError> {
+        self.tell(routes::SETTINGS_EDIT, routes::SETTINGS_EDIT.path, patch)
+            .await
     }
 
     /// Makes a pairing code.

@@ -2,6 +2,7 @@
 
 use tessera_model::{Change, SecretHash, WorkerFacts, WorkerId};
 use tessera_scheduler::{Input, Now, Outcome, Scheduler};
+use tessera_wire::farm_settings::SettingsPatch;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::{IssuedCertificate, WorkerRequest};
@@ -107,6 +108,8 @@ pub(super) enum Command {
     Join(Box<Join>, Reply<Joined>),
     /// A worker wants a new certificate.
     Renew(WorkerId, Box<WorkerRequest>, Reply<IssuedCertificate>),
+    /// Some settings of the farm are to be others. Worked in by the engine, so that of two changes at once both hold.
+    Settings(Box<SettingsPatch>, Reply<Outcome>),
     /// Facts that the scheduler has no part in.
     Record(Vec<Change>, Reply<()>),
     /// A question.
@@ -171,6 +174,15 @@ impl EngineHandle {
         request: WorkerRequest,
     ) -> Result<IssuedCertificate, EngineError> {
         self.ask(|reply| Command::Renew(worker, Box::new(request), reply))
+            .await
+    }
+
+    /// Changes settings of the farm.
+    pub(crate) async fn change_settings(
+        &self,
+        patch: SettingsPatch,
+    ) -> Result<Outcome, EngineError> {
+        self.ask(|reply| Command::Settings(Box::new(patch), reply))
             .await
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, RwLockWriteGuard};
 
 use tessera_model::{
-    CertificateRecord, Change, FarmSettings, FrameError, JobId, LeaseKey, PairingGrant, StepIndex, TokenRecord,
-    User, WorkerId,
+    CertificateRecord, Change, FarmSettings, FrameError, JobId, LeaseKey, PairingGrant, StepIndex,
+    TokenRecord, User, WorkerId,
 };
-use tessera_scheduler::{Effects, Input, Now, Order, Outcome, Scheduler};
+use tessera_scheduler::{Effects, Input, Now, Order, Outcome, Refusal, Scheduler};
 use tessera_state::Snapshot;
+use tessera_wire::farm_settings::{SettingsPatch, patched};
 
 use super::command::{Command, EngineError, Greeting, Join, Joined, Party, Question, Reply};
 use super::restore::restored;
@@ -63,13 +64,20 @@ pub(super) struct Core {
     pub(super) roster: Roster,
     index: SharedIndex,
     authority: Arc<Authority>,
-    settings: FarmSettings,
+    initial: FarmSettings,
+}
+
+/// The scheduler by the record. A record that holds no settings, as nobody changed any, has the `initial` ones.
+fn restore(mut snapshot: Snapshot, initial: &FarmSettings, now: Now) -> Scheduler {
+    let settings = snapshot.farm.take();
+    let settings = settings.unwrap_or_else(|| initial.clone());
+    Scheduler::restore(settings, now, restored(snapshot))
 }
 
 impl Core {
     pub(super) fn new(
         snapshot: Snapshot,
-        settings: FarmSettings,
+        initial: FarmSettings,
         now: Now,
         index: SharedIndex,
         authority: Arc<Authority>,
@@ -79,18 +87,18 @@ impl Core {
             .unwrap_or_else(|poison| poison.into_inner())
             .reset(&snapshot);
         Self {
-            scheduler: Scheduler::restore(settings.clone(), now, restored(snapshot)),
+            scheduler: restore(snapshot, &initial, now),
             roster: Roster::default(),
             index,
             authority,
-            settings,
+            initial,
         }
     }
 
     /// Back to what is recorded. Links stay in the roster; [`relink`](Self::relink) tells the scheduler of them.
     pub(super) fn rebuild(&mut self, snapshot: Snapshot, now: Now) {
         self.index_mut().reset(&snapshot);
-        self.scheduler = Scheduler::restore(self.settings.clone(), now, restored(snapshot));
+        self.scheduler = restore(snapshot, &self.initial, now);
     }
 
     /// Every linked worker greets a rebuilt scheduler.
@@ -156,6 +164,7 @@ impl Core {
             Command::Renew(worker, request, reply) => {
                 self.renew(now, worker, *request, reply, batch)
             }
+            Command::Settings(patch, reply) => self.change_settings(now, &patch, reply, batch),
             Command::Record(changes, reply) => {
                 self.record(changes, batch);
                 Step {
@@ -247,6 +256,26 @@ impl Core {
         }
         step.pending = Some(pending(reply, outcome));
         step
+    }
+
+    fn change_settings(
+        &mut self,
+        now: Now,
+        patch: &SettingsPatch,
+        reply: Reply<Outcome>,
+        batch: &mut Batch,
+    ) -> Step {
+        let (step, outcome) = match patched(self.scheduler.settings(), patch) {
+            Ok(settings) => self.decide(now, Input::Settings(Box::new(settings)), batch),
+            Err(error) => {
+                let refusal = Refusal::Invalid(error.to_string());
+                (Step::default(), Outcome::Refused(refusal))
+            }
+        };
+        Step {
+            pending: Some(pending(reply, outcome)),
+            ..step
+        }
     }
 
     fn join(&mut self, now: Now, join: Join, reply: Reply<Joined>, batch: &mut Batch) -> Step {

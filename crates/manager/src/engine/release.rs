@@ -145,8 +145,12 @@ fn tell(
         }
     }
     for change in changes {
-        if let Change::WorkerRemoved(worker) = change {
-            told.push(What::WorkerRemoved { worker: *worker });
+        match change {
+            Change::WorkerRemoved(worker) => told.push(What::WorkerRemoved { worker: *worker }),
+            Change::FarmSet(settings) => told.push(What::Settings {
+                settings: settings.clone(),
+            }),
+            _ => {}
         }
     }
     events.publish(now.wall, told);

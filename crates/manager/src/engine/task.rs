@@ -186,7 +186,7 @@ impl Engine {
     fn refuse(&mut self, command: Command, error: &EngineError) {
         self.core.hear(&command);
         match command {
-            Command::Input(_, reply) | Command::Link(_, reply) => {
+            Command::Input(_, reply) | Command::Link(_, reply) | Command::Settings(_, reply) => {
                 drop(reply.send(Err(error.clone())))
             }
             Command::Join(_, reply) => drop(reply.send(Err(error.clone()))),

@@ -4,8 +4,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, Build, BuildKind, Change, FarmSettings, FrameResult, JobId, JobSettings, LeaseKey, Overrides,
-    ResultTimings, Step, StepKind, Timestamp, WorkerFacts, WorkerId,
+    Blob, Build, BuildKind, Change, FarmSettings, FrameResult, JobId, JobSettings, LeaseKey,
+    Overrides, ResultTimings, Step, StepKind, Timestamp, WorkerFacts, WorkerId,
 };
 use tessera_scheduler::{Input, NewJob, Outcome};
 use tessera_state::State;

@@ -9,11 +9,13 @@ use tessera_model::{FrameError, FrameResult, JobEdit, JobId, StepIndex};
 use tessera_scheduler::{Input, JobCommand};
 use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
 use tessera_wire::api::{FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
+use tessera_wire::why::Why;
 
 use super::access::Client;
 use super::app::App;
 use super::extract::{Json, Paging, Path, Query, page_limit};
 use super::problem::{Answer, applied, no_job};
+use super::submit::check_settings;
 use crate::views;
 
 /// A place in the frames of all steps of a job: the step in the upper half, the position in the lower.
@@ -84,6 +86,14 @@ pub(super) async fn one(
     detail(&app, job).await
 }
 
+pub(super) async fn why(State(app): State<Arc<App>>, Path(job): Path<JobId>) -> Answer<Json<Why>> {
+    app.engine
+        .read(move |scheduler, now| scheduler.why_job(now, job))
+        .await?
+        .map(|why| Json(views::why(&why)))
+        .ok_or_else(|| no_job(job))
+}
+
 async fn command(app: &App, client: &Client, job: JobId, command: JobCommand) -> Answer<()> {
     client.may_change_job(app, job).await?;
     tracing::info!(%job, user = %client.user.name, ?command, "job changed");
@@ -96,6 +106,7 @@ pub(super) async fn edit(
     Path(job): Path<JobId>,
     Json(edit): Json<JobEdit>,
 ) -> Answer<Json<JobDetail>> {
+    check_settings(&edit, edit.chunk, 0)?;
     command(&app, &client, job, JobCommand::Edit(edit)).await?;
     detail(&app, job).await
 }

@@ -20,6 +20,7 @@ mod pair;
 mod problem;
 mod results;
 mod router;
+mod settings;
 mod submit;
 mod workers;
 

@@ -11,8 +11,8 @@ use tessera_wire::routes::{self, Route};
 use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
-    access, blobs, events, farm, identities, jobs, link, logs, pages, pair, results, submit,
-    workers,
+    access, blobs, events, farm, identities, jobs, link, logs, pages, pair, results, settings,
+    submit, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -30,6 +30,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::JOB_EDIT => patch(jobs::edit),
         routes::JOB_ACT => post(jobs::act),
         routes::JOB_REMOVE => delete(jobs::remove),
+        routes::JOB_WHY => get(jobs::why),
         routes::FRAMES => get(jobs::frames),
         routes::RESULTS => get(jobs::results),
         routes::ERRORS => get(jobs::errors),
@@ -38,6 +39,9 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::EVENTS => get(events::watch),
         routes::WORKERS => get(workers::list),
         routes::WORKER_ACT => post(workers::act),
+        routes::WORKER_WHY => get(workers::why),
+        routes::SETTINGS => get(settings::all),
+        routes::SETTINGS_EDIT => patch(settings::edit),
         routes::PAIRING_NEW => post(identities::new_pairing),
         routes::TOKENS => get(identities::tokens),
         routes::TOKEN_NEW => post(identities::new_token),

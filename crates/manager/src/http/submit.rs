@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use serde::Serialize;
 use tessera_blobs::{Store, TreePath};
 use tessera_model::MAX_FRAMES;
 use tessera_scheduler::{Input, NewJob, Outcome};
@@ -33,7 +34,7 @@ const _: () = assert!(LEASE_FRAMES_MAX as usize * 60 < tessera_wire::link::MESSA
 pub(super) async fn submit(
     State(app): State<Arc<App>>,
     client: Client,
-    Json(submit): Json<Submit>,
+    Json(mut submit): Json<Submit>,
 ) -> Answer<Json<Submitted>> {
     check_bounds(&submit)?;
     let main_file = TreePath::new(&submit.main_file).map_err(|error| {
@@ -42,6 +43,10 @@ pub(super) async fn submit(
             submit.main_file
         ))
     })?;
+    for step in &mut submit.steps {
+        // How frames lie in units is the scheduler's to say.
+        step.chunking = None;
+    }
     let manifest = submit.manifest;
     walk(&app, Walk::Long, move |store| {
         check_tree(store, &manifest, &main_file)
@@ -78,22 +83,12 @@ fn check_bounds(submit: &Submit) -> Answer<()> {
             "",
         ));
     }
-    let settings = serde_json::to_vec(&submit.settings).map_err(|error| internal(&error))?;
     let kinds: usize = submit
         .steps
         .iter()
         .map(|step| serde_json::to_vec(&step.kind).map_or(0, |kind| kind.len()))
         .sum();
-    if settings.len() + kinds > SETTINGS_MAX_BYTES {
-        return Err(failure(
-            ProblemKind::TooLarge,
-            format!(
-                "the job's settings are larger than {} KiB",
-                SETTINGS_MAX_BYTES >> 10
-            ),
-            "shorten its comment or tags",
-        ));
-    }
+    check_settings(&submit.settings, Some(submit.settings.chunk), kinds)?;
     if submit.steps.is_empty() || submit.steps.len() > STEPS_MAX {
         return Err(invalid(format!(
             "a job has 1 to {STEPS_MAX} steps, not {}",
@@ -110,11 +105,6 @@ fn check_bounds(submit: &Submit) -> Answer<()> {
             "the job has more than {MAX_FRAMES} frames: split it into several jobs"
         )));
     }
-    if submit.settings.chunk > LEASE_FRAMES_MAX {
-        return Err(invalid(format!(
-            "a chunk has at most {LEASE_FRAMES_MAX} frames"
-        )));
-    }
     if let Some(step) = submit
         .steps
         .iter()
@@ -123,6 +113,31 @@ fn check_bounds(submit: &Submit) -> Answer<()> {
         return Err(invalid(format!(
             "{} frames depend on each other, and one worker is given at most {LEASE_FRAMES_MAX}: bake the simulation, or split the job",
             step.frames.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether what a user says of a job, at first or later, has its bounds. `more` bytes come with it.
+pub(super) fn check_settings<T: Serialize>(
+    settings: &T,
+    chunk: Option<u32>,
+    more: usize,
+) -> Answer<()> {
+    let bytes = serde_json::to_vec(settings).map_err(|error| internal(&error))?;
+    if bytes.len() + more > SETTINGS_MAX_BYTES {
+        return Err(failure(
+            ProblemKind::TooLarge,
+            format!(
+                "the job's settings are larger than {} KiB",
+                SETTINGS_MAX_BYTES >> 10
+            ),
+            "shorten its comment or tags",
+        ));
+    }
+    if chunk.is_some_and(|chunk| chunk > LEASE_FRAMES_MAX) {
+        return Err(invalid(format!(
+            "a chunk has at most {LEASE_FRAMES_MAX} frames"
         )));
     }
     Ok(())

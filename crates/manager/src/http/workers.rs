@@ -6,6 +6,7 @@ use axum::extract::State;
 use tessera_model::WorkerId;
 use tessera_scheduler::{Input, Refusal, WorkerCommand};
 use tessera_wire::api::{Page, WorkerAction, WorkerStatus};
+use tessera_wire::why::Why;
 
 use super::app::App;
 use super::extract::{Json, Path};
@@ -38,6 +39,17 @@ async fn one(app: &App, worker: WorkerId) -> Answer<Option<WorkerStatus>> {
         })
         .await?;
     Ok(found)
+}
+
+pub(super) async fn why(
+    State(app): State<Arc<App>>,
+    Path(worker): Path<WorkerId>,
+) -> Answer<Json<Why>> {
+    app.engine
+        .read(move |scheduler, now| scheduler.why_worker(now, worker))
+        .await?
+        .map(|why| Json(views::why(&why)))
+        .ok_or_else(|| Refusal::NoWorker(worker).into())
 }
 
 pub(super) async fn act(
