@@ -120,6 +120,14 @@ pub enum WriteError {
         /// The position.
         position: u32,
     },
+    /// The job has fewer steps.
+    #[error("job {job} has no step {}", step.0)]
+    NoSuchStep {
+        /// The job.
+        job: JobId,
+        /// The step.
+        step: StepIndex,
+    },
     /// The unit's job or step is not there.
     #[error("unit {0} is of no job and step in the record")]
     NoSuchUnit(UnitId),

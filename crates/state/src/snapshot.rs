@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tessera_model::{
-    Attempt, CertificateRecord, FrameBits, Job, JobId, JobState, Lease, PairingRecord, Term,
-    TokenRecord, UnitId, WorkerId, WorkerRecord,
+    Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, JobState, Lease,
+    PairingRecord, Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
 /// The whole record but for results and errors, as of one moment. Every list is in the order of its ids.
@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub next_job: JobId,
     /// The number of the next new worker: higher than any ever used, removed ones included.
     pub next_worker: WorkerId,
+    /// The settings of the running farm; none if they were never set.
+    pub farm: Option<FarmSettings>,
     /// Jobs.
     pub jobs: Vec<JobSnapshot>,
     /// Leases that have not ended.
@@ -35,7 +37,7 @@ pub struct Snapshot {
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobSnapshot {
-    /// With the settings and the build it has now.
+    /// With the settings, the build and the layout in units it has now.
     pub job: Job,
     /// How it stands.
     pub state: JobState,

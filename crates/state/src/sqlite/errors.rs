@@ -156,7 +156,7 @@ mod tests {
             .write(async |conn| {
                 sqlx::raw_sql(
                     "INSERT INTO job VALUES (1, '', '', NULL, 'active'), (2, '', '', NULL, 'active');
-                     INSERT INTO step VALUES (1, 0, 100), (2, 0, 100);
+                     INSERT INTO step (job, step, frames) VALUES (1, 0, 100), (2, 0, 100);
                      WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29)
                      INSERT INTO frame_error (job, step, position, unit, attempt, body)
                      SELECT 1 + i % 2, 0, i, i, 1, '' FROM n",

@@ -1,6 +1,6 @@
 //! Writing of jobs as a whole: taken in, changed, ended, removed.
 
-use tessera_model::{Build, Job, JobId, JobSettings, JobState, WorkerId};
+use tessera_model::{Build, Chunking, Job, JobId, JobSettings, JobState, StepIndex, WorkerId};
 
 use super::commit::Batch;
 use super::fault::{Fault, is_missing_reference};
@@ -67,6 +67,28 @@ pub(super) async fn edit(
         .execute(&mut *batch.conn)
         .await?;
     some_job(done.rows_affected(), job)
+}
+
+/// One layout for each step; of a step that is not named, it stays.
+pub(super) async fn chunk(
+    batch: &mut Batch<'_>,
+    job: JobId,
+    layout: &[Chunking],
+) -> Result<(), Fault> {
+    exists(batch, job).await?;
+    for (index, chunking) in (0u16..).zip(layout) {
+        let done = sqlx::query("UPDATE step SET chunking = ? WHERE job = ? AND step = ?")
+            .bind(encode_text(chunking))
+            .bind(job_key(job))
+            .bind(index)
+            .execute(&mut *batch.conn)
+            .await?;
+        if done.rows_affected() == 0 {
+            let step = StepIndex(index);
+            return Err(WriteError::NoSuchStep { job, step }.into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn set_state(

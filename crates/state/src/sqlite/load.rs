@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{
-    Attempt, CertificateRecord, FrameBits, Job, JobId, Lease, LeaseKey, PairingRecord, StepIndex,
-    Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, Lease, LeaseKey,
+    PairingRecord, StepIndex, Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
 use super::fault::Fault;
@@ -19,14 +19,21 @@ impl Sqlite {
         let load = async {
             let mut tx = self.read().await?;
             let conn = &mut *tx;
-            let (term, next_job, next_worker) = counters(conn).await?;
+            let Farm {
+                term,
+                next_job,
+                next_worker,
+                settings,
+            } = farm(conn).await?;
             let mut jobs = jobs(conn).await?;
+            layouts(conn, &mut jobs).await?;
             frames(conn, &mut jobs).await?;
             blocks(conn, &mut jobs).await?;
             Ok(Snapshot {
                 term,
                 next_job,
                 next_worker,
+                farm: settings,
                 jobs: jobs.into_values().collect(),
                 leases: leases(conn).await?,
                 attempts: attempts(conn).await?,
@@ -42,16 +49,27 @@ impl Sqlite {
 
 type Jobs = BTreeMap<JobId, JobSnapshot>;
 
-async fn counters(conn: &mut SqliteConnection) -> Result<(Term, JobId, WorkerId), Fault> {
-    let row = sqlx::query("SELECT term, next_job, next_worker FROM farm")
+struct Farm {
+    term: Term,
+    next_job: JobId,
+    next_worker: WorkerId,
+    settings: Option<FarmSettings>,
+}
+
+async fn farm(conn: &mut SqliteConnection) -> Result<Farm, Fault> {
+    let row = sqlx::query("SELECT term, next_job, next_worker, settings FROM farm")
         .fetch_one(conn)
         .await?;
     let term: i64 = row.try_get(0)?;
-    Ok((
-        Term(term.cast_unsigned()),
-        job_id(row.try_get(1)?),
-        WorkerId(row.try_get(2)?),
-    ))
+    let settings: Option<&str> = row.try_get(3)?;
+    Ok(Farm {
+        term: Term(term.cast_unsigned()),
+        next_job: job_id(row.try_get(1)?),
+        next_worker: WorkerId(row.try_get(2)?),
+        settings: settings
+            .map(|text| decode_text(text, || "the farm's settings".into()))
+            .transpose()?,
+    })
 }
 
 async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
@@ -89,6 +107,29 @@ async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
     Ok(jobs)
 }
 
+async fn layouts(conn: &mut SqliteConnection, jobs: &mut Jobs) -> Result<(), Fault> {
+    let mut rows =
+        sqlx::query("SELECT job, step, chunking FROM step WHERE chunking IS NOT NULL").fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        let job = job_id(row.try_get(0)?);
+        let step: u16 = row.try_get(1)?;
+        let of = jobs
+            .get_mut(&job)
+            .and_then(|job| job.job.steps.get_mut(usize::from(step)))
+            .ok_or_else(|| no_step(job, step))?;
+        let what = || format!("the layout of job {job}, step {step}");
+        of.chunking = Some(decode_text(row.try_get(2)?, what)?);
+    }
+    Ok(())
+}
+
+fn no_step(job: JobId, step: u16) -> Unreadable {
+    Unreadable {
+        what: "a row of a step".into(),
+        why: format!("job {job} has no step {step}"),
+    }
+}
+
 async fn frames(conn: &mut SqliteConnection, jobs: &mut Jobs) -> Result<(), Fault> {
     let mut rows =
         sqlx::query("SELECT job, step, page, done, given_up, failures FROM frame_page").fetch(conn);
@@ -98,10 +139,7 @@ async fn frames(conn: &mut SqliteConnection, jobs: &mut Jobs) -> Result<(), Faul
         let of = jobs
             .get_mut(&job)
             .and_then(|job| job.steps.get_mut(usize::from(step)))
-            .ok_or_else(|| Unreadable {
-                what: "a page of frames".into(),
-                why: format!("job {job} has no step {step}"),
-            })?;
+            .ok_or_else(|| no_step(job, step))?;
         restore_page(
             of,
             row.try_get(2)?,

@@ -1,15 +1,23 @@
-//! Writing of who belongs to the farm: workers, and the credentials of workers and clients.
+//! Writing of the farm itself: its settings, and who belongs to it: workers, and the credentials of workers and clients.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tessera_model::{
-    CertificateRecord, PairingRecord, SecretHash, TokenRecord, WorkerId, WorkerRecord,
+    CertificateRecord, FarmSettings, PairingRecord, SecretHash, TokenRecord, WorkerId, WorkerRecord,
 };
 
 use super::commit::Batch;
 use super::fault::{Fault, is_taken};
 use crate::WriteError;
 use crate::encoding::{decode_text, encode_text};
+
+pub(super) async fn set_farm(batch: &mut Batch<'_>, settings: &FarmSettings) -> Result<(), Fault> {
+    sqlx::query("UPDATE farm SET settings = ?")
+        .bind(encode_text(settings))
+        .execute(&mut *batch.conn)
+        .await?;
+    Ok(())
+}
 
 pub(super) async fn set_worker(batch: &mut Batch<'_>, worker: &WorkerRecord) -> Result<(), Fault> {
     let known = sqlx::query("UPDATE worker SET name = ?, body = ? WHERE id = ?")

@@ -115,6 +115,12 @@ async fn content_without_meaning_is_named() {
         "the settings of job 1: its encoding has the unknown version 9",
     )
     .await;
+    check("UPDATE farm SET settings = 'x'", "the farm's settings").await;
+    check(
+        "UPDATE step SET chunking = '[]'",
+        "the layout of job 1, step 0",
+    )
+    .await;
     check("UPDATE worker SET body = 'x'", "worker 1").await;
     check("UPDATE frame_page SET failures = '[]'", "failure counts").await;
     check("UPDATE frame_error SET body = 'x'", "error ").await;

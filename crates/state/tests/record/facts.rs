@@ -1,11 +1,13 @@
 //! Things to record.
 
+use std::collections::BTreeMap;
+
 use tessera_model::{
-    Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Device, FileRole,
-    FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job, JobId, JobSettings, Lease,
-    LeaseKey, Overrides, PairingGrant, PairingRecord, ResultTimings, Role, SecretHash, Series,
-    Step, StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
-    WorkerRecord,
+    Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Chunking, Device,
+    FarmSettings, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job, JobId,
+    JobSettings, Lease, LeaseKey, Overrides, PairingGrant, PairingRecord, ResultTimings, Role,
+    SecretHash, Series, Share, Step, StepIndex, StepKind, Timestamp, TokenRecord, UnitId,
+    WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
 };
 
 pub const JOB: JobId = JobId(1);
@@ -39,13 +41,11 @@ pub fn build(patch: u16) -> Build {
 
 pub fn settings(name: &str) -> JobSettings {
     JobSettings {
-        name: name.into(),
         category: "film".into(),
         priority: 50,
         tags: vec!["gpu".into()],
         comment: "Größe \"quoted\"\n".into(),
-        chunk: 1,
-        max_attempts: 3,
+        ..JobSettings::named(name)
     }
 }
 
@@ -69,11 +69,35 @@ pub fn job(id: u64, steps: &[&str]) -> Job {
                 }),
                 frames: frames.parse().unwrap(),
                 in_order: false,
+                by_frame: false,
+                chunking: None,
             })
             .collect(),
         client_note: r#"{"output":"//render/####"}"#.into(),
         submitted_at: Timestamp(1_700_000_000_000),
     }
+}
+
+/// Settings of the farm in which something of each kind is set.
+pub fn farm_settings(cap_percent: u32) -> FarmSettings {
+    let share = Share {
+        priority: Some(200),
+        slots_max: Some(7),
+    };
+    FarmSettings {
+        cap_percent,
+        users: BTreeMap::from([("ada".parse().unwrap(), share)]),
+        categories: BTreeMap::from([("film".into(), Share::default())]),
+        resources: BTreeMap::from([("renderman license".into(), 2)]),
+        ..FarmSettings::default()
+    }
+}
+
+/// A layout that was changed once.
+pub fn rechunked(frames: u32, chunk: u32) -> Chunking {
+    let mut chunking = Chunking::of(3);
+    chunking.rechunk(2, chunk, frames);
+    chunking
 }
 
 pub fn unit(job: JobId, step: StepIndex, index: u32) -> UnitId {
@@ -170,8 +194,10 @@ pub fn worker(id: u32, name: &str) -> WorkerRecord {
             gpus: vec![Gpu {
                 interface: "optix".into(),
                 name: "NVIDIA RTX A4000".into(),
+                memory_bytes: None,
             }],
             version: "0.1.0".into(),
+            rest: None,
         }),
         mode: WorkerMode::Active,
         paired_at: Timestamp(1_690_000_000_000),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tessera_model::{
-    Attempt, CertificateRecord, Change, FrameBits, FrameError, FrameResult, Job, JobId, JobState,
-    Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term, TokenRecord, UnitId, WorkerId,
-    WorkerRecord,
+    Attempt, CertificateRecord, Change, Chunking, FarmSettings, FrameBits, FrameError, FrameResult,
+    Job, JobId, JobState, Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term, TokenRecord,
+    UnitId, WorkerId, WorkerRecord,
 };
 use tessera_state::{JobSnapshot, Snapshot, StepSnapshot, WriteError};
 
@@ -14,6 +14,7 @@ pub struct Model {
     term: u64,
     next_job: u64,
     next_worker: u32,
+    farm: Option<FarmSettings>,
     jobs: BTreeMap<JobId, JobModel>,
     leases: BTreeMap<LeaseKey, WorkerId>,
     attempts: BTreeMap<UnitId, Attempt>,
@@ -73,6 +74,7 @@ impl Model {
             term: Term(self.term),
             next_job: JobId(self.next_job),
             next_worker: WorkerId(self.next_worker),
+            farm: self.farm.clone(),
             jobs: self.jobs.values().map(JobModel::snapshot).collect(),
             leases: self
                 .leases
@@ -136,6 +138,8 @@ impl Model {
             Change::JobAdded(job) => return self.add_job(job),
             Change::JobPinned(job, build) => self.job(*job)?.job.build = Some(build.clone()),
             Change::JobEdited(job, to) => self.job(*job)?.job.settings = to.clone(),
+            Change::JobChunked(job, layout) => return self.job(*job)?.chunk(layout),
+            Change::FarmSet(settings) => self.farm = Some((**settings).clone()),
             Change::JobState(job, state) => self.job(*job)?.state = *state,
             Change::JobRemoved(job) => {
                 self.jobs.remove(job);
@@ -328,6 +332,16 @@ impl JobModel {
             errors: Vec::new(),
             leases: 0,
         }
+    }
+
+    fn chunk(&mut self, layout: &[Chunking]) -> Outcome {
+        for (step, chunking) in (0u16..).map(StepIndex).zip(layout) {
+            let of = self.job.steps.get_mut(usize::from(step.0));
+            let job = self.job.id;
+            let of = of.ok_or(WriteError::NoSuchStep { job, step })?;
+            of.chunking = Some(chunking.clone());
+        }
+        Ok(())
     }
 
     fn frames(&self, step: StepIndex) -> Option<u32> {

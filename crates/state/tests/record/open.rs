@@ -42,6 +42,7 @@ async fn a_new_record_is_empty_and_its_folder_is_made() {
         term: Term(0),
         next_job: JobId(1),
         next_worker: WorkerId(1),
+        farm: None,
         jobs: vec![],
         leases: vec![],
         attempts: vec![],
@@ -95,7 +96,7 @@ async fn a_newer_record_is_refused_and_left_alone() {
         "{text}"
     );
     assert!(
-        text.contains("version 99") && text.contains("up to 1"),
+        text.contains("version 99") && text.contains("up to 2"),
         "{text}"
     );
     assert!(text.contains("record.sqlite3"), "{text}");

@@ -57,6 +57,9 @@ fn job_change() -> impl Strategy<Value = Change> {
         6 => (job_id(), 0usize..3).prop_map(|(id, at)| Change::JobAdded(facts::job(id.0, STEPS[at]))),
         2 => (job_id(), 0u16..4).prop_map(|(id, patch)| Change::JobPinned(id, facts::build(patch))),
         2 => (job_id(), "[a-z]{0,5}").prop_map(|(id, name)| Change::JobEdited(id, facts::settings(&name))),
+        2 => (job_id(), 1u32..9, 0usize..3).prop_map(|(id, chunk, steps)| {
+            Change::JobChunked(id, vec![facts::rechunked(40, chunk); steps])
+        }),
         4 => (job_id(), select(vec![Active, Paused, Cancelled, Done, Failed]))
             .prop_map(|(id, state)| Change::JobState(id, state)),
         1 => job_id().prop_map(Change::JobRemoved),
@@ -92,6 +95,7 @@ fn member_change() -> impl Strategy<Value = Change> {
             token.note = note;
             Change::TokenAdded(token)
         }),
+        1 => (1u32..100).prop_map(|cap| Change::FarmSet(Box::new(facts::farm_settings(cap)))),
         1 => id.clone().prop_map(|id| Change::TokenRevoked(id.into())),
         2 => (1u8..3, any::<bool>()).prop_map(|(salt, once)| {
             let mut pairing = facts::pairing(salt);

@@ -145,6 +145,8 @@ async fn told_again_nothing_changes() {
         Change::FrameGivenUp(key(JOB, STEP, 3, 2), 3),
         Change::JobPinned(JOB, facts::build(2)),
         Change::JobEdited(JOB, facts::settings("new name")),
+        Change::JobChunked(JOB, vec![facts::rechunked(9, 2)]),
+        Change::FarmSet(Box::new(facts::farm_settings(60))),
         Change::JobState(JOB, JobState::Paused),
         Change::JobBlocked(JOB, other),
         Change::TokenAdded(facts::token("t")),
@@ -179,6 +181,8 @@ async fn what_is_not_there_is_named() {
     let bad = [
         Change::JobPinned(nowhere, facts::build(1)),
         Change::JobEdited(nowhere, facts::settings("x")),
+        Change::JobChunked(nowhere, vec![]),
+        Change::JobChunked(JOB, vec![facts::rechunked(9, 2); 2]),
         Change::JobState(nowhere, JobState::Done),
         Change::FramesRetried(nowhere),
         Change::JobBlocked(nowhere, WORKER),
