@@ -14,7 +14,7 @@ use crate::{OpenError, ReadError, Snapshot, WriteError};
 /// An open record. Every method takes `&self`; reads run beside each other and beside the one write.
 #[derive(Debug)]
 pub enum State {
-    /// In a folder of this machine.
+    /// In a folder of this machine, or in memory.
     Sqlite(Sqlite),
 }
 
@@ -29,6 +29,15 @@ impl State {
         Ok(Self::Sqlite(Sqlite::open(folder.as_ref()).await?))
     }
 
+    /// A new record that is never on any disk and ends with this value: the same database and the same code as in a
+    /// folder, for simulations and for tests of others. A manager that starts again on it begins a term and loads.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub async fn open_in_memory() -> Result<Self, OpenError> {
+        Ok(Self::Sqlite(Sqlite::open_in_memory().await?))
+    }
+
     /// Begins a new leadership: from now on writes of every earlier term are refused.
     ///
     /// # Errors
@@ -39,7 +48,7 @@ impl State {
         }
     }
 
-    /// Records `changes`, in their order, all of them or none. When it returns, they are on disk.
+    /// Records `changes`, in their order, all of them or none. When it returns, they are on disk (if the record is).
     ///
     /// A change that is recorded already is no error and changes nothing, save for [`Change::FrameDone`]: a frame is
     /// accepted once. When the future is dropped before it is ready, the batch is recorded whole or not at all.

@@ -1,6 +1,6 @@
 //! What goes wrong inside, and what it means for the one who asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::encoding::Unreadable;
 use crate::{OpenError, ReadError, WriteError};
@@ -90,17 +90,49 @@ impl From<WriteError> for Fault {
 /// Where the record lies, for errors that name it.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    pub(super) folder: PathBuf,
-    pub(super) file: PathBuf,
+    /// None in memory.
+    folder: Option<PathBuf>,
+    file: PathBuf,
 }
 
+/// SQLite's own name of a database in memory.
+const MEMORY: &str = ":memory:";
+
 impl Place {
+    pub(super) fn file(folder: PathBuf, file: PathBuf) -> Self {
+        Self {
+            folder: Some(folder),
+            file,
+        }
+    }
+
+    pub(super) fn memory() -> Self {
+        Self {
+            folder: None,
+            file: MEMORY.into(),
+        }
+    }
+
+    /// The database, as SQLite is told it.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// What has no room left.
+    fn full(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| MEMORY.into())
+    }
+
     pub(super) fn open_error(&self, fault: Fault) -> OpenError {
         let file = self.file.clone();
         match fault {
             Fault::Damaged(what) => OpenError::Damaged { file, what },
             Fault::DiskFull => OpenError::DiskFull {
-                folder: self.folder.clone(),
+                folder: self.full(),
             },
             Fault::Database(source) => OpenError::Database { file, source },
             Fault::Refused(refused) => OpenError::Damaged {
@@ -116,7 +148,7 @@ impl Place {
             Fault::Refused(refused) => refused,
             Fault::Damaged(what) => WriteError::Damaged { file, what },
             Fault::DiskFull => WriteError::DiskFull {
-                folder: self.folder.clone(),
+                folder: self.full(),
             },
             Fault::Database(source) => WriteError::Database { file, source },
         }
@@ -128,7 +160,7 @@ impl Place {
             Fault::Damaged(what) => ReadError::Damaged { file, what },
             // A read writes at most the shared index of the log.
             Fault::DiskFull => ReadError::DiskFull {
-                folder: self.folder.clone(),
+                folder: self.full(),
             },
             Fault::Database(source) => ReadError::Database { file, source },
             Fault::Refused(refused) => ReadError::Damaged {

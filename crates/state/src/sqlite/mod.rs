@@ -1,10 +1,11 @@
-//! The record in an SQLite file.
+//! The record in an SQLite file, or in SQLite's memory.
 //!
 //! One connection writes, behind a lock; a few others read beside it, each from one moment of the write-ahead log. The
 //! log is synced at every commit (`synchronous = FULL`), so that a commit that returned is on disk.
 
 mod accept;
 mod commit;
+mod connections;
 mod errors;
 mod fault;
 mod jobs;

@@ -6,12 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{
-    ConnectOptions, Connection, Sqlite as Database, SqliteConnection, SqlitePool, Transaction,
-};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tessera_model::{JobId, Term};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::sync::Mutex as AsyncMutex;
 
+use super::connections::{Readers, Reading, Writer};
 use super::fault::{Fault, Place};
 use super::lock::{self, FolderLock};
 use super::pack;
@@ -31,27 +30,17 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The log is cut back to this after a checkpoint, so that one great job does not leave its size behind.
 const LOG_LIMIT_BYTES: &str = "67108864";
 
-/// A record in a folder of this machine, see [`State`](crate::State).
+/// A record in a folder of this machine, or in memory; see [`State`](crate::State).
 #[derive(Debug)]
 pub struct Sqlite {
     place: Place,
     writer: AsyncMutex<Writer>,
-    readers: SqlitePool,
+    readers: Readers,
+    /// None in memory, and once it is closed.
     lock: Mutex<Option<FolderLock>>,
     /// Ended jobs of which results may still wait to be packed. Only a list of things to look at: one too many or too
     /// few does no harm.
     ended: Mutex<BTreeSet<JobId>>,
-}
-
-/// The one connection that writes.
-///
-/// It is taken out for the time of a transaction and put back only when that ended in good order. After an error of
-/// the disk, or when a commit is dropped half-way, nobody can tell in what state the connection is: it is closed,
-/// which rolls back, and the next write opens a new one.
-#[derive(Debug)]
-struct Writer {
-    connection: Option<SqliteConnection>,
-    closed: bool,
 }
 
 impl Sqlite {
@@ -60,10 +49,7 @@ impl Sqlite {
         let (place, lock) = tokio::task::spawn_blocking(move || prepare(given))
             .await
             .expect("preparing a folder does not panic")?;
-        let mut connection = connect_writer(&place).await?;
-        let ended = pack::left_over(&mut connection)
-            .await
-            .map_err(|fault| place.open_error(fault))?;
+        let connection = connect_writer(&place).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // A connection to a file does not go stale.
@@ -71,27 +57,38 @@ impl Sqlite {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options(&place).pragma("query_only", "ON"));
+        Self::over(place, connection, Readers::Pool(readers), Some(lock)).await
+    }
+
+    /// The same tables and the same code on one connection, without a file: gone when it is closed or dropped.
+    pub(crate) async fn open_in_memory() -> Result<Self, OpenError> {
+        let place = Place::memory();
+        let connection = connect_writer(&place).await?;
+        Self::over(place, connection, Readers::Writer, None).await
+    }
+
+    async fn over(
+        place: Place,
+        mut connection: SqliteConnection,
+        readers: Readers,
+        lock: Option<FolderLock>,
+    ) -> Result<Self, OpenError> {
+        let ended = pack::left_over(&mut connection)
+            .await
+            .map_err(|fault| place.open_error(fault))?;
         Ok(Self {
             place,
-            writer: AsyncMutex::new(Writer {
-                connection: Some(connection),
-                closed: false,
-            }),
+            writer: AsyncMutex::new(Writer::new(connection)),
             readers,
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock),
             ended: Mutex::new(ended),
         })
     }
 
     pub(crate) async fn close(&self) {
         let mut writer = self.writer.lock().await;
-        writer.closed = true;
         self.readers.close().await;
-        if let Some(connection) = writer.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::warn!(%error, "closing the record's write connection");
-        }
+        writer.close().await;
         self.lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -108,8 +105,8 @@ impl Sqlite {
     }
 
     /// A transaction that reads, from one moment.
-    pub(super) async fn read(&self) -> Result<Transaction<'static, Database>, Fault> {
-        Ok(self.readers.begin().await?)
+    pub(super) async fn read(&self) -> Result<Reading<'_>, Fault> {
+        self.readers.begin(&self.writer).await
     }
 
     pub(super) fn read_error(&self, fault: Fault) -> ReadError {
@@ -122,37 +119,12 @@ impl Sqlite {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, WriteError> {
         let mut writer = self.writer.lock().await;
-        self.write_with(&mut writer, work)
+        // What only lives in the connection has no other one.
+        let again = self.place.is_file().then(|| options(&self.place));
+        writer
+            .write(again, work)
             .await
             .map_err(|fault| self.place.write_error(fault))
-    }
-
-    async fn write_with<T>(
-        &self,
-        writer: &mut MutexGuard<'_, Writer>,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        if writer.closed {
-            return Err(Fault::Database(sqlx::Error::PoolClosed));
-        }
-        let mut connection = match writer.connection.take() {
-            Some(connection) => connection,
-            None => options(&self.place).connect().await?,
-        };
-        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-        match work(&mut tx).await {
-            Ok(value) => {
-                tx.commit().await?;
-                writer.connection = Some(connection);
-                Ok(value)
-            }
-            Err(fault) => {
-                if matches!(fault, Fault::Refused(_)) && tx.rollback().await.is_ok() {
-                    writer.connection = Some(connection);
-                }
-                Err(fault)
-            }
-        }
     }
 
     pub(crate) async fn begin_term(&self) -> Result<Term, WriteError> {
@@ -195,12 +167,12 @@ fn prepare(given: PathBuf) -> Result<(Place, FolderLock), OpenError> {
         let what = format!("it is cut short to {bytes} bytes");
         return Err(OpenError::Damaged { file, what });
     }
-    Ok((Place { folder, file }, lock))
+    Ok((Place::file(folder, file), lock))
 }
 
 fn options(place: &Place) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
-        .filename(&place.file)
+        .filename(place.path())
         .foreign_keys(true)
         .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
@@ -223,14 +195,14 @@ async fn connect_writer(place: &Place) -> Result<SqliteConnection, OpenError> {
         Found::Version(version) if version <= schema::VERSION => version,
         Found::Version(found) => {
             return Err(OpenError::Newer {
-                file: place.file.clone(),
+                file: place.path().to_owned(),
                 found,
                 known: schema::VERSION,
             });
         }
         Found::Foreign => {
             return Err(OpenError::Foreign {
-                file: place.file.clone(),
+                file: place.path().to_owned(),
             });
         }
     };
@@ -239,7 +211,7 @@ async fn connect_writer(place: &Place) -> Result<SqliteConnection, OpenError> {
         .fetch_one(&mut conn)
         .await
         .map_err(|error| fault(error.into()))?;
-    if mode != "wal" {
+    if mode != "wal" && place.is_file() {
         tracing::warn!(
             mode,
             "the file system does not allow a write-ahead log: writes and reads wait for each other"
@@ -260,7 +232,7 @@ mod tests {
         let store = Sqlite::open(folder.path()).await.unwrap();
         let check = async |pragma: &'static str, expected: &str| {
             let mut writer = store.writer.lock().await;
-            let conn = writer.connection.as_mut().unwrap();
+            let conn = writer.connection().unwrap();
             let text = format!("SELECT CAST(\"{pragma}\" AS TEXT) FROM pragma_{pragma}");
             let value: String = sqlx::query_scalar(sqlx::AssertSqlSafe(text))
                 .fetch_one(conn)
@@ -273,7 +245,7 @@ mod tests {
             check("journal_mode", "wal").await;
             check("foreign_keys", "1").await;
             // Also of the connection that takes the place of one that was given up.
-            store.writer.lock().await.connection = None;
+            store.writer.lock().await.give_up();
             store.begin_term().await.unwrap();
         }
     }

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on is a failed test"
 )]
 
+mod backend;
 mod damage;
 mod facts;
 mod full_disk;

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use sqlx::{ConnectOptions, Connection};
-use tessera_model::{JobId, Term, WorkerId};
+use tessera_model::{Change, JobId, Term, WorkerId};
 use tessera_state::{OpenError, Snapshot, State};
 
-use crate::facts;
+use crate::backend::{Backend, Record, on_every_backend};
+use crate::facts::JOB;
 
 pub async fn sql(folder: &Path, text: &'static str) {
     let mut conn = sqlx::sqlite::SqliteConnectOptions::new()
@@ -34,10 +35,15 @@ pub async fn rows(folder: &Path, table: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_new_record_is_empty_and_its_folder_is_made() {
+async fn its_folder_is_made() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("a/b");
-    let state = State::open(&folder).await.unwrap();
+    State::open(&folder).await.unwrap();
+    assert!(folder.join("record.sqlite3").exists());
+}
+
+async fn a_new_record_is_empty(backend: Backend) {
+    let record = Record::open(backend).await;
     let empty = Snapshot {
         term: Term(0),
         next_job: JobId(1),
@@ -51,7 +57,7 @@ async fn a_new_record_is_empty_and_its_folder_is_made() {
         pairings: vec![],
         certificates: vec![],
     };
-    assert_eq!(state.load().await.unwrap(), empty);
+    assert_eq!(record.state.load().await.unwrap(), empty);
 }
 
 #[cfg(unix)]
@@ -128,24 +134,49 @@ async fn a_folder_that_is_a_file_is_named() {
     );
 }
 
-#[tokio::test]
-async fn dropped_and_opened_again_it_is_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path()).await.unwrap();
-    let term = state.begin_term().await.unwrap();
-    state.commit(term, &facts::farm(&["1..9"])).await.unwrap();
-    let before = state.load().await.unwrap();
-    drop(state);
-    let state = State::open(folder.path()).await.unwrap();
-    assert_eq!(state.load().await.unwrap(), before);
-    assert_eq!(state.begin_term().await.unwrap(), Term(term.0 + 1));
+async fn started_again_it_is_the_same(backend: Backend) {
+    let (record, term) = Record::farm(backend, &["1..9"], &[]).await;
+    let before = record.state.load().await.unwrap();
+    let record = record.restart().await;
+    assert_eq!(record.state.load().await.unwrap(), before);
+    let next = record.state.begin_term().await.unwrap();
+    assert_eq!(next, Term(term.0 + 1));
+    // The one before it is heard no more, also by a record that was never closed.
+    let late = [Change::JobRemoved(JOB)];
+    assert!(record.state.commit(term, &late).await.is_err());
+    record.state.commit(next, &late).await.unwrap();
+    assert!(
+        record
+            .restart()
+            .await
+            .state
+            .load()
+            .await
+            .unwrap()
+            .jobs
+            .is_empty()
+    );
 }
 
-#[tokio::test]
-async fn a_closed_record_takes_nothing_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path()).await.unwrap();
+async fn a_closed_record_takes_nothing_more(backend: Backend) {
+    let Record { state, .. } = &Record::open(backend).await;
     state.close().await;
     assert!(state.begin_term().await.is_err());
     assert!(state.load().await.is_err());
+    state.close().await;
 }
+
+/// Nothing that is in one is in another.
+#[tokio::test]
+async fn records_in_memory_are_apart() {
+    let (one, _) = Record::farm(Backend::Memory, &["1..9"], &[]).await;
+    let two = Record::open(Backend::Memory).await;
+    assert_eq!(one.state.load().await.unwrap().jobs.len(), 1);
+    assert_eq!(two.state.load().await.unwrap().jobs.len(), 0);
+}
+
+on_every_backend!(
+    a_new_record_is_empty,
+    started_again_it_is_the_same,
+    a_closed_record_takes_nothing_more,
+);

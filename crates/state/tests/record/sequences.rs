@@ -8,6 +8,7 @@ use tessera_model::{
 };
 use tessera_state::{MAX_ERRORS_PER_READ, State};
 
+use crate::backend::{Backend, Record};
 use crate::facts;
 use crate::model::Model;
 
@@ -136,37 +137,35 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act, 1..60)
 }
 
-async fn check(acts: Vec<Act>) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut state = State::open(folder.path()).await.unwrap();
+async fn check(backend: Backend, acts: Vec<Act>) {
+    let mut record = Record::open(backend).await;
     let mut model = Model::new();
-    let mut term = state.begin_term().await.unwrap();
+    let mut term = record.state.begin_term().await.unwrap();
     assert_eq!(term, model.begin_term());
     // Most of what follows needs these.
     let mut first = facts::farm(STEPS[1]);
     first.push(Change::JobAdded(facts::job(2, STEPS[2])));
-    commit_to_both(&state, &mut model, term, &first).await;
+    commit_to_both(&record.state, &mut model, term, &first).await;
     for act in acts {
         match act {
-            Act::Commit(changes) => commit_to_both(&state, &mut model, term, &changes).await,
+            Act::Commit(changes) => commit_to_both(&record.state, &mut model, term, &changes).await,
             Act::Late(changes) => {
-                commit_to_both(&state, &mut model, Term(term.0 - 1), &changes).await;
+                commit_to_both(&record.state, &mut model, Term(term.0 - 1), &changes).await;
             }
             Act::NewTerm => {
-                term = state.begin_term().await.unwrap();
+                term = record.state.begin_term().await.unwrap();
                 assert_eq!(term, model.begin_term());
             }
             Act::Reopen => {
-                let before = state.load().await.unwrap();
-                drop(state);
-                state = State::open(folder.path()).await.unwrap();
-                assert_eq!(state.load().await.unwrap(), before);
+                let before = record.state.load().await.unwrap();
+                record = record.restart().await;
+                assert_eq!(record.state.load().await.unwrap(), before);
             }
         }
     }
-    assert_eq!(state.load().await.unwrap(), model.snapshot());
-    compare_views(&state, &model).await;
-    state.close().await;
+    assert_eq!(record.state.load().await.unwrap(), model.snapshot());
+    compare_views(&record.state, &model).await;
+    record.state.close().await;
 }
 
 async fn commit_to_both(state: &State, model: &mut Model, term: Term, changes: &[Change]) {
@@ -202,6 +201,9 @@ proptest! {
     #[test]
     fn the_record_is_the_model(acts in acts()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(check(acts));
+        runtime.block_on(async {
+            check(Backend::File, acts.clone()).await;
+            check(Backend::Memory, acts).await;
+        });
     }
 }

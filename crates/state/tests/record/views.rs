@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tessera_model::{Change, JobId, JobState, StepIndex, Term};
 use tessera_state::{BlobRoot, MAX_RESULTS_PER_READ, RootKind, State};
 
+use crate::backend::{Backend, Record, on_every_backend};
 use crate::facts::{self, JOB, STEP, blob, done, failed, result};
 use crate::open::{rows, sql};
 
@@ -97,10 +98,10 @@ async fn what_an_ended_job_leaves_is_packed_in_time() {
     state.commit(term, &[]).await.unwrap();
 }
 
-#[tokio::test]
-async fn results_are_read_on_from_the_last() {
+async fn results_are_read_on_from_the_last(backend: Backend) {
     let batch: Vec<_> = (0..10_000).map(|at| done(JOB, STEP, at)).collect();
-    let (_folder, state, _) = farm(&["1..10000"], &batch).await;
+    let (record, _) = Record::farm(backend, &["1..10000"], &batch).await;
+    let state = &record.state;
     let mut from = 0;
     let mut seen = Vec::new();
     loop {
@@ -113,10 +114,10 @@ async fn results_are_read_on_from_the_last() {
     assert_eq!(seen, (0..10_000).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn errors_come_newest_first() {
+async fn errors_come_newest_first(backend: Backend) {
     let batch: Vec<_> = (0..30).map(|i| failed(JOB, STEP, i % 3, i / 3)).collect();
-    let (_folder, state, term) = farm(&["1..9"], &batch).await;
+    let (record, term) = Record::farm(backend, &["1..9"], &batch).await;
+    let state = &record.state;
     let retried = [Change::FramesRetried(JOB)];
     state.commit(term, &retried).await.unwrap();
     let mut expected: Vec<_> = (0..30)
@@ -164,24 +165,24 @@ async fn accepts_are_counted_from_the_results_themselves() {
     assert!(!accepts.exactly_once());
 }
 
-#[tokio::test]
-async fn every_frame_once_is_seen_as_such() {
+async fn every_frame_once_is_seen_as_such(backend: Backend) {
     let mut batch: Vec<_> = (0..300).map(|at| done(JOB, STEP, at)).collect();
     batch.push(done(JOB, StepIndex(1), 0));
-    let (_folder, state, _) = farm(&["1..300", "4"], &batch).await;
+    let (record, _) = Record::farm(backend, &["1..300", "4"], &batch).await;
+    let state = &record.state;
     let accepts = state.accepts(JOB).await.unwrap().unwrap();
     assert!(accepts.exactly_once());
     assert_eq!(accepts.total(), 301);
     assert_eq!(state.accepts(JobId(2)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn every_blob_is_a_root() {
+async fn every_blob_is_a_root(backend: Backend) {
     let mut batch: Vec<_> = (0..1400).map(|at| done(JOB, STEP, at)).collect();
     batch.extend((0..700).map(|at| failed(JOB, STEP, at, 1)));
     batch.extend((2..700).map(|id| Change::JobAdded(facts::job(id, &["1..9"]))));
     batch.push(done(JobId(5), STEP, 3));
-    let (_folder, state, _) = farm(&["1..2000"], &batch).await;
+    let (record, _) = Record::farm(backend, &["1..2000"], &batch).await;
+    let state = &record.state;
 
     let mut expected = BTreeSet::new();
     let mut add = |blob, kind, job| {
@@ -214,10 +215,10 @@ async fn every_blob_is_a_root() {
 }
 
 /// Packing moves rows while the walk is under way: what was there at its beginning is seen all the same.
-#[tokio::test]
-async fn roots_are_seen_though_results_are_packed_meanwhile() {
+async fn roots_are_seen_though_results_are_packed_meanwhile(backend: Backend) {
     let scattered: Vec<_> = (0..1024).step_by(8).map(|at| done(JOB, STEP, at)).collect();
-    let (_folder, state, term) = farm(&["1..2000"], &scattered).await;
+    let (record, term) = Record::farm(backend, &["1..2000"], &scattered).await;
+    let state = &record.state;
     let mut seen = BTreeSet::new();
     let mut roots = state.blob_roots();
     let mut next = (1..1024).step_by(8);
@@ -234,3 +235,11 @@ async fn roots_are_seen_though_results_are_packed_meanwhile() {
         assert!(seen.contains(&result(JOB, STEP, at).files[0].blob), "{at}");
     }
 }
+
+on_every_backend!(
+    results_are_read_on_from_the_last,
+    errors_come_newest_first,
+    every_frame_once_is_seen_as_such,
+    every_blob_is_a_root,
+    roots_are_seen_though_results_are_packed_meanwhile,
+);

@@ -7,13 +7,13 @@ use sqlx::ConnectOptions;
 use tessera_model::{Change, JobId, JobState, Term, WorkerId};
 use tessera_state::{FRAMES_PER_PAGE, State, WriteError};
 
+use crate::backend::{Backend, Record, on_every_backend};
 use crate::facts::{self, JOB, STEP, WORKER, done, failed, key, leased, result, unit};
 use crate::model::Model;
 
 /// Commits the batches and compares every answer and the outcome with the model.
-async fn check(batches: &[&[Change]]) {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path()).await.unwrap();
+async fn check(backend: Backend, batches: &[&[Change]]) {
+    let Record { state, .. } = &Record::open(backend).await;
     let mut model = Model::new();
     let term = state.begin_term().await.unwrap();
     model.begin_term();
@@ -27,14 +27,6 @@ async fn check(batches: &[&[Change]]) {
         );
         assert_eq!(state.load().await.unwrap(), model.snapshot(), "{changes:?}");
     }
-}
-
-async fn farm(steps: &[&str]) -> (tempfile::TempDir, State, Term) {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path()).await.unwrap();
-    let term = state.begin_term().await.unwrap();
-    state.commit(term, &facts::farm(steps)).await.unwrap();
-    (folder, state, term)
 }
 
 /// The manager's tasks hold these futures.
@@ -53,9 +45,9 @@ fn futures_can_move_between_threads() {
     let _ = all;
 }
 
-#[tokio::test]
-async fn an_older_term_is_fenced() {
-    let (_folder, state, old) = farm(&["1..9"]).await;
+async fn an_older_term_is_fenced(backend: Backend) {
+    let (record, old) = Record::farm(backend, &["1..9"], &[]).await;
+    let state = &record.state;
     let new = state.begin_term().await.unwrap();
     let before = state.load().await.unwrap();
     let error = state.commit(old, &[done(JOB, STEP, 0)]).await.unwrap_err();
@@ -69,9 +61,9 @@ async fn an_older_term_is_fenced() {
     state.commit(new, &[done(JOB, STEP, 0)]).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_frame_is_accepted_once_packed_or_not() {
-    let (_folder, state, term) = farm(&["1..600"]).await;
+async fn a_frame_is_accepted_once_packed_or_not(backend: Backend) {
+    let (record, term) = Record::farm(backend, &["1..600"], &[]).await;
+    let state = &record.state;
     let all: Vec<_> = (0..300).map(|at| done(JOB, STEP, at)).collect();
     state.commit(term, &all).await.unwrap();
     // 0 is packed by now, 299 waits as a row.
@@ -95,7 +87,10 @@ async fn a_frame_is_accepted_once_packed_or_not() {
 /// The constraint is the database's, not only this program's.
 #[tokio::test]
 async fn the_database_itself_refuses_a_second_accept() {
-    let (folder, state, term) = farm(&["1..600"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(folder.path()).await.unwrap();
+    let term = state.begin_term().await.unwrap();
+    state.commit(term, &facts::farm(&["1..600"])).await.unwrap();
     let all: Vec<_> = (0..300).map(|at| done(JOB, STEP, at)).collect();
     state.commit(term, &all).await.unwrap();
     state.close().await;
@@ -123,19 +118,17 @@ async fn the_database_itself_refuses_a_second_accept() {
     }
 }
 
-#[tokio::test]
-async fn a_batch_is_whole_or_nothing() {
+async fn a_batch_is_whole_or_nothing(backend: Backend) {
     let batch = [
         done(JOB, STEP, 1),
         leased(JOB, STEP, 2, 1, WORKER),
         Change::TokenAdded(facts::token("t")),
         Change::JobState(JobId(77), JobState::Paused),
     ];
-    check(&[&facts::farm(&["1..9"]), &batch, &batch[..3]]).await;
+    check(backend, &[&facts::farm(&["1..9"]), &batch, &batch[..3]]).await;
 }
 
-#[tokio::test]
-async fn told_again_nothing_changes() {
+async fn told_again_nothing_changes(backend: Backend) {
     let other = WorkerId(2);
     let batch = [
         leased(JOB, STEP, 0, 1, WORKER),
@@ -168,14 +161,16 @@ async fn told_again_nothing_changes() {
         Change::WorkerRemoved(other),
     ];
     let gone = [Change::JobRemoved(JOB)];
-    check(&[
-        &first, &first, &batch, &batch, &undone, &undone, &gone, &gone,
-    ])
+    check(
+        backend,
+        &[
+            &first, &first, &batch, &batch, &undone, &undone, &gone, &gone,
+        ],
+    )
     .await;
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_named() {
+async fn what_is_not_there_is_named(backend: Backend) {
     let nowhere = JobId(9);
     let first = facts::farm(&["1..9"]);
     let bad = [
@@ -196,7 +191,7 @@ async fn what_is_not_there_is_named() {
         Change::FrameGivenUp(key(JOB, STEP, 9, 1), 9),
     ];
     for change in bad {
-        check(&[&first, &[change]]).await;
+        check(backend, &[&first, &[change]]).await;
     }
     let harmless = [
         Change::JobRemoved(nowhere),
@@ -208,11 +203,10 @@ async fn what_is_not_there_is_named() {
         Change::PairingRemoved(facts::pairing(9).hash),
         Change::CertificateRevoked("x".into()),
     ];
-    check(&[&first, &harmless]).await;
+    check(backend, &[&first, &harmless]).await;
 }
 
-#[tokio::test]
-async fn ids_are_never_used_again() {
+async fn ids_are_never_used_again(backend: Backend) {
     let first = facts::farm(&["1..9"]);
     let mut other = facts::job(JOB.0, &["1..9"]);
     other.settings.comment = "another".into();
@@ -224,34 +218,35 @@ async fn ids_are_never_used_again() {
         Change::JobAdded(facts::job(5, &["1"])),
         Change::WorkerSet(facts::worker(4, "anvil")),
     ];
-    check(&[&first, &changed, &gone, &again, &worker, &next]).await;
+    check(backend, &[&first, &changed, &gone, &again, &worker, &next]).await;
 }
 
-#[tokio::test]
-async fn attempts_only_rise_until_the_unit_is_closed() {
+async fn attempts_only_rise_until_the_unit_is_closed(backend: Backend) {
     let mut first = facts::farm(&["1..9"]);
     first.push(Change::WorkerSet(facts::worker(2, "bellows")));
-    check(&[
-        &first,
-        &[leased(JOB, STEP, 0, 2, WORKER)],
-        &[leased(JOB, STEP, 0, 1, WORKER)],
-        &[leased(JOB, STEP, 0, 2, WorkerId(2))],
-        &[leased(JOB, STEP, 0, 2, WorkerId(9))],
-        &[Change::LeaseEnded(key(JOB, STEP, 0, 2))],
-        // Lapsed, and taken up again by the worker that went on with it.
-        &[leased(JOB, STEP, 0, 2, WORKER)],
-        &[Change::LeaseEnded(key(JOB, STEP, 0, 2))],
-        &[leased(JOB, STEP, 0, 3, WorkerId(2))],
-        &[leased(JOB, STEP, 0, 2, WORKER)],
-        &[Change::UnitClosed(unit(JOB, STEP, 0))],
-        &[leased(JOB, STEP, 0, 1, WORKER)],
-    ])
+    check(
+        backend,
+        &[
+            &first,
+            &[leased(JOB, STEP, 0, 2, WORKER)],
+            &[leased(JOB, STEP, 0, 1, WORKER)],
+            &[leased(JOB, STEP, 0, 2, WorkerId(2))],
+            &[leased(JOB, STEP, 0, 2, WorkerId(9))],
+            &[Change::LeaseEnded(key(JOB, STEP, 0, 2))],
+            // Lapsed, and taken up again by the worker that went on with it.
+            &[leased(JOB, STEP, 0, 2, WORKER)],
+            &[Change::LeaseEnded(key(JOB, STEP, 0, 2))],
+            &[leased(JOB, STEP, 0, 3, WorkerId(2))],
+            &[leased(JOB, STEP, 0, 2, WORKER)],
+            &[Change::UnitClosed(unit(JOB, STEP, 0))],
+            &[leased(JOB, STEP, 0, 1, WORKER)],
+        ],
+    )
     .await;
 }
 
 /// Within one batch the pages are at work in memory; it must be as if every change were a batch of its own.
-#[tokio::test]
-async fn changes_of_one_page_in_one_batch_come_in_their_order() {
+async fn changes_of_one_page_in_one_batch_come_in_their_order(backend: Backend) {
     let first = facts::farm(&["1..600"]);
     let give_up = |at| Change::FrameGivenUp(key(JOB, STEP, at, 1), at);
     let batch = [
@@ -274,33 +269,39 @@ async fn changes_of_one_page_in_one_batch_come_in_their_order() {
         Change::JobRemoved(JOB),
         Change::JobAdded(facts::job(2, &["1..600"])),
     ];
-    check(&[&first, &batch, &all, &batch[7..9], &batch[9..11], &again]).await;
+    check(
+        backend,
+        &[&first, &batch, &all, &batch[7..9], &batch[9..11], &again],
+    )
+    .await;
     let mut at_once = batch.to_vec();
     at_once.extend(again);
-    check(&[&first, &at_once]).await;
+    check(backend, &[&first, &at_once]).await;
 }
 
-#[tokio::test]
-async fn a_late_result_takes_a_frame_from_the_given_up() {
+async fn a_late_result_takes_a_frame_from_the_given_up(backend: Backend) {
     let first = facts::farm(&["1..9"]);
     let given_up = [
         failed(JOB, STEP, 3, 1),
         Change::FrameGivenUp(key(JOB, STEP, 3, 1), 3),
         Change::FrameGivenUp(key(JOB, STEP, 4, 1), 4),
     ];
-    check(&[
-        &first,
-        &given_up,
-        &[done(JOB, STEP, 3)],
-        &[Change::FrameGivenUp(key(JOB, STEP, 3, 1), 3)],
-        &[Change::FramesRetried(JOB)],
-    ])
+    check(
+        backend,
+        &[
+            &first,
+            &given_up,
+            &[done(JOB, STEP, 3)],
+            &[Change::FrameGivenUp(key(JOB, STEP, 3, 1), 3)],
+            &[Change::FramesRetried(JOB)],
+        ],
+    )
     .await;
 }
 
-#[tokio::test]
-async fn removal_takes_all_that_hangs_on_it() {
-    let (_folder, state, term) = farm(&["1..600", "5"]).await;
+async fn removal_takes_all_that_hangs_on_it(backend: Backend) {
+    let (record, term) = Record::farm(backend, &["1..600", "5"], &[]).await;
+    let state = &record.state;
     let mut batch: Vec<_> = (0..300).map(|at| done(JOB, STEP, at)).collect();
     batch.push(leased(JOB, STEP, 310, 1, WORKER));
     batch.push(failed(JOB, STEP, 311, 1));
@@ -327,9 +328,9 @@ async fn removal_takes_all_that_hangs_on_it() {
 }
 
 /// However far a commit got before its future was dropped, the record is whole and the next commit goes through.
-#[tokio::test]
-async fn a_dropped_commit_is_whole_or_nothing() {
-    let (_folder, state, term) = farm(&["1..9000"]).await;
+async fn a_dropped_commit_is_whole_or_nothing(backend: Backend) {
+    let (record, term) = Record::farm(backend, &["1..9000"], &[]).await;
+    let state = &record.state;
     let per_batch = FRAMES_PER_PAGE / 8;
     let mut recorded = 0;
     for round in 0..40 {
@@ -362,13 +363,14 @@ async fn a_dropped_commit_is_whole_or_nothing() {
     }
 }
 
-#[tokio::test]
-async fn reads_go_on_beside_writes() {
-    let (_folder, state, term) = farm(&["1..2000"]).await;
-    let state = std::sync::Arc::new(state);
+async fn reads_go_on_beside_writes(backend: Backend) {
+    let (record, term) = Record::farm(backend, &["1..2000"], &[]).await;
+    let record = std::sync::Arc::new(record);
+    let state = &record.state;
     let writer = {
-        let state = state.clone();
+        let record = record.clone();
         tokio::spawn(async move {
+            let state = &record.state;
             for at in 0..400 {
                 let pair = [done(JOB, STEP, at), done(JOB, STEP, 1000 + at)];
                 state.commit(term, &pair).await.unwrap();
@@ -389,3 +391,18 @@ async fn reads_go_on_beside_writes() {
     writer.await.unwrap();
     assert_eq!(state.accepts(JOB).await.unwrap().unwrap().total(), 800);
 }
+
+on_every_backend!(
+    an_older_term_is_fenced,
+    a_frame_is_accepted_once_packed_or_not,
+    a_batch_is_whole_or_nothing,
+    told_again_nothing_changes,
+    what_is_not_there_is_named,
+    ids_are_never_used_again,
+    attempts_only_rise_until_the_unit_is_closed,
+    changes_of_one_page_in_one_batch_come_in_their_order,
+    a_late_result_takes_a_frame_from_the_given_up,
+    removal_takes_all_that_hangs_on_it,
+    a_dropped_commit_is_whole_or_nothing,
+    reads_go_on_beside_writes,
+);
