@@ -8,6 +8,8 @@ use std::time::Duration;
 use tessera_blender::{Launch, Search, Series};
 use tessera_client::WorkerFarm;
 
+use crate::hours::Hours;
+
 /// Bytes of scenes kept for jobs to come, unless the owner says otherwise: several large productions, and still a
 /// small part of a disk that is used for rendering.
 const CACHE_MAX_BYTES: u64 = 50 << 30;
@@ -30,6 +32,9 @@ pub struct WorkerConfig {
     pub threads: Option<NonZeroU32>,
     /// Labels that jobs can ask for.
     pub tags: Vec<String>,
+    /// When it works, by this machine's clock; always, if none. Outside of these hours it finishes the frames it has begun, takes
+    /// nothing new and ends its Blenders.
+    pub hours: Option<Hours>,
     /// Where Blenders are looked for. Without a cache file of its own, one in the worker's folder is used.
     pub blender: Search,
     /// Added to the nice level of every Blender.
@@ -60,6 +65,7 @@ impl WorkerConfig {
             slots: NonZeroU32::MIN,
             threads: None,
             tags: Vec::new(),
+            hours: None,
             blender: Search::default(),
             nice: launch.nice,
             memory_limit_bytes: launch.memory_max_bytes,

@@ -68,6 +68,8 @@ pub(crate) enum Input {
     Cancel(Vec<LeaseKey>),
     /// What may be given to this worker.
     Mode(WorkerMode),
+    /// Its owner's hours have ended, or begun.
+    Rest(bool),
     /// A job's files lie in their tree; bringing them took so long.
     TreeReady {
         manifest: Digest,
@@ -128,6 +130,8 @@ pub(crate) enum Order {
     Frame(Box<FrameOrder>),
     /// Have this build living: work for it is on its way.
     Warm(Build),
+    /// Have none living: its memory is wanted by others.
+    Cool,
 }
 
 /// One frame to render.
@@ -195,6 +199,8 @@ enum Busy {
     No,
     /// Starts a Blender.
     Warming(Build),
+    /// Ends its Blender.
+    Cooling,
     /// Has a frame of this lease, which may have been taken from the desk meanwhile.
     Frame { key: LeaseKey, started: bool },
 }
@@ -203,6 +209,7 @@ enum Busy {
 #[derive(Debug)]
 pub(crate) struct Desk {
     mode: WorkerMode,
+    resting: bool,
     closing: bool,
     leases: BTreeMap<LeaseKey, Held>,
     arrivals: u64,
@@ -229,6 +236,7 @@ impl Desk {
         };
         Self {
             mode: WorkerMode::Active,
+            resting: false,
             closing: false,
             leases: BTreeMap::new(),
             arrivals: 0,

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tessera_blobs::Digest;
-use tessera_model::{LeaseKey, WorkerFacts};
+use tessera_model::{LeaseKey, Rest, WorkerFacts};
 use tessera_wire::PROTOCOL;
 use tessera_wire::link::{FromWorker, Machine};
 use tokio::sync::{mpsc, watch};
@@ -149,6 +149,7 @@ impl Hub {
         self.status.send_if_modified(|status| {
             let mut now = Status {
                 builds: inner.facts.builds.clone(),
+                rest: inner.facts.rest.clone(),
                 slots: desk.slots(),
                 waiting: desk.waiting(),
                 unsent: desk.unsent_frames(),
@@ -226,10 +227,31 @@ impl Hub {
         });
     }
 
+    /// The owner's hours have ended, or begun.
+    pub(crate) fn set_rest(&self, rest: Option<Rest>) {
+        let mut inner = self.lock();
+        if inner.facts.rest == rest {
+            return;
+        }
+        match &rest {
+            Some(rest) => tracing::info!("resting: {}", rest.reason),
+            None => tracing::info!("its hours have begun: working"),
+        }
+        let resting = rest.is_some();
+        inner.facts.rest = rest;
+        let facts = inner.facts.clone();
+        // First of all, so that what goes back now does not come again.
+        inner.say(FromWorker::Facts { facts });
+        let effects = inner.desk.apply(Input::Rest(resting));
+        self.carry_out(&mut inner, effects);
+        self.show(&inner);
+    }
+
     /// The Blenders of this machine have changed.
-    pub(crate) fn new_facts(&self, facts: WorkerFacts) {
+    pub(crate) fn new_facts(&self, mut facts: WorkerFacts) {
         {
             let mut inner = self.lock();
+            facts.rest.clone_from(&inner.facts.rest);
             if inner.facts == facts {
                 return;
             }

@@ -8,6 +8,7 @@
 //! - `trees` brings jobs' files and lays them out, while other frames render;
 //! - `slot` has one living Blender and renders a frame at a time, with nothing between two frames but a round trip;
 //! - `deliver` hashes, sends and reports what was rendered, for as long as it takes, also after a restart;
+//! - `hours` lets the worker rest when its owner wants the machine;
 //! - `log_tail` answers who watches a frame's log while it renders.
 //!
 //! What is absent: no frame's fate depends on the link, no picture is looked at, and nothing is known of other workers.
@@ -23,6 +24,7 @@ mod error;
 mod failure;
 mod frame_dir;
 mod gpu_memory;
+mod hours;
 mod hub;
 mod join;
 mod link;
@@ -38,6 +40,7 @@ mod uplink;
 pub use blenders::default_name;
 pub use config::{WorkerConfig, identity_path};
 pub use error::{JoinError, WorkerError};
+pub use hours::{Hours, HoursError};
 pub use join::join;
 pub use run::run;
 pub use status::{LinkStatus, SlotStatus, Status};

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Zoned;
 use tessera_client::WorkerFarm;
 use tessera_model::WorkerFacts;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +18,7 @@ use crate::deliver::{Deliverer, Sealed, restore};
 use crate::desk::{Desk, Input, Shelf};
 use crate::error::WorkerError;
 use crate::frame_dir::Frames;
+use crate::hours;
 use crate::hub::{Ends, Hub};
 use crate::join::make_private_folder;
 use crate::link::LinkKeeper;
@@ -209,6 +211,12 @@ impl Worker {
             });
         }
         self.deliverer.take_up(left);
+        let hours = self.config.hours.clone();
+        if let Some(hours) = &hours {
+            hours::tell_zone(hours);
+            // Before the first greeting: it is not to be given what it would give back.
+            hub.set_rest(hours.rest_at(&Zoned::now()));
+        }
 
         let crew = self.crew;
         for (index, orders) in self.ends.slots.into_iter().enumerate() {
@@ -217,6 +225,10 @@ impl Worker {
         }
         crew.spawn("delivery", self.deliverer.run(self.ends.reports));
         crew.spawn("files", self.trees.run(self.ends.trees));
+        if let Some(hours) = hours {
+            let keeping = hours::keep(hours, Arc::clone(&hub), Zoned::now, tokio::time::sleep);
+            crew.spawn("hours", keeping);
+        }
         let (farm, file) = (self.farm, identity_file(&self.config));
         crew.spawn("renewal", renewal::keep_fresh(farm, file, self.uplink));
         let looking = look_again(self.config, Arc::clone(&hub), self.suspects, self.blenders);

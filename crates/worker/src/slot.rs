@@ -100,6 +100,7 @@ impl Slot {
             };
             match order {
                 Order::Warm(build) => self.warm_up(&build, &stop).await,
+                Order::Cool => self.cool_down().await,
                 Order::Frame(order) => self.frame(&order, &stop).await,
             }
         }
@@ -120,6 +121,15 @@ impl Slot {
         let made = making.await.map_err(std::io::Error::other);
         made.and_then(|made| made)
             .map_err(|error| Failure::of_io("make a folder for the frame", &error))
+    }
+
+    /// Ends its Blender because it was told to.
+    async fn cool_down(&mut self) {
+        self.station.retire().await;
+        self.context.hub.apply(Input::SlotIdle {
+            slot: self.index,
+            warm: self.station.warm(),
+        });
     }
 
     /// Nobody needs this Blender now.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tessera_model::{Build, WorkerId, WorkerMode};
+use tessera_model::{Build, Rest, WorkerId, WorkerMode};
 
 /// All that is shown of a worker.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +17,8 @@ pub struct Status {
     pub link: LinkStatus,
     /// Blenders it can run.
     pub builds: Vec<Build>,
+    /// Set while its owner's hours let it rest.
+    pub rest: Option<Rest>,
     /// What each slot does.
     pub slots: Vec<SlotStatus>,
     /// Leases in hand that have not begun.
@@ -104,6 +106,9 @@ impl fmt::Display for Status {
             }
             LinkStatus::Lost { reason } => write!(f, "link lost ({reason}), trying again")?,
             LinkStatus::Refused { reason } => write!(f, "refused: {reason}")?,
+        }
+        if let Some(rest) = &self.rest {
+            write!(f, " · rests ({})", rest.reason)?;
         }
         if self.builds.is_empty() {
             f.write_str(" · no Blender found")?;

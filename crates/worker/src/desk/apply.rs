@@ -18,6 +18,7 @@ impl Desk {
             Input::Recall(key) => self.recall(key, &mut effects),
             Input::Cancel(keys) => self.cancel(&keys, &mut effects),
             Input::Mode(mode) => self.set_mode(mode, &mut effects),
+            Input::Rest(resting) => self.set_rest(resting, &mut effects),
             Input::TreeReady {
                 manifest,
                 bytes,
@@ -35,7 +36,7 @@ impl Desk {
             Input::TreeRemoved(manifest) => self.tree_removed(manifest, &mut effects),
             Input::DiskFull => self.evict(true, &mut effects),
             Input::SlotIdle { slot, warm } => self.slot_idle(slot, warm),
-            Input::Cooled { slot } => self.slots[slot].warm = Warm::default(),
+            Input::Cooled { slot } => self.cooled(slot),
             Input::FrameStarted { slot, warm } => self.frame_started(slot, warm, &mut effects),
             Input::FrameEnded { slot, end, warm } => self.frame_ended(slot, end, warm),
             Input::Reported { key, position } => {
@@ -75,8 +76,7 @@ impl Desk {
         if self.leases.contains_key(&key) {
             return;
         }
-        let takes = self.mode == WorkerMode::Active && !self.closing;
-        if !takes || self.leases.len() >= LEASES_MAX {
+        if !self.takes_new() || self.leases.len() >= LEASES_MAX {
             effects.say.push(FromWorker::Returned { key });
             return;
         }
@@ -131,6 +131,19 @@ impl Desk {
         }
     }
 
+    /// The owner wants the machine from now on, or no more: as a pause that the worker sets itself.
+    fn set_rest(&mut self, resting: bool, effects: &mut Effects) {
+        self.resting = resting;
+        if resting {
+            self.give_back_all(false, effects);
+        }
+    }
+
+    /// Whether it may be given anything.
+    fn takes_new(&self) -> bool {
+        self.mode == WorkerMode::Active && !self.resting && !self.closing
+    }
+
     /// What has not begun goes back at once. What has begun goes back after its present frame, or, with `kill`, now;
     /// frames that depend on their order are only torn apart by a kill.
     fn give_back_all(&mut self, kill: bool, effects: &mut Effects) {
@@ -159,7 +172,7 @@ impl Desk {
     fn goes_on(&self, held: &Held) -> bool {
         let in_order = held.offer.as_ref().is_some_and(|offer| offer.in_order);
         match self.mode {
-            WorkerMode::Active => true,
+            WorkerMode::Active => !self.resting || in_order,
             WorkerMode::Paused | WorkerMode::Draining => in_order,
             WorkerMode::Blocked => false,
         }
@@ -220,6 +233,17 @@ impl Desk {
         slot.warm = warm;
         if let Busy::Warming(build) = std::mem::replace(&mut slot.busy, Busy::No) {
             slot.cold = slot.warm.build != Some(build);
+        }
+    }
+
+    /// A slot without an order has lost its Blender. What frames before left in it for those after them has gone with it.
+    fn cooled(&mut self, slot: usize) {
+        self.slots[slot].warm = Warm::default();
+        for held in self.leases.values_mut() {
+            let in_order = held.offer.as_ref().is_some_and(|offer| offer.in_order);
+            if held.stage == (Stage::Begun { slot }) && in_order {
+                held.stage = Stage::Ended { finished: false };
+            }
         }
     }
 

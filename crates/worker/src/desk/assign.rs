@@ -33,7 +33,10 @@ impl Desk {
                 self.begin(slot, key, effects);
             }
         }
-        self.warm_up(effects);
+        match self.resting {
+            true => self.cool_down(effects),
+            false => self.warm_up(effects),
+        }
     }
 
     /// Frames and bytes rendered and not taken by the manager yet.
@@ -64,24 +67,60 @@ impl Desk {
     }
 
     /// The free slot and the waiting lease that suit each other best; the lease that came first among equals.
+    ///
+    /// The farm sends leases in the order in which it wants them rendered, the more deserving ones first. What that order
+    /// loses here is bounded: once its files are there, a lease waits for those that came before it, and for no more
+    /// than [`PASSED_OVER_MAX`] of those that came after it. Loading a scene can take minutes, and the frames it would be
+    /// loaded between seconds, so letting a few past saves more than it costs. A farm that cannot wait that long recalls
+    /// what has not begun, and sends it again behind what is urgent, or elsewhere.
     fn best_pair(&self) -> Option<(usize, LeaseKey)> {
-        let free = |slot: &usize| {
-            let begun = |held: &Held| held.stage == Stage::Begun { slot: *slot };
-            self.slots[*slot].busy == Busy::No && !self.leases.values().any(begun)
-        };
-        let free: Vec<usize> = (0..self.slots.len()).filter(free).collect();
+        let free: Vec<usize> = self.free_slots().collect();
         let waiting = self.leases.iter().filter(|(_, held)| self.can_begin(held));
         let pairs = waiting.flat_map(|lease| free.iter().map(move |slot| (*slot, lease)));
+        let pairs = pairs.filter(|(slot, (_, held))| self.is_worth_it(*slot, held));
         let rank = |(slot, (_, held)): &(usize, (&LeaseKey, &Held))| {
-            let due = held.passed_over >= PASSED_OVER_MAX;
+            // Of those whose turn it is, the one that came first: however well others fit, they are not let past.
+            let due = (held.passed_over >= PASSED_OVER_MAX).then_some(Reverse(held.arrived));
             (due, self.fit(*slot, held), Reverse((held.arrived, *slot)))
         };
         pairs.max_by_key(rank).map(|(slot, (key, _))| (slot, *key))
     }
 
+    /// Slots that wait for an order and have nothing begun.
+    fn free_slots(&self) -> impl Iterator<Item = usize> {
+        let free = |slot: &usize| {
+            let begun = |held: &Held| held.stage == Stage::Begun { slot: *slot };
+            self.slots[*slot].busy == Busy::No && !self.leases.values().any(begun)
+        };
+        (0..self.slots.len()).filter(free)
+    }
+
     fn can_begin(&self, held: &Held) -> bool {
         let ready = |manifest| self.shelf.is_ready(&manifest);
         held.stage == Stage::Waiting && held.needs_tree().is_some_and(ready)
+    }
+
+    /// Whether a lease should begin in this slot rather than wait: not while a Blender for it is being started elsewhere, which
+    /// will be there sooner than one that is started now.
+    fn is_worth_it(&self, slot: usize, held: &Held) -> bool {
+        let is_due = held.passed_over >= PASSED_OVER_MAX;
+        let Some(offer) = &held.offer else {
+            return true;
+        };
+        if is_due || self.fit(slot, held) >= Fit::Build {
+            return true;
+        }
+        let for_it =
+            |slot: &&super::Slot| matches!(&slot.busy, Busy::Warming(of) if *of == offer.build);
+        let started = self.slots.iter().filter(for_it).count();
+        if started == 0 {
+            return true;
+        }
+        let rival = |held: &&Held| {
+            let build = held.offer.as_ref().map(|offer| &offer.build);
+            build == Some(&offer.build) && self.can_begin(held)
+        };
+        self.leases.values().filter(rival).count() > started
     }
 
     fn fit(&self, slot: usize, held: &Held) -> Fit {
@@ -160,11 +199,21 @@ impl Desk {
         }
     }
 
+    /// Blenders that nobody will use before long let go of their memory.
+    fn cool_down(&mut self, effects: &mut Effects) {
+        for slot in self.free_slots().collect::<Vec<_>>() {
+            if self.slots[slot].warm.build.is_some() {
+                self.slots[slot].busy = Busy::Cooling;
+                effects.orders.push((slot, Order::Cool));
+            }
+        }
+    }
+
     fn warm_one(&mut self, build: &Build, effects: &mut Effects) {
         let lives = |slot: &super::Slot| match &slot.busy {
             Busy::No => slot.warm.build.as_ref() == Some(build),
             Busy::Warming(other) => other == build,
-            Busy::Absent | Busy::Frame { .. } => false,
+            Busy::Absent | Busy::Cooling | Busy::Frame { .. } => false,
         };
         let asked = |held: &&Held| {
             let offer = held.offer.as_ref();

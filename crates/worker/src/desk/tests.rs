@@ -1,5 +1,8 @@
 //! The desk is fed what happens and asked what follows. Every run also checks what must hold after any event.
 
+mod ahead;
+mod rest;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -166,6 +169,15 @@ impl World {
             ..Warm::default()
         };
         self.hear(Input::SlotIdle { slot, warm });
+    }
+
+    /// A Blender that was to let go of its memory has.
+    fn cooled(&mut self, slot: usize) {
+        assert_eq!(self.at[slot].take(), Some(Order::Cool));
+        self.hear(Input::SlotIdle {
+            slot,
+            warm: Warm::default(),
+        });
     }
 
     /// All is loaded for the slot's frame.

@@ -69,7 +69,7 @@ impl Desk {
 
     fn slot(&self, slot: &super::Slot) -> SlotStatus {
         match &slot.busy {
-            Busy::Absent => SlotStatus::Idle { warm: None },
+            Busy::Absent | Busy::Cooling => SlotStatus::Idle { warm: None },
             Busy::No => SlotStatus::Idle {
                 warm: slot.warm.build.clone(),
             },

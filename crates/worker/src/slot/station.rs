@@ -98,7 +98,7 @@ impl Station {
     /// Ends a Blender that nobody needs.
     pub(super) async fn retire(&mut self) {
         if let Some(living) = self.living.take() {
-            tracing::info!("{} was idle for long and is ended", living.build);
+            tracing::info!("{} is not needed for now and ends", living.build);
             if let Err(error) = living.blender.quit().await {
                 tracing::debug!("{error}");
             }
