@@ -12,6 +12,7 @@ mod expendable;
 mod fake;
 mod finding;
 mod full_disk;
+mod idle;
 mod libraries;
 mod orphans;
 mod overrides;
