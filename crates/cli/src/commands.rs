@@ -10,6 +10,7 @@ mod jobs;
 mod logs;
 mod manager;
 mod render;
+mod settings;
 mod submit;
 mod token;
 mod watch;
@@ -52,7 +53,8 @@ async fn run_droppable(context: &Context, command: Command) -> Result<Status> {
         Command::Fetch(flags) => fetch::run(context, &flags).await,
         Command::Jobs(_) => jobs::run(context).await,
         Command::Job(job) => job::run(context, &job).await,
-        Command::Workers(_) => workers::run(context).await,
+        Command::Workers(flags) => workers::run(context, flags.why).await,
+        Command::Settings(flags) => settings::run(context, &flags).await,
         Command::WorkerAdmin(admin) => worker_admin::run(context, &admin).await,
         Command::Token(token) => token::run(context, &token).await,
         Command::Cert(cert) => cert::run(context, &cert).await,

@@ -9,6 +9,8 @@
 mod admin;
 mod farm;
 mod job;
+mod needs;
+mod settings;
 
 pub(crate) use admin::{
     CertCommand, CertCreateFlags, TokenCommand, TokenCreateFlags, WorkerAdminCommand,
@@ -18,6 +20,8 @@ pub(crate) use job::{
     EditFlags, FetchFlags, JobCommand, JobSelection, LogsFlags, RenderFlags, SceneFlags,
     SubmitFlags,
 };
+pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs};
+pub(crate) use settings::{SettingsChange, SettingsFlags};
 
 use std::num::NonZeroU32;
 
@@ -111,10 +115,12 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Job(JobCommand),
     /// List workers
-    Workers(FarmFlags),
+    Workers(WorkersFlags),
     /// Change what workers are given
     #[command(subcommand)]
     WorkerAdmin(WorkerAdminCommand),
+    /// Show and change the settings of the farm: shares, limits, times
+    Settings(SettingsFlags),
     /// Who may use the farm: list, create and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -156,6 +162,16 @@ pub(crate) struct WebFlags {
     /// Print the address only, open no browser
     #[arg(long)]
     pub(crate) no_browser: bool,
+}
+
+/// Options of `workers`.
+#[derive(Debug, Args)]
+pub(crate) struct WorkersFlags {
+    /// Say of each why it has nothing, or not more, to do
+    #[arg(long)]
+    pub(crate) why: bool,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
 }
 
 /// Options of `watch`.
@@ -208,7 +224,9 @@ impl Command {
             Self::Render(render) => Some(&render.farm),
             Self::Submit(submit) => Some(&submit.farm),
             Self::Fetch(fetch) => Some(&fetch.farm),
-            Self::Jobs(farm) | Self::Workers(farm) | Self::Doctor(farm) => Some(farm),
+            Self::Jobs(farm) | Self::Doctor(farm) => Some(farm),
+            Self::Workers(workers) => Some(&workers.farm),
+            Self::Settings(settings) => Some(settings.farm()),
             Self::Job(job) => Some(job.farm()),
             Self::WorkerAdmin(admin) => Some(admin.farm()),
             Self::Token(token) => Some(token.farm()),
@@ -285,6 +303,16 @@ mod tests {
             "job pause 1 2 3",
             "job remove --all",
             "job edit 1 --priority 3",
+            "job edit 1 --chunk 3 --memory none --after 3;4 --after-frames none --preempt --gpu rtx",
+            "job edit 1 --preempt=false",
+            "job why 1 2",
+            "submit a.blend --after 3;4 --after-frames 5 --workers anna;ben --memory 32GB --cores 8 --gpu rtx --gpu-memory 12GB --os linux --blender-version 4.2..5.0 --resources a;b --preempt",
+            "render a.blend --memory 16G --resources a",
+            "workers --why",
+            "settings",
+            "settings --json",
+            "settings set cap_percent=50 users.ada.slots_max=10",
+            "settings unset users.ada cap_percent",
             "workers",
             "worker-admin block 3 --job 4",
             "worker-admin drain 3",
@@ -311,6 +339,13 @@ mod tests {
             "job show x",
             "token create",
             "worker --slots 0",
+            "submit a.blend --after x",
+            "submit a.blend --os beos",
+            "submit a.blend --memory much",
+            "submit a.blend --blender-version new",
+            "job edit 1",
+            "settings set",
+            "settings unset",
             "frobnicate",
         ] {
             check(line, false);

@@ -16,19 +16,17 @@ pub(crate) use origin::{Origin, Setting, SettingError, Sources};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tessera_model::{DEFAULT_CATEGORY, UserName};
+use tessera_model::{
+    DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SeriesRange, UserName,
+};
 
-use crate::flags::{ManagerFlags, SceneFlags, WorkerFlags};
+use crate::flags::{
+    Cores, ManagerFlags, NeedFlags, OrNone, Os, SceneFlags, WorkerFlags, given_names,
+};
 use crate::units::Bytes;
-
-/// Priority of a job that names none: room below it for what may wait.
-const PRIORITY: u32 = 100;
 
 /// Frames handed out at once. One, so that all workers finish together; more only saves messages.
 const CHUNK: u32 = 1;
-
-/// Tries of a frame. Three tell a broken scene from a broken machine.
-const ATTEMPTS: u32 = 3;
 
 /// No processor time for so long means hung: long enough for a shader compiler's or a slow disk's pause.
 const HANG_AFTER: Duration = Duration::from_secs(120);
@@ -91,6 +89,22 @@ pub(crate) struct JobDefaults {
     pub(crate) chunk: Setting<u32>,
     /// See [`tessera_model::JobSettings`].
     pub(crate) attempts: Setting<u32>,
+    /// See [`tessera_model::JobSettings`].
+    pub(crate) resources: Setting<Vec<String>>,
+    /// What its workers must have.
+    pub(crate) needs: Needs,
+}
+
+/// See [`tessera_model::Requirement`].
+#[derive(Debug)]
+pub(crate) struct Needs {
+    workers: Setting<Vec<String>>,
+    memory: Setting<Option<OrNone<Bytes>>>,
+    cores: Setting<Option<OrNone<Cores>>>,
+    gpu: Setting<Option<OrNone<String>>>,
+    gpu_memory: Setting<Option<OrNone<Bytes>>>,
+    os: Setting<Option<OrNone<Os>>>,
+    blender_version: Setting<Option<OrNone<SeriesRange>>>,
 }
 
 /// See [`Settings::manager`].
@@ -200,11 +214,56 @@ impl JobDefaults {
         let category = flags.and_then(|f| f.category.clone());
         Ok(Self {
             category: from.required("job.category", category, DEFAULT_CATEGORY.to_owned())?,
-            priority: from.number("job.priority", flags.and_then(|f| f.priority), PRIORITY)?,
+            priority: from.number(
+                "job.priority",
+                flags.and_then(|f| f.priority),
+                DEFAULT_PRIORITY,
+            )?,
             tags: from.list("job.tags", flags.and_then(|f| f.tags.clone()))?,
             chunk: from.number("job.chunk", flags.and_then(|f| f.chunk), CHUNK)?,
-            attempts: from.number("job.attempts", flags.and_then(|f| f.attempts), ATTEMPTS)?,
+            attempts: from.number(
+                "job.attempts",
+                flags.and_then(|f| f.attempts),
+                DEFAULT_ATTEMPTS,
+            )?,
+            resources: from.list(
+                "job.resources",
+                flags.and_then(|f| f.order.resources.clone()),
+            )?,
+            needs: Needs::resolve(flags.map(|f| &f.needs), from)?,
         })
+    }
+}
+
+impl Needs {
+    fn resolve(flags: Option<&NeedFlags>, from: &mut Sources<'_>) -> Result<Self, SettingError> {
+        let none = NeedFlags::default();
+        let flags = flags.unwrap_or(&none).clone();
+        Ok(Self {
+            workers: from.list("job.workers", flags.workers)?,
+            memory: from.optional("job.memory", flags.memory)?,
+            cores: from.optional("job.cores", flags.cores)?,
+            gpu: from.optional("job.gpu", flags.gpu)?,
+            gpu_memory: from.optional("job.gpu_memory", flags.gpu_memory)?,
+            os: from.optional("job.os", flags.os)?,
+            blender_version: from.optional("job.blender_version", flags.blender_version)?,
+        })
+    }
+
+    /// As a job has it.
+    pub(crate) fn requirement(&self) -> Requirement {
+        fn said<T: Clone>(setting: &Setting<Option<OrNone<T>>>) -> Option<T> {
+            setting.value.as_ref().and_then(|value| value.0.clone())
+        }
+        Requirement {
+            memory_bytes: said(&self.memory).map(|bytes| bytes.0),
+            cores: said(&self.cores).map(|cores| cores.0.get()),
+            gpu: said(&self.gpu),
+            gpu_memory_bytes: said(&self.gpu_memory).map(|bytes| bytes.0),
+            os: said(&self.os).map(|os| os.0.to_owned()),
+            blender: said(&self.blender_version),
+            workers: given_names(&self.workers.value),
+        }
     }
 }
 

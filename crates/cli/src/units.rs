@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A number of bytes; read as `16G`, `800M`, `4096`, shown as `15.2 GB`.
+/// A number of bytes; read as `16G`, `800MB`, `4096`, `16GiB`, shown as `15.2 GB`.
+///
+/// What is read means what is shown: G is 1000 M. So a machine sold with 32 GB, of which its system shows a little less than
+/// 32 GiB, has `32GB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -12,15 +15,19 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("'{text}' is not a number of bytes: write 16G, 800M or 4096");
+        let bad = || format!("'{text}' is not a number of bytes: write 16G, 800M or 16GiB");
         let trimmed = text.trim().trim_end_matches(['b', 'B']);
         let digits = trimmed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let factor: u64 = match trimmed[digits.len()..].to_ascii_lowercase().as_str() {
             "" => 1,
-            "k" | "ki" => 1 << 10,
-            "m" | "mi" => 1 << 20,
-            "g" | "gi" => 1 << 30,
-            "t" | "ti" => 1 << 40,
+            "k" => 1_000,
+            "m" => 1_000_000,
+            "g" => 1_000_000_000,
+            "t" => 1_000_000_000_000,
+            "ki" => 1 << 10,
+            "mi" => 1 << 20,
+            "gi" => 1 << 30,
+            "ti" => 1 << 40,
             _ => return Err(bad()),
         };
         let count: u64 = digits.trim().parse().map_err(|_| bad())?;
@@ -44,6 +51,33 @@ impl fmt::Display for Bytes {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads milliseconds: `500ms`, `10s`, `2m`, `1h`, or a bare number of them.
+pub(crate) fn parse_millis(text: &str) -> Result<u64, String> {
+    let bad = || format!("'{text}' is not a time: write 500ms, 10s, 2m or 1h");
+    let digits = text
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &text.trim()[digits.len()..] {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(bad()),
+    };
+    let count: u64 = digits.trim().parse().map_err(|_| bad())?;
+    count.checked_mul(factor).ok_or_else(bad)
+}
+
+/// The same as it is read, in the largest unit that says it exactly.
+pub(crate) fn show_millis(millis: u64) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let fits = |&(factor, _): &(u64, &str)| millis > 0 && millis.is_multiple_of(factor);
+    match units.iter().find(|unit| fits(unit)) {
+        Some((factor, unit)) => format!("{}{unit}", millis / factor),
+        None => format!("{millis}ms"),
     }
 }
 
@@ -103,8 +137,9 @@ mod tests {
             assert_eq!(text.parse::<Bytes>().ok().map(|b| b.0), bytes, "{text}");
         };
         check("4096", Some(4096));
-        check("16G", Some(16 << 30));
-        check("16 GB", Some(16 << 30));
+        check("16G", Some(16_000_000_000));
+        check("16 GB", Some(16_000_000_000));
+        check("16GiB", Some(16 << 30));
         check("800MiB", Some(800 << 20));
         check("0", None);
         check("G", None);
@@ -117,6 +152,25 @@ mod tests {
         show(999_999, "1.0 MB");
         show(15_200_000_000, "15.2 GB");
         show(u64::MAX, "18446744.1 TB");
+    }
+
+    #[test]
+    fn milliseconds_read_back_as_they_are_shown() {
+        for (text, millis) in [
+            ("0ms", 0),
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("90s", 90_000),
+            ("2m", 120_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(parse_millis(text), Ok(millis));
+            assert_eq!(show_millis(millis), text);
+        }
+        assert_eq!(parse_millis("1500"), Ok(1500));
+        for bad in ["", "s", "1.5s", "-1s", "5y", "99999999999999999h"] {
+            assert!(parse_millis(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! `tessera job`: shows and changes jobs.
 
+mod edit;
 mod show;
+mod why;
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{JobEdit, JobId};
+use tessera_model::JobId;
 use tessera_wire::api::{JobAction, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
 use crate::exit::Status;
-use crate::flags::{EditFlags, JobCommand, JobSelection};
+use crate::flags::{JobCommand, JobSelection};
 use crate::{farm, names};
 
 /// What is to be done to jobs, and which of all jobs it applies to.
@@ -36,6 +38,7 @@ pub(super) async fn run(context: &Context, command: &JobCommand) -> Result<Statu
     let api = farm::need(context)?.api;
     match command {
         JobCommand::Show(selection) => show::show(context, &api, selection).await,
+        JobCommand::Why(selection) => why::why(context, &api, selection).await,
         JobCommand::Pause(selection) => {
             change(context, &api, selection, Deed::Act(JobAction::Pause)).await
         }
@@ -49,7 +52,7 @@ pub(super) async fn run(context: &Context, command: &JobCommand) -> Result<Statu
             change(context, &api, selection, Deed::Act(JobAction::Retry)).await
         }
         JobCommand::Remove(selection) => change(context, &api, selection, Deed::Remove).await,
-        JobCommand::Edit(flags) => edit(context, &api, flags).await,
+        JobCommand::Edit(flags) => edit::edit(context, &api, flags).await,
     }
 }
 
@@ -104,23 +107,5 @@ async fn change(
             }
         }
     }
-    Ok(Status::Done)
-}
-
-async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Result<Status> {
-    let none_if_empty =
-        |tags: &Vec<String>| tags.iter().filter(|tag| !tag.is_empty()).cloned().collect();
-    let edit = JobEdit {
-        name: flags.name.clone(),
-        category: flags.category.clone(),
-        priority: flags.priority.map(u32::from),
-        tags: flags.tags.as_ref().map(none_if_empty),
-        comment: flags.comment.clone(),
-        max_attempts: flags.attempts.map(u32::from),
-        ..JobEdit::default()
-    };
-    let job = Box::new(api.edit(flags.job, &edit).await?.summary);
-    let text = format!("job {} is changed", flags.job);
-    context.output.result(text, || LineKind::Job { job });
     Ok(Status::Done)
 }

@@ -270,6 +270,7 @@ fn say(output: &Output, screen: &Screen, view: &View, event: &Event) {
             )
         }
         What::WorkerRemoved { worker } => format!("worker {worker} is removed"),
+        What::Settings { .. } => "the farm's settings are other ones".to_owned(),
     };
     output.text(&line);
 }

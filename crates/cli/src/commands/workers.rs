@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::StreamExt;
+use tessera_client::Api;
 use tessera_wire::api::WorkerStatus;
 use tessera_wire::line::LineKind;
+use tessera_wire::problem::ProblemKind;
 
 use crate::context::Context;
 use crate::exit::Status;
@@ -12,16 +15,16 @@ use crate::table::Table;
 use crate::units::{Bytes, show_duration};
 use crate::{farm, names};
 
-pub(super) async fn run(context: &Context) -> Result<Status> {
-    let connection = farm::need(context)?;
-    let mut table = Table::new(&[
-        "WORKER", "NAME", "STATE", "RENDERS", ">SLOTS", ">CORES", ">MEMORY", "BLENDER", "TAGS",
-    ]);
-    for worker in connection.api.workers().await?.items {
-        table.row(row(&worker));
-        let worker = Box::new(worker);
-        context.output.line(LineKind::Worker { worker });
-    }
+/// Questions asked at once: a farm of thousands is answered in seconds, and its manager has room for others between them.
+const QUESTIONS_MAX: usize = 8;
+
+pub(super) async fn run(context: &Context, why: bool) -> Result<Status> {
+    let api = farm::need(context)?.api;
+    let workers = api.workers().await?.items;
+    let table = match why {
+        true => reasons(context, &api, workers).await?,
+        false => all(context, workers),
+    };
     if table.is_empty() {
         context.output.note(
             "There are no workers. `tessera cert create` prints a code; on the machine that shall render: tessera worker --join CODE",
@@ -32,6 +35,49 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
         }
     }
     Ok(Status::Done)
+}
+
+/// What each is and does.
+fn all(context: &Context, workers: Vec<WorkerStatus>) -> Table {
+    let mut table = Table::new(&[
+        "WORKER", "NAME", "STATE", "RENDERS", ">SLOTS", ">CORES", ">MEMORY", "BLENDER", "TAGS",
+    ]);
+    for worker in workers {
+        table.row(row(&worker));
+        let worker = Box::new(worker);
+        context.output.line(LineKind::Worker { worker });
+    }
+    table
+}
+
+/// What each does, and why not more.
+async fn reasons(context: &Context, api: &Api, workers: Vec<WorkerStatus>) -> Result<Table> {
+    let mut table = Table::new(&["WORKER", "NAME", "STATE", "RENDERS", "WHY NOT MORE"]);
+    let asked = futures_util::stream::iter(workers).map(async |worker| {
+        let why = api.worker_why(worker.id).await;
+        (worker, why)
+    });
+    let mut answered = asked.buffered(QUESTIONS_MAX);
+    while let Some((worker, why)) = answered.next().await {
+        let why = match why {
+            Ok(why) => why,
+            // It was removed just now.
+            Err(error) if error.kind() == Some(ProblemKind::NotFound) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        table.row([
+            worker.id.to_string(),
+            worker.name.clone(),
+            state(&worker),
+            renders(&worker),
+            why.text.clone(),
+        ]);
+        let id = worker.id;
+        let worker = Box::new(worker);
+        context.output.line(LineKind::Worker { worker });
+        context.output.line(LineKind::WorkerWhy { worker: id, why });
+    }
+    Ok(table)
 }
 
 fn row(worker: &WorkerStatus) -> [String; 9] {

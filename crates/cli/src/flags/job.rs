@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tessera_model::{Device, FrameSet, JobId};
 
-use super::{FarmFlags, at_least_one};
+use super::{FarmFlags, NeedFlags, OrderFlags, at_least_one};
 
 const RENDER_EXAMPLES: &str = "\
 Examples:
@@ -69,8 +69,15 @@ pub(crate) struct SceneFlags {
     /// How often a frame may fail before it is given up
     #[arg(long, value_name = "N", help_heading = "Job", value_parser = at_least_one)]
     pub(crate) attempts: Option<NonZeroU32>,
+    /// End frames of jobs of lower priority, if that is what it takes to begin at once
+    #[arg(long, help_heading = "Job")]
+    pub(crate) preempt: bool,
+    #[command(flatten)]
+    pub(crate) order: OrderFlags,
+    #[command(flatten)]
+    pub(crate) needs: NeedFlags,
     /// Blender to read the file with (an executable, or a Python that can import bpy); repeatable
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Options")]
     pub(crate) blender: Vec<PathBuf>,
 }
 
@@ -142,6 +149,8 @@ pub(crate) struct JobSelection {
 pub(crate) enum JobCommand {
     /// Everything about jobs, their failed frames included
     Show(JobSelection),
+    /// Why jobs are not rendered, or not by more workers, and what it would take
+    Why(JobSelection),
     /// Start no new frames; those that render are finished
     Pause(JobSelection),
     /// Go on with paused jobs
@@ -160,6 +169,7 @@ impl JobCommand {
     pub(super) fn farm(&self) -> &FarmFlags {
         match self {
             Self::Show(jobs)
+            | Self::Why(jobs)
             | Self::Pause(jobs)
             | Self::Resume(jobs)
             | Self::Cancel(jobs)
@@ -172,7 +182,15 @@ impl JobCommand {
 
 /// Options of `job edit`.
 #[derive(Debug, Args)]
-#[group(id = "changes", required = true, multiple = true, args = ["name", "priority", "category", "tags", "comment", "attempts"])]
+#[command(after_help = "\
+Examples:
+  tessera job edit 12 --priority 200 --category film
+  tessera job edit 12 --memory 64GB --gpu none    `none`, or nothing as in --tags '', takes back what was asked for
+  tessera job edit 12 --after 7;8 --chunk 10      holds for the frames that were not handed out yet")]
+#[group(id = "changes", required = true, multiple = true, args = [
+    "name", "priority", "category", "tags", "comment", "chunk", "attempts", "preempt", "resources", "after", "after_frames",
+    "workers", "memory", "cores", "gpu", "gpu_memory", "os", "blender_version",
+])]
 pub(crate) struct EditFlags {
     /// The job
     pub(crate) job: JobId,
@@ -191,9 +209,25 @@ pub(crate) struct EditFlags {
     /// A note for people
     #[arg(long)]
     pub(crate) comment: Option<String>,
+    /// Frames handed to a worker at once
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) chunk: Option<NonZeroU32>,
     /// How often a frame may fail before it is given up
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) attempts: Option<NonZeroU32>,
+    /// Whether it may end frames of jobs of lower priority to begin at once
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) preempt: Option<bool>,
+    #[command(flatten)]
+    pub(crate) order: OrderFlags,
+    #[command(flatten)]
+    pub(crate) needs: NeedFlags,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
 }

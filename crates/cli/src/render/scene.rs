@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tessera_client::{Api, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
-use tessera_model::{JobSettings, Overrides};
+use tessera_model::{After, JobSettings, Overrides};
 use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
 
 use crate::context::{Context, Looking};
-use crate::flags::SceneFlags;
+use crate::flags::{OrderFlags, SceneFlags, given_names, jobs};
 use crate::progress::Progress;
 use crate::units::Bytes;
 
@@ -144,18 +144,29 @@ pub(crate) fn job_settings(context: &Context, flags: &SceneFlags) -> JobSettings
             .unwrap_or_else(|| stem.to_string_lossy().into_owned()),
         category: defaults.category.value.clone(),
         priority: defaults.priority.value,
-        tags: defaults
-            .tags
-            .value
-            .iter()
-            .filter(|tag| !tag.is_empty())
-            .cloned()
-            .collect(),
+        tags: given_names(&defaults.tags.value),
         comment: flags.comment.clone().unwrap_or_default(),
         chunk: defaults.chunk.value,
         max_attempts: defaults.attempts.value,
-        ..JobSettings::named("")
+        requirement: defaults.needs.requirement(),
+        resources: given_names(&defaults.resources.value),
+        after: afters(&flags.order),
+        preempt: flags.preempt,
     }
+}
+
+/// The jobs it waits for, whole ones first.
+fn afters(flags: &OrderFlags) -> Vec<After> {
+    let named = |list: &Option<Vec<_>>, frames| {
+        jobs(list.as_deref().unwrap_or_default())
+            .map(|job| After { job, frames })
+            .collect::<Vec<_>>()
+    };
+    let whole = named(&flags.after, false);
+    whole
+        .into_iter()
+        .chain(named(&flags.after_frames, true))
+        .collect()
 }
 
 /// Sends what the farm lacks and hands the job in.

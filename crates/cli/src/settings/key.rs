@@ -78,6 +78,18 @@ pub(crate) const KEYS: &[Key] = &[
     list("job.tags", "TESSERA_JOB_TAGS", ';', "every worker"),
     one("job.chunk", "TESSERA_JOB_CHUNK", ""),
     one("job.attempts", "TESSERA_JOB_ATTEMPTS", ""),
+    list("job.resources", "TESSERA_JOB_RESOURCES", ';', "none"),
+    list("job.workers", "TESSERA_JOB_WORKERS", ';', "every worker"),
+    one("job.memory", "TESSERA_JOB_MEMORY", "any"),
+    one("job.cores", "TESSERA_JOB_CORES", "any"),
+    one("job.gpu", "TESSERA_JOB_GPU", "any"),
+    one("job.gpu_memory", "TESSERA_JOB_GPU_MEMORY", "any"),
+    one("job.os", "TESSERA_JOB_OS", "any"),
+    one(
+        "job.blender_version",
+        "TESSERA_JOB_BLENDER_VERSION",
+        "as the file asks",
+    ),
     list(
         "manager.listen",
         "TESSERA_MANAGER_LISTEN",

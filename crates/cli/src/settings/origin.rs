@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use tessera_model::UserName;
@@ -11,6 +12,7 @@ use tessera_model::UserName;
 use super::Listed;
 use super::file::ConfigFile;
 use super::key::{KEYS, Key};
+use crate::flags::OrNone;
 use crate::units::{Bytes, parse_duration, show_duration};
 
 /// A value and where it came from.
@@ -133,6 +135,15 @@ impl Value for bool {
 }
 
 impl Value for Bytes {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display> + fmt::Display> Value for OrNone<T> {
     fn read(text: &str) -> Result<Self, String> {
         text.parse()
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{FrameError, StepKind};
+use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement, StepKind};
 use tessera_wire::api::{FramePhase, FrameStatus, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
 
@@ -10,7 +10,8 @@ use crate::context::Context;
 use crate::exit::{Status, stop};
 use crate::flags::JobSelection;
 use crate::table::printable;
-use crate::{moment, names};
+use crate::units::Bytes;
+use crate::{moment, names, units};
 
 /// Most failures and frames in hand that `job show` prints: a screen; programs use the API for all of them.
 const SHOWN_MAX: usize = 20;
@@ -167,7 +168,52 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
     sheet.say("priority", settings.priority.to_string());
     sheet.say("category", &settings.category);
     sheet.say("tags", settings.tags.join(";"));
+    sheet.say("needs", needed(&settings.requirement));
+    sheet.say("resources", settings.resources.join(";"));
+    sheet.say("after", awaited(&settings.after));
+    if settings.preempt {
+        sheet.say("preempts", "frames of jobs of lower priority");
+    }
+    if settings.chunk > 1 {
+        sheet.say("chunk", units::frames(settings.chunk));
+    }
+    if settings.max_attempts != DEFAULT_ATTEMPTS {
+        sheet.say("attempts", settings.max_attempts.to_string());
+    }
     sheet.say("comment", &settings.comment);
+}
+
+/// What a worker must have, in words.
+fn needed(requirement: &Requirement) -> String {
+    let Requirement {
+        memory_bytes,
+        cores,
+        gpu,
+        gpu_memory_bytes,
+        os,
+        blender,
+        workers,
+    } = requirement;
+    let mut parts = Vec::new();
+    parts.extend(memory_bytes.map(|bytes| format!("{} of memory", Bytes(bytes))));
+    parts.extend(cores.map(|cores| format!("{cores} cores")));
+    parts.extend(gpu.as_ref().map(|gpu| format!("GPU '{gpu}'")));
+    parts.extend(gpu_memory_bytes.map(|bytes| format!("{} of GPU memory", Bytes(bytes))));
+    parts.extend(os.clone());
+    parts.extend(blender.map(|range| format!("Blender {range}")));
+    if !workers.is_empty() {
+        parts.push(format!("worker {}", workers.join(" or ")));
+    }
+    parts.join(", ")
+}
+
+/// What a job waits for, in words.
+fn awaited(after: &[After]) -> String {
+    let parts = after.iter().map(|after| match after.frames {
+        false => format!("job {}", after.job),
+        true => format!("job {} frame by frame", after.job),
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn overridden(overrides: &tessera_model::Overrides) -> String {

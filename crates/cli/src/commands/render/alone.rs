@@ -33,7 +33,7 @@ impl Session<'_> {
         Err(stop(
             Status::Failed,
             format!(
-                "this computer alone can not render it: {why}; choose another --device or --tags, or connect a farm that can"
+                "this computer alone can not render it: {why}; ask for less (--device, --tags, --memory and the like), or connect a farm that can"
             ),
         ))
     }
