@@ -31,7 +31,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-fn resident_mb(pid: u32) -> Result<f64> {
+/// `VmRSS` of a process.
+pub(super) fn resident_mb(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()

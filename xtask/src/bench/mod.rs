@@ -7,6 +7,7 @@ mod alone;
 mod delta;
 mod idle;
 mod light;
+mod manager;
 mod memory;
 mod scaling;
 mod scenes;
@@ -75,6 +76,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("delta", delta::measure),
     ("memory", memory::measure),
     ("scheduler", scheduler::measure),
+    ("manager", manager::measure),
 ];
 
 /// Runs the benches.

@@ -1,0 +1,97 @@
+//! The jobs of the farm: those that were rendered long ago, put into the record as the manager would have, and those to come.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tessera_client::Api;
+use tessera_model::{
+    Attempt, Change, FrameSet, Job, JobId, JobSettings, JobState, LeaseKey, Overrides, Step,
+    StepIndex, StepKind, Timestamp, UnitId, WorkerId,
+};
+use tessera_state::State;
+use tessera_wire::api::Submit;
+use tessera_wire::link::FrameToRender;
+
+use super::scene::{MAIN_FILE, Scene, build};
+
+pub(super) const FRAMES_PER_JOB: u32 = 1_000;
+
+fn steps() -> Vec<Step> {
+    let frames: FrameSet = format!("1..{FRAMES_PER_JOB}").parse().expect("a range");
+    vec![Step {
+        kind: StepKind::Render(Overrides::default()),
+        frames,
+        in_order: false,
+        by_frame: false,
+        chunking: None,
+    }]
+}
+
+fn settings(number: u32) -> JobSettings {
+    let mut settings = JobSettings::named(format!("shot {number}"));
+    settings.category = ["film", "advert", "stills", "tests"][number as usize % 4].into();
+    settings.priority = [10, 50, 100, 200][number as usize / 4 % 4];
+    settings
+}
+
+/// Records so many jobs, each frame with its result, and says how long that took.
+pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Result<Duration> {
+    let begun = Instant::now();
+    let state = State::open(folder).await?;
+    let term = state.begin_term().await?;
+    for number in 1..=jobs {
+        let id = JobId(u64::from(number));
+        let job = Job {
+            id,
+            owner: "bench".parse().expect("a user's name"),
+            settings: settings(number),
+            manifest: scene.manifest,
+            main_file: MAIN_FILE.into(),
+            file_version: "4.2".parse().expect("a series"),
+            build: Some(build()),
+            steps: steps(),
+            client_note: String::new(),
+            submitted_at: Timestamp(0),
+        };
+        let done = (0..FRAMES_PER_JOB).map(|position| {
+            let unit = UnitId {
+                job: id,
+                step: StepIndex(0),
+                index: position,
+            };
+            let lease = LeaseKey {
+                unit,
+                attempt: Attempt(1),
+            };
+            let frame = FrameToRender {
+                position,
+                frame: position as i32 + 1,
+                wanted: true,
+            };
+            Change::FrameDone(Box::new(scene.result(WorkerId(1), lease, frame)))
+        });
+        let mut changes = vec![Change::JobAdded(job)];
+        changes.extend(done);
+        changes.push(Change::JobState(id, JobState::Done));
+        state.commit(term, &changes).await?;
+    }
+    state.close().await;
+    Ok(begun.elapsed())
+}
+
+/// Submits so many jobs.
+pub(super) async fn submit(api: &Api, jobs: u32, scene: &Scene) -> Result<()> {
+    for number in 0..jobs {
+        let job = Submit {
+            settings: settings(number),
+            manifest: scene.manifest,
+            main_file: MAIN_FILE.into(),
+            file_version: "4.2".parse()?,
+            steps: steps(),
+            client_note: String::new(),
+        };
+        api.submit(&job).await?;
+    }
+    Ok(())
+}
