@@ -19,6 +19,7 @@ use std::time::Duration;
 use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SeriesRange, UserName,
 };
+use tessera_worker::Hours;
 
 use crate::flags::{
     Cores, ManagerFlags, NeedFlags, OrNone, Os, SceneFlags, WorkerFlags, given_names,
@@ -135,6 +136,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) threads: Setting<Option<u32>>,
     /// Tags.
     pub(crate) tags: Setting<Vec<String>>,
+    /// When it works; always if none.
+    pub(crate) hours: Setting<Option<Hours>>,
     /// Name; the host's if none.
     pub(crate) name: Setting<Option<String>>,
     /// Folder.
@@ -293,6 +296,7 @@ impl WorkerSettings {
             slots: from.number("worker.slots", flags.and_then(|f| f.slots), 1)?,
             threads: from.optional_number("worker.threads", threads)?,
             tags: from.list("worker.tags", flags.and_then(|f| f.tags.clone()))?,
+            hours: from.optional("worker.hours", flags.and_then(|f| f.hours.clone()))?,
             name: from.optional("worker.name", flags.and_then(|f| f.name.clone()))?,
             data: from.optional("worker.data", flags.and_then(|f| f.data.clone()))?,
             nice: from.required("worker.nice", flags.and_then(|f| f.nice), 0)?,

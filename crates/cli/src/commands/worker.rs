@@ -42,6 +42,8 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
     ));
     let mut config = worker_config(data, settings, context.blender_search());
     config.identity = Some(joined);
+    // Of a worker of a farm only: whoever renders on this machine alone sits at it.
+    config.hours.clone_from(&settings.hours.value);
     config.addresses = context
         .settings
         .client
@@ -163,7 +165,7 @@ async fn show(output: &Output, mut told: watch::Receiver<State>) {
     }
 }
 
-/// Whether something changed that stays: the link, what it may be given, the Blenders found.
+/// Whether something changed that stays: the link, what it may be given, whether it rests, the Blenders found.
 fn is_news(before: &State, now: &State) -> bool {
     let link = |state: &State| match &state.link {
         LinkStatus::Connecting => (0, None),
@@ -171,7 +173,7 @@ fn is_news(before: &State, now: &State) -> bool {
         LinkStatus::Lost { .. } => (2, None),
         LinkStatus::Refused { .. } => (3, None),
     };
-    link(before) != link(now) || before.builds != now.builds
+    link(before) != link(now) || before.rest != now.rest || before.builds != now.builds
 }
 
 /// Ends when the worker has ended.

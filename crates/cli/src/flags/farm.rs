@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tessera_worker::Hours;
 
 use super::at_least_one;
 use crate::units::{Bytes, parse_duration};
@@ -46,7 +47,8 @@ Examples:
   tessera worker --join CODE           the first time: the manager prints the code
   tessera worker                       from then on
   tessera worker --join https://10.0.0.5:7373/#CODE    where discovery by multicast does not reach
-  tessera worker --slots 2 --threads 8 --tags 'gpu;big'")]
+  tessera worker --slots 2 --threads 8 --tags 'gpu;big'
+  tessera worker --hours 'Mon-Fri 19:00-07:00; Sat-Sun'    while nobody sits at it")]
 pub(crate) struct WorkerFlags {
     /// Address of the manager, as https://HOST:PORT; discovered if not given
     #[arg(long, value_name = "URL")]
@@ -66,6 +68,9 @@ pub(crate) struct WorkerFlags {
     /// Tags of this machine: a;b
     #[arg(long, value_delimiter = ';', value_name = "A;B")]
     pub(crate) tags: Option<Vec<String>>,
+    /// When it works, by this machine's clock: 'Mon-Fri 19:00-07:00; Sat-Sun'. Always, if not given
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) hours: Option<Hours>,
     /// What this machine is called in the farm
     #[arg(long)]
     pub(crate) name: Option<String>,

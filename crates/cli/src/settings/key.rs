@@ -125,6 +125,7 @@ pub(crate) const KEYS: &[Key] = &[
         "all, shared by the slots",
     ),
     list("worker.tags", "TESSERA_WORKER_TAGS", ';', "none"),
+    one("worker.hours", "TESSERA_WORKER_HOURS", "always"),
     one("worker.name", "TESSERA_WORKER_NAME", "this machine's name"),
     one(
         "worker.data",

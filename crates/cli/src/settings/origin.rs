@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tessera_model::UserName;
+use tessera_worker::{Hours, HoursError};
 
 use super::Listed;
 use super::file::ConfigFile;
@@ -158,6 +159,15 @@ impl Value for Duration {
     }
     fn show(&self) -> String {
         show_duration(*self)
+    }
+}
+
+impl Value for Hours {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: HoursError| error.to_string())
+    }
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -20,7 +20,8 @@ fn resolve(line: &str, variables: &[(&str, &str)], file: &str) -> Result<Setting
 
 #[test]
 fn the_first_place_that_says_something_wins() {
-    let file = "[worker]\nslots = 4\nthreads = 2\ntags = ['a', 'b']";
+    let file = "[worker]\nslots = 4\nthreads = 2\ntags = ['a', 'b']
+        hours = 'Mon-Fri 19:00-07:00; Sat-Sun'";
     let variables = [
         ("TESSERA_WORKER_SLOTS", "3"),
         ("TESSERA_WORKER_TAGS", "x;y"),
@@ -36,6 +37,8 @@ fn the_first_place_that_says_something_wins() {
         all.worker.tags.origin,
         Origin::Variable("TESSERA_WORKER_TAGS")
     );
+    let hours = all.worker.hours.value.as_ref().map(ToString::to_string);
+    assert_eq!(hours.as_deref(), Some("Mon-Fri 19:00-07:00; Sat-Sun"));
     assert_eq!(all.worker.threads.value, Some(2));
     assert_eq!(all.worker.threads.origin.to_string(), "/c/tessera.toml:3");
     assert_eq!(
@@ -74,6 +77,11 @@ fn mistakes_are_named_with_their_place() {
     );
     check(&[], "[worker]\nslots = [1]", "one value, not a list");
     check(&[], "[worker]\nslots = 1.5", "cannot be a float");
+    check(
+        &[],
+        "[worker]\nhours = 'Mon-Fry 19:00-07:00'",
+        "'Fry' is no day of the week",
+    );
     check(&[], "[client]\ntoken = 'x'", "set TESSERA_TOKEN instead");
     check(&[], "[worker\nslots", "tessera.toml:1");
     check(
