@@ -11,6 +11,7 @@ mod jobs;
 mod logs;
 mod pairing;
 mod restart;
+mod settings;
 mod start;
 mod submitting;
 mod watching;
