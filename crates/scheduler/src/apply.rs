@@ -1,8 +1,6 @@
 //! One function per input.
 //!
-//! The functions keep three books in step: a lease stands in `Scheduler::leases`, in its job's and in
-//! its worker's set, and its unit's bit in `StepEntry::taken` is set; [`hold`] and [`end_lease`] are the
-//! only places that touch them.
+//! Each checks first and changes nothing if it refuses. What is held and counted goes through `books`.
 
 mod jobs;
 mod reports;
@@ -10,22 +8,21 @@ mod workers;
 
 pub(crate) use reports::{record_failure, settle};
 
-use std::time::Duration;
+use tessera_model::{Change, FarmSettings, JobId, WorkerId};
 
-use tessera_model::{Change, FarmSettings, JobId, LeaseKey, WorkerId};
-
-use crate::assign;
 use crate::effects::{Effects, Outcome, Refusal};
 use crate::input::{Input, Now};
-use crate::lapse;
-use crate::scheduler::{Held, Scheduler};
+use crate::scheduler::Scheduler;
+use crate::{assign, books, lapse, line, pools};
 
 pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: &mut Effects) {
     lapse::lapse(scheduler, now, effects);
     let outcome = match input {
         Input::Submit(new) => jobs::submit(scheduler, now, *new, effects),
-        Input::Job(job, command) => jobs::command(scheduler, job, command, effects),
-        Input::Worker(worker, command) => workers::command(scheduler, worker, command, effects),
+        Input::Job(job, command) => jobs::command(scheduler, now, job, command, effects),
+        Input::Worker(worker, command) => {
+            workers::command(scheduler, now, worker, command, effects)
+        }
         Input::Paired(name) => workers::paired(scheduler, now, &name, effects),
         Input::Linked {
             worker,
@@ -36,7 +33,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: 
         Input::Heartbeat { worker, holds } => {
             workers::heartbeat(scheduler, now, worker, &holds, effects)
         }
-        Input::Facts { worker, facts } => workers::facts(scheduler, worker, facts, effects),
+        Input::Facts { worker, facts } => workers::facts(scheduler, now, worker, facts, effects),
         Input::Started {
             worker,
             key,
@@ -47,7 +44,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: 
         }
         Input::Done(result) => reports::done(scheduler, now, result, effects),
         Input::Failed(error) => reports::failed(scheduler, now, error, effects),
-        Input::Settings(settings) => self::settings(scheduler, *settings, effects),
+        Input::Settings(settings) => self::settings(scheduler, now, *settings, effects),
         Input::Tick => Ok(Outcome::Applied),
     };
     match outcome {
@@ -57,11 +54,37 @@ pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: 
     assign::assign(scheduler, now.elapsed, effects);
 }
 
-fn settings(scheduler: &mut Scheduler, settings: FarmSettings, effects: &mut Effects) -> Applied {
+fn settings(
+    scheduler: &mut Scheduler,
+    now: Now,
+    settings: FarmSettings,
+    effects: &mut Effects,
+) -> Applied {
     settings.check().map_err(Refusal::Invalid)?;
-    if settings != scheduler.settings {
-        scheduler.settings = settings.clone();
-        effects.changes.push(Change::FarmSet(Box::new(settings)));
+    if settings == scheduler.settings {
+        return Ok(Outcome::Applied);
+    }
+    scheduler.settings = settings.clone();
+    effects.changes.push(Change::FarmSet(Box::new(settings)));
+    scheduler.accounts.set_limits(&scheduler.settings);
+    scheduler.line.stale = true;
+    scheduler.someone_new = true;
+    if scheduler.sampling {
+        let every = std::time::Duration::from_millis(scheduler.settings.sample_ms);
+        scheduler.timers.reset_sample(now.elapsed + every);
+    }
+    // How long a silence or a wait is too long, and how much lies ready, may be something else now.
+    let workers: Vec<WorkerId> = scheduler.workers.keys().copied().collect();
+    for worker in workers {
+        pools::reindex(scheduler, worker);
+        books::watch(scheduler, worker);
+    }
+    let jobs: Vec<JobId> = scheduler.line.order.clone();
+    for job in jobs {
+        if let Some(entry) = scheduler.jobs.get_mut(&job) {
+            entry.watched = false;
+        }
+        line::refresh_job(scheduler, now.elapsed, job);
     }
     Ok(Outcome::Applied)
 }
@@ -70,57 +93,4 @@ type Applied = Result<Outcome, Refusal>;
 
 fn no_job(job: JobId) -> Refusal {
     Refusal::NoJob(job)
-}
-
-/// Enters a lease into the books. False, and nothing done, if its unit is not there or in somebody's hands.
-pub(crate) fn hold(
-    scheduler: &mut Scheduler,
-    now: Duration,
-    key: LeaseKey,
-    worker: WorkerId,
-) -> bool {
-    let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
-        return false;
-    };
-    let Some(holder) = scheduler.workers.get_mut(&worker) else {
-        return false;
-    };
-    let Some(step) = entry.step_mut(key.unit.step) else {
-        return false;
-    };
-    if key.unit.index >= step.taken.len() || !step.taken.set(key.unit.index) {
-        return false;
-    }
-    let highest = step.attempts.entry(key.unit.index).or_insert(key.attempt);
-    *highest = key.attempt.max(*highest);
-    let left = step.wanted(key.unit.index).count() as u32;
-    entry.leases.insert(key);
-    holder.leases.insert(key);
-    let held = Held {
-        worker,
-        seen: now,
-        rendering: None,
-        left,
-        recalled: false,
-    };
-    scheduler.leases.insert(key, held);
-    true
-}
-
-/// Takes a lease out of the books and frees what of its unit is still wanted. Recording it is the caller's part.
-pub(crate) fn end_lease(scheduler: &mut Scheduler, key: LeaseKey, effects: &mut Effects) {
-    let Some(held) = scheduler.leases.remove(&key) else {
-        return;
-    };
-    if let Some(worker) = scheduler.workers.get_mut(&held.worker) {
-        worker.leases.remove(&key);
-        effects.workers.insert(held.worker);
-    }
-    if let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) {
-        entry.leases.remove(&key);
-        effects.jobs.insert(key.unit.job);
-        if let Some(step) = entry.step_mut(key.unit.step) {
-            step.free_unless_over(key.unit.index);
-        }
-    }
 }

@@ -1,304 +1,392 @@
-//! Which unit goes to which worker next, and why nothing does.
+//! Which unit goes to which worker next.
 //!
-//! Free places are filled in two rounds, first every slot of every worker, then what lies ready
-//! behind it, so that no worker waits while another hoards. When nothing is left to hand out and a
-//! slot is free, units that lie ready elsewhere and have not begun are asked back for it.
+//! Workers with room are served one unit each in turn: first who has an empty slot, then who has least lying ready, of
+//! equals the fastest. A worker is given the first unit it may have of
+//! 1. jobs that have not had their first frames, 2. jobs that have waited for too long, 3. the jobs whose scene it has
+//! open, as long as they stay within their part, 4. all jobs within their cap, 5. all jobs: each in the order of the line.
+//! Limits hold throughout. Of workers that stand equal, the one that has the scene open, or the files, takes the unit.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_model::{Attempt, Change, JobId, JobState, Lease, LeaseKey, StepIndex, WorkerId};
+use tessera_model::{Attempt, Change, JobId, Lease, LeaseKey, StepIndex, WorkerId};
 
-use crate::apply::hold;
+use crate::books::{hold, takes_a_place};
 use crate::effects::{Effects, Order};
 use crate::job::JobEntry;
+use crate::line::{self, WHOLE};
+use crate::mask::Mask;
+use crate::pools::{Hungry, Pool, reindex};
 use crate::scheduler::Scheduler;
-use crate::worker::Unfit;
+use crate::timers::Timer;
+use crate::worker::WorkerEntry;
+use crate::{room, stragglers};
+
+/// Workers that are refused everything ready before the rest waits for [`PASSED_AGAIN`]: bounds the time of one input.
+const REFUSED_MAX: usize = 64;
+
+/// Workers that were refused everything ready are asked again after this, if nothing about them changes before.
+const PASSED_AGAIN: Duration = Duration::from_secs(1);
+
+/// Units of a job that failed on a worker that are passed over in search of one that did not: more than a worker can
+/// have failed without being blocked for the job, save in long runs.
+const UNITS_PASSED_OVER_MAX: usize = 64;
+
+/// Workers asked whether they are warm and have room, before the coldness of the first is accepted.
+const WARM_ASKED_MAX: usize = 32;
+
+/// From this many units a slot on, only units of known and short time are added.
+const SHORT_ONLY_FROM: u32 = 2;
+
+/// A unit for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub job: JobId,
+    pub step: StepIndex,
+    pub unit: u32,
+}
 
 /// Hands out all that can be handed out.
 pub(crate) fn assign(scheduler: &mut Scheduler, now: Duration, effects: &mut Effects) {
-    scheduler.assigned_at = now;
-    if scheduler
-        .jobs
-        .values()
-        .all(|entry| entry.state != JobState::Active)
-    {
+    if scheduler.line.order.is_empty() {
         return;
     }
-    let deepest = 1 + scheduler.settings.queued_per_slot as usize;
-    for depth in 1..=deepest {
-        // One unit each in turn, so that the last units spread instead of piling up at the first worker.
-        while assign_round(scheduler, now, depth, effects) {}
+    line::settle(scheduler, now);
+    if std::mem::take(&mut scheduler.someone_new) {
+        ask_again(scheduler, REFUSED_MAX);
     }
-    recall_for_idle(scheduler, now, effects);
+    fill(scheduler, now, effects);
+    room::for_idle(scheduler, effects);
+    room::for_first_frames(scheduler, effects);
+    room::trim(scheduler, effects);
+    if room::preempt(scheduler, now, effects) {
+        fill(scheduler, now, effects);
+    }
+    stragglers::double(scheduler, now, effects);
 }
 
-/// Gives each worker with less than `depth` units a slot at most one more. Returns whether any got one.
-fn assign_round(
-    scheduler: &mut Scheduler,
-    now: Duration,
-    depth: usize,
-    effects: &mut Effects,
-) -> bool {
-    let workers: Vec<WorkerId> = scheduler
-        .workers
-        .values()
-        .filter(|worker| worker.is_linked() && worker.leases.len() < depth * worker.slots())
-        .map(|worker| worker.record.id)
-        .collect();
-    let mut any = false;
-    for worker in workers {
-        any |= assign_one(scheduler, now, worker, effects);
+fn fill(scheduler: &mut Scheduler, now: Duration, effects: &mut Effects) {
+    let mut refused = 0;
+    while let Some(hungry) = next_hungry(scheduler) {
+        match choose(scheduler, hungry.worker, hungry.level()) {
+            Some(choice) => {
+                let worker = warmest(scheduler, choice, hungry);
+                give(scheduler, now, worker, choice, effects);
+            }
+            None => {
+                pass_over(scheduler, now, hungry.worker);
+                refused += 1;
+                if refused == REFUSED_MAX {
+                    return;
+                }
+            }
+        }
     }
-    any
 }
 
-fn assign_one(
-    scheduler: &mut Scheduler,
-    now: Duration,
-    worker: WorkerId,
-    effects: &mut Effects,
-) -> bool {
-    let Some((job, step, unit)) = choose(scheduler, now, worker) else {
-        return false;
-    };
-    let Some(entry) = scheduler.jobs.get_mut(&job) else {
-        return false;
-    };
-    let Some(state) = entry.step(step) else {
-        return false;
-    };
-    let attempt = Attempt(state.attempts.get(&unit).map_or(0, |attempt| attempt.0) + 1);
-    let key = LeaseKey {
-        unit: entry.unit_id(step, unit),
-        attempt,
-    };
-    let frames = entry.frames_of(step, unit);
-    if !hold(scheduler, now, key, worker) {
-        return false;
+fn pass_over(scheduler: &mut Scheduler, now: Duration, worker: WorkerId) {
+    if let Some(entry) = scheduler.workers.get_mut(&worker) {
+        entry.passed = true;
     }
-    effects.changes.push(Change::Leased(Lease { key, worker }));
-    effects.orders.push((worker, Order::Lease { key, frames }));
-    effects.jobs.insert(job);
-    effects.workers.insert(worker);
-    true
+    if scheduler.passed.is_empty() {
+        scheduler.timers.set(now + PASSED_AGAIN, Timer::Passed);
+    }
+    scheduler.passed.insert(worker);
+    reindex(scheduler, worker);
 }
 
-/// The next unit for a worker: of the jobs it may work for, the one that holds least for its priority, the older one if equal.
-fn choose(
-    scheduler: &Scheduler,
-    now: Duration,
-    worker: WorkerId,
-) -> Option<(JobId, StepIndex, u32)> {
+/// Workers that were passed over may be asked again.
+pub(crate) fn ask_again(scheduler: &mut Scheduler, most: usize) {
+    for _ in 0..most {
+        let Some(worker) = scheduler.passed.pop_first() else {
+            return;
+        };
+        if let Some(entry) = scheduler.workers.get_mut(&worker) {
+            entry.passed = false;
+        }
+        reindex(scheduler, worker);
+    }
+}
+
+/// Something about this worker changed: what was refused to it may not be now.
+pub(crate) fn ask_worker_again(scheduler: &mut Scheduler, worker: WorkerId) {
+    if scheduler.passed.remove(&worker) {
+        if let Some(entry) = scheduler.workers.get_mut(&worker) {
+            entry.passed = false;
+        }
+        reindex(scheduler, worker);
+    }
+}
+
+/// The worker to serve next: of the pools that some ready job can use.
+fn next_hungry(scheduler: &Scheduler) -> Option<Hungry> {
+    let pools = scheduler.pools.pools.values();
+    pools
+        .filter_map(|pool| {
+            let hungry = *pool.hungry.first()?;
+            has_work(scheduler, pool, hungry.level()).then_some(hungry)
+        })
+        .min()
+}
+
+/// The jobs, 64 ranks at a step, that a pool's workers may have units of, limits heeded and caps not.
+fn open_word(scheduler: &Scheduler, pool: &Pool, level: u32, at: usize) -> u64 {
+    let line = &scheduler.line;
+    let mut word = line.ready.word(at) & pool.jobs.word(at);
+    if word != 0 {
+        if level >= SHORT_ONLY_FROM {
+            word &= !line.long.word(at);
+        }
+        for account in scheduler.accounts.exhausted() {
+            word &= !account.jobs.word(at);
+        }
+    }
+    word
+}
+
+pub(crate) fn has_work(scheduler: &Scheduler, pool: &Pool, level: u32) -> bool {
+    (0..scheduler.line.ready.words()).any(|at| open_word(scheduler, pool, level, at) != 0)
+}
+
+/// The unit that a worker is to have next.
+pub(crate) fn choose(scheduler: &Scheduler, worker: WorkerId, level: u32) -> Option<Choice> {
     let entry = scheduler.workers.get(&worker)?;
-    let mut best: Option<(u64, u64, (JobId, StepIndex, u32))> = None;
-    for (&id, job) in &scheduler.jobs {
-        if job.state != JobState::Active || entry.fits(job, &scheduler.settings, now).is_err() {
-            continue;
-        }
-        let (held, priority) = (
-            job.leases.len() as u64,
-            u64::from(job.job.settings.priority),
-        );
-        // held / priority, compared without a fraction.
-        if let Some((least, of, _)) = best
-            && held * of >= least * priority
-        {
-            continue;
-        }
-        if let Some((step, unit)) = next_unit(scheduler, now, job, worker) {
-            best = Some((held, priority, (id, step, unit)));
-        }
-    }
-    best.map(|(_, _, unit)| unit)
+    let pool = scheduler.pools.pools.get(&entry.spot?.pool)?;
+    let line = &scheduler.line;
+    let first = |among: &dyn Fn(usize) -> u64| {
+        (0..line.ready.words()).find_map(|at| {
+            let mut word = among(at);
+            while word != 0 {
+                let rank = at as u32 * 64 + word.trailing_zeros();
+                word &= word - 1;
+                let choice = try_job(scheduler, entry, *line.order.get(rank as usize)?);
+                if choice.is_some() {
+                    return choice;
+                }
+            }
+            None
+        })
+    };
+    let open = |at: usize| open_word(scheduler, pool, level, at);
+    // A job at its cap may still lie ready where it needs no further slot.
+    let room_here = room_within_cap(scheduler, entry);
+    let within_cap = |at: usize| open(at) & (!line.capped.word(at) | room_here.word(at));
+    first(&|at| within_cap(at) & line.fresh.word(at))
+        .or_else(|| first(&|at| within_cap(at) & line.starved.word(at)))
+        .or_else(|| stay(scheduler, entry, &within_cap))
+        .or_else(|| first(&within_cap))
+        .or_else(|| first(&open))
 }
 
-/// The first free unit of a job that this worker may have: not backing off, and not one that failed here while others could have it.
-fn next_unit(
-    scheduler: &Scheduler,
-    now: Duration,
-    job: &JobEntry,
-    worker: WorkerId,
-) -> Option<(StepIndex, u32)> {
-    let index = job.open_step()?;
-    let step = job.step(index)?;
-    let mut from = 0;
-    while let Some(unit) = step.taken.first_clear(from) {
-        let mut failures = step
-            .failures
-            .range(step.positions(unit))
-            .map(|(_, failures)| failures);
-        let held_back = failures.any(|failures| {
-            failures.not_before > now
-                || (failures.workers.contains(&worker)
-                    && fitting(scheduler, now, job).any(|other| !failures.workers.contains(&other)))
-        });
-        if !held_back {
-            return Some((index, unit));
+/// Ranks of the jobs at their cap that this worker could have more of without another slot of the farm being theirs.
+fn room_within_cap(scheduler: &Scheduler, worker: &WorkerEntry) -> Mask {
+    let mut ranks = Mask::default();
+    for key in &worker.leases {
+        let rank = scheduler.jobs.get(&key.unit.job).and_then(|job| job.rank);
+        if let Some(rank) = rank
+            && scheduler.line.capped.get(rank)
+            && !takes_a_place(scheduler, worker.record.id, key.unit.job)
+        {
+            ranks.set(rank, true);
         }
-        from = unit + 1;
+    }
+    ranks
+}
+
+/// A unit of a job whose scene the worker has open, if that job has no more than its part.
+fn stay(
+    scheduler: &Scheduler,
+    worker: &WorkerEntry,
+    allowed: &dyn Fn(usize) -> u64,
+) -> Option<Choice> {
+    worker.loaded.iter().find_map(|&id| {
+        let job = scheduler.jobs.get(&id)?;
+        let rank = job.rank?;
+        let is_allowed = allowed((rank / 64) as usize) >> (rank % 64) & 1 == 1;
+        if !is_allowed || !is_within_part(scheduler, worker, job) {
+            return None;
+        }
+        try_job(scheduler, worker, id)
+    })
+}
+
+/// Whether a job with one more unit here has at most the slots that are its own. Of the last one, a fraction, it may
+/// have all as long as its usage shows less than its part.
+fn is_within_part(scheduler: &Scheduler, worker: &WorkerEntry, job: &JobEntry) -> bool {
+    let more = u32::from(takes_a_place(scheduler, worker.record.id, job.job.id));
+    let places_milli = u64::from(job.places + more) * 1000;
+    let all_milli = u64::from(scheduler.pools.slots) * 1000;
+    let used_milli = job.usage.saturating_mul(all_milli) / WHOLE;
+    places_milli <= job.target_milli
+        || (places_milli < job.target_milli + 1000 && used_milli < job.target_milli)
+}
+
+/// A unit of this job for this worker, if there is one.
+pub(crate) fn try_job(scheduler: &Scheduler, worker: &WorkerEntry, id: JobId) -> Option<Choice> {
+    let job = scheduler.jobs.get(&id)?;
+    if job.blocked.contains(&worker.record.id) {
+        return None;
+    }
+    let (step, unit) = next_unit(scheduler, job, worker.record.id)?;
+    Some(Choice {
+        job: id,
+        step,
+        unit,
+    })
+}
+
+/// The first free unit of a job that this worker may have: not one that failed here while others could have it.
+fn next_unit(scheduler: &Scheduler, job: &JobEntry, worker: WorkerId) -> Option<(StepIndex, u32)> {
+    let mut passed_over = 0;
+    for index in job.open_steps() {
+        let step = job.step(index)?;
+        let mut from = 0;
+        while let Some(unit) = step.next_free(from) {
+            if !failed_here(scheduler, job, index, unit, worker) {
+                return Some((index, unit));
+            }
+            passed_over += 1;
+            if passed_over == UNITS_PASSED_OVER_MAX {
+                return None;
+            }
+            from = unit + 1;
+        }
     }
     None
 }
 
-/// Workers that may get frames of a job.
-fn fitting<'a>(
-    scheduler: &'a Scheduler,
-    now: Duration,
-    job: &'a JobEntry,
-) -> impl Iterator<Item = WorkerId> + 'a {
-    scheduler
-        .workers
-        .values()
-        .filter(move |worker| worker.fits(job, &scheduler.settings, now).is_ok())
-        .map(|worker| worker.record.id)
-}
-
-/// Whether some worker other than this one may get frames of a job.
-pub(crate) fn someone_else(
+/// Whether a unit failed on this worker and somebody else could have it.
+fn failed_here(
     scheduler: &Scheduler,
-    now: Duration,
-    job: JobId,
+    job: &JobEntry,
+    step: StepIndex,
+    unit: u32,
     worker: WorkerId,
 ) -> bool {
-    scheduler
-        .jobs
-        .get(&job)
-        .is_some_and(|entry| fitting(scheduler, now, entry).any(|other| other != worker))
-}
-
-/// Asks back one unit that has not begun for each slot that stays empty.
-fn recall_for_idle(scheduler: &mut Scheduler, now: Duration, effects: &mut Effects) {
-    let asked = scheduler
-        .leases
-        .values()
-        .filter(|held| held.recalled)
-        .count();
-    let mut idle: Vec<WorkerId> = Vec::new();
-    for worker in scheduler
-        .workers
-        .values()
-        .filter(|worker| worker.is_linked())
-    {
-        let free = worker.slots().saturating_sub(worker.leases.len());
-        idle.extend(std::iter::repeat_n(worker.record.id, free));
-    }
-    for thief in idle.into_iter().skip(asked) {
-        let Some(key) = waiting_elsewhere(scheduler, now, thief) else {
-            continue;
-        };
-        let Some(held) = scheduler.leases.get_mut(&key) else {
-            continue;
-        };
-        held.recalled = true;
-        effects.orders.push((held.worker, Order::Recall(key)));
-    }
-}
-
-/// A unit that lies behind the slots of another worker: of the worker with most of them, the one handed out last.
-fn waiting_elsewhere(scheduler: &Scheduler, now: Duration, thief: WorkerId) -> Option<LeaseKey> {
-    let thief = scheduler.workers.get(&thief)?;
-    let mut most: Option<(usize, LeaseKey)> = None;
-    for owner in scheduler.workers.values() {
-        let spare = owner.leases.len().saturating_sub(owner.slots());
-        if spare == 0 || most.is_some_and(|(best, _)| spare <= best) {
-            continue;
-        }
-        let waiting = owner.leases.iter().rev().find(|key| {
-            let held = &scheduler.leases[key];
-            let fits = scheduler.jobs.get(&key.unit.job).is_some_and(|job| {
-                job.state == JobState::Active && thief.fits(job, &scheduler.settings, now).is_ok()
-            });
-            // One that has no frame left to report is being delivered.
-            held.rendering.is_none() && !held.recalled && held.left > 0 && fits
-        });
-        if let Some(&key) = waiting {
-            most = Some((spare, key));
-        }
-    }
-    most.map(|(_, key)| key)
-}
-
-/// When the next frame may be tried again, of those that might not at this time.
-pub(crate) fn next_retry(scheduler: &Scheduler, since: Duration) -> Option<Duration> {
-    scheduler
-        .jobs
-        .values()
-        .filter(|job| job.state == JobState::Active)
-        .flat_map(|job| &job.steps)
-        .flat_map(|step| step.failures.values())
-        .map(|failures| failures.not_before)
-        .filter(|&at| at > since)
-        .min()
-}
-
-/// Why nothing of an active job is being rendered; empty if something is or the job is not active.
-pub(crate) fn waiting_because(scheduler: &Scheduler, now: Duration, job: &JobEntry) -> String {
-    if job.state != JobState::Active || !job.leases.is_empty() {
-        return String::new();
-    }
-    if scheduler.workers.is_empty() {
-        return "no worker has joined this farm yet: run `tessera worker` on a machine".into();
-    }
-    let mut reasons: BTreeMap<Unfit, u32> = BTreeMap::new();
-    let mut fit = 0;
-    for worker in scheduler.workers.values() {
-        match worker.fits(job, &scheduler.settings, now) {
-            Ok(()) => fit += 1,
-            Err(reason) => *reasons.entry(reason).or_default() += 1,
-        }
-    }
-    if fit > 0 {
-        return if next_retry(scheduler, scheduler.assigned_at).is_some() {
-            "its failed frames are tried again in a moment".into()
-        } else {
-            format!(
-                "{} busy with other jobs",
-                workers(fit, "that can render it is", "that can render it are")
-            )
-        };
-    }
-    let told: Vec<String> = reasons
-        .into_iter()
-        .map(|(reason, n)| tell(reason, n, job))
-        .collect();
-    told.join("; ")
-}
-
-fn workers(n: u32, one: &str, many: &str) -> String {
-    if n == 1 {
-        format!("1 worker {one}")
-    } else {
-        format!("{n} workers {many}")
-    }
-}
-
-fn tell(reason: Unfit, n: u32, job: &JobEntry) -> String {
-    let build = || match &job.job.build {
-        Some(build) => build.to_string(),
-        None => format!("Blender {} or newer", job.job.file_version),
+    let Some(step) = job.step(step) else {
+        return false;
     };
-    match reason {
-        Unfit::Away => workers(n, "is not connected", "are not connected"),
-        Unfit::Silent => workers(n, "does not answer", "do not answer"),
-        Unfit::Held => workers(
-            n,
-            "is paused, draining or blocked",
-            "are paused, draining or blocked",
-        ),
-        Unfit::Build => format!("{} {}", workers(n, "lacks", "lack"), build()),
-        Unfit::Tags => {
-            format!(
-                "{} {}",
-                workers(n, "lacks one of the tags", "lack one of the tags"),
-                job.job.settings.tags.join(", ")
-            )
-        }
-        Unfit::Device => workers(n, "has no such device", "have no such device"),
-        Unfit::Blocked => workers(
-            n,
-            "is blocked for this job after failures",
-            "are blocked for this job after failures",
-        ),
+    if step.failures.is_empty() {
+        return false;
     }
+    let mut failures = step
+        .failures
+        .range(step.positions(unit))
+        .map(|(_, failures)| failures);
+    failures.any(|failures| {
+        failures.workers.contains(&worker) && someone_but(scheduler, job, &failures.workers)
+    })
+}
+
+/// Whether some worker that can be given work, and is none of these, may have units of a job.
+pub(crate) fn someone_but(
+    scheduler: &Scheduler,
+    job: &JobEntry,
+    but: &std::collections::BTreeSet<WorkerId>,
+) -> bool {
+    let barred = but.union(&job.blocked).filter(|id| {
+        scheduler.workers.get(id).is_some_and(|worker| {
+            worker.spot.is_some_and(|spot| {
+                scheduler
+                    .pools
+                    .pools
+                    .get(&spot.pool)
+                    .is_some_and(|pool| pool.meets(job.need))
+            })
+        })
+    });
+    let barred = barred.count() as u32;
+    scheduler.pools.needs[job.need].workers > barred
+}
+
+/// Of the workers that stand as the first one does, one that has the job's scene open, else one that has its files, else the first one.
+fn warmest(scheduler: &Scheduler, choice: Choice, first: Hungry) -> WorkerId {
+    let Some(job) = scheduler.jobs.get(&choice.job) else {
+        return first.worker;
+    };
+    let manifest = &job.job.manifest.digest;
+    let Some(entry) = scheduler.workers.get(&first.worker) else {
+        return first.worker;
+    };
+    if entry.has_loaded(choice.job) {
+        return first.worker;
+    }
+    let stands_equal = |id: &&WorkerId| {
+        scheduler.workers.get(id).is_some_and(|worker| {
+            let level = worker.spot.and_then(|spot| spot.hungry);
+            let meets = worker.spot.is_some_and(|spot| {
+                scheduler
+                    .pools
+                    .pools
+                    .get(&spot.pool)
+                    .is_some_and(|pool| pool.meets(job.need))
+            });
+            level.is_some_and(|hungry| hungry.load == first.load)
+                && meets
+                && try_job(scheduler, worker, choice.job) == Some(choice)
+        })
+    };
+    let open = job.loaded_at.iter().take(WARM_ASKED_MAX);
+    if let Some(&warm) = open.clone().find(stands_equal) {
+        return warm;
+    }
+    if entry.has_files(manifest) {
+        return first.worker;
+    }
+    let Some(pool) = entry
+        .spot
+        .and_then(|spot| scheduler.pools.pools.get(&spot.pool))
+    else {
+        return first.worker;
+    };
+    let equals = pool
+        .hungry
+        .iter()
+        .take_while(|hungry| hungry.load == first.load)
+        .take(WARM_ASKED_MAX)
+        .map(|hungry| &hungry.worker);
+    let has_files = |id: &&WorkerId| {
+        scheduler
+            .workers
+            .get(id)
+            .is_some_and(|worker| worker.has_files(manifest))
+    };
+    equals
+        .filter(has_files)
+        .find(stands_equal)
+        .copied()
+        .unwrap_or(first.worker)
+}
+
+/// Hands a unit to a worker.
+pub(crate) fn give(
+    scheduler: &mut Scheduler,
+    now: Duration,
+    worker: WorkerId,
+    choice: Choice,
+    effects: &mut Effects,
+) {
+    let Some(entry) = scheduler.jobs.get(&choice.job) else {
+        return;
+    };
+    let Some(step) = entry.step(choice.step) else {
+        return;
+    };
+    let latest = step
+        .attempts
+        .get(&choice.unit)
+        .map_or(0, |attempt| attempt.0);
+    let key = LeaseKey {
+        unit: entry.unit_id(choice.step, choice.unit),
+        attempt: Attempt(latest + 1),
+    };
+    let frames = entry.frames_of(choice.step, choice.unit);
+    let held = hold(scheduler, now, key, worker);
+    debug_assert!(held, "a free unit can be held");
+    if !held {
+        return;
+    }
+    effects.changes.push(Change::Leased(Lease { key, worker }));
+    effects.orders.push((worker, Order::Lease { key, frames }));
+    effects.jobs.insert(choice.job);
+    effects.workers.insert(worker);
 }

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, Device, FrameBits, Job, JobState, LeaseKey, Step, StepIndex, StepKind, UnitId,
-    WorkerId,
+    Attempt, Chunking, FarmSettings, FrameBits, Job, JobId, JobState, LeaseKey, Step, StepIndex,
+    UnitId, WorkerId,
 };
 
+use crate::accounts::AccountId;
 use crate::effects::FrameOrder;
+use crate::pace::Cost;
+use crate::pools::NeedId;
 
 /// A job in work.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct JobEntry {
     pub job: Job,
     pub state: JobState,
@@ -22,19 +25,56 @@ pub(crate) struct JobEntry {
     pub trouble: BTreeMap<WorkerId, u32>,
     /// Leases that have not ended.
     pub leases: BTreeSet<LeaseKey>,
+    /// Wanted frames in workers' hands, those of a second lease of the same unit not counted.
+    pub leased: u32,
+    /// Leases that are being rendered.
+    pub rendering: u32,
+    /// Jobs that it waits for as a whole and that are not done.
+    pub waits_for: BTreeSet<JobId>,
+
+    /// What it asks of workers.
+    pub need: NeedId,
+    /// Its category, its user, its resources.
+    pub accounts: Vec<AccountId>,
+    /// Its place in the line, while it is active.
+    pub rank: Option<u32>,
+    /// Slots that may come to render it.
+    pub places: u32,
+    /// Used part of the farm, halved at every sample, in billionths.
+    pub usage: u64,
+    /// Thousandths of slots that are its own by its priority.
+    pub target_milli: u64,
+    /// Frames ever handed out, as far as it matters for going first.
+    pub dispatched: u32,
+    /// Since when it has had work and got no worker.
+    pub waiting_since: Duration,
+    /// Whether a timer watches that wait.
+    pub watched: bool,
+    /// That wait was too long.
+    pub starved: bool,
+    /// Somebody was asked to make room for its first frames.
+    pub room_asked: bool,
+    /// What lay ready of it beyond its part was asked back.
+    pub trimmed: bool,
+    /// What its frames take.
+    pub cost: Cost,
+    /// Workers that have its scene open.
+    pub loaded_at: BTreeSet<WorkerId>,
 }
 
 /// The frames of a step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StepEntry {
-    /// Frames of one unit.
-    pub chunk: u32,
+    /// Its layout in units.
+    pub chunking: Chunking,
     /// Delivered positions.
     pub done: FrameBits,
     /// Given-up positions.
     pub given_up: FrameBits,
-    /// Units that are in a worker's hands or need no more work.
+    /// Units that cannot be handed out now: in somebody's hands, over, backing off, or waiting for another frame.
     pub taken: FrameBits,
+    /// No unit before this is free.
+    pub first_free: u32,
     /// Failures of positions since the last retry.
     pub failures: BTreeMap<u32, Failures>,
     /// Highest attempt of units handed out and not closed.
@@ -44,7 +84,7 @@ pub(crate) struct StepEntry {
 }
 
 /// How one frame failed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Failures {
     pub count: u32,
     /// Not to be handed out before this.
@@ -53,44 +93,47 @@ pub(crate) struct Failures {
     pub workers: BTreeSet<WorkerId>,
 }
 
-impl StepEntry {
-    pub(crate) fn new(step: &Step, chunk: u32) -> Self {
-        let frames = step.frames.len();
-        Self::restored(step, chunk, FrameBits::new(frames), FrameBits::new(frames))
+/// How a step's frames are laid out when the job is taken in.
+pub(crate) fn layout(step: &Step, chunk: u32) -> Chunking {
+    let frames = step.frames.len();
+    match &step.chunking {
+        // Frames that depend on their order are one unit, whatever the chunk.
+        _ if step.in_order => Chunking::of(frames),
+        Some(chunking) => chunking.clone(),
+        None => Chunking::of(chunk.clamp(1, frames)),
     }
+}
 
+impl StepEntry {
     pub(crate) fn restored(step: &Step, chunk: u32, done: FrameBits, given_up: FrameBits) -> Self {
         let frames = step.frames.len();
-        // Frames that depend on their order are one unit, whatever the chunk.
-        let chunk = if step.in_order {
-            frames
-        } else {
-            chunk.clamp(1, frames)
-        };
+        let chunking = layout(step, chunk);
         let mut entry = Self {
-            chunk,
+            taken: FrameBits::new(chunking.units(frames)),
+            chunking,
             done,
             given_up,
-            taken: FrameBits::new(frames.div_ceil(chunk)),
+            first_free: 0,
             failures: BTreeMap::new(),
             attempts: BTreeMap::new(),
             lost: BTreeMap::new(),
         };
         for unit in 0..entry.taken.len() {
-            entry.free_unless_over(unit);
+            if !entry.is_wanted(unit) {
+                entry.take(unit);
+            }
         }
         entry
     }
 
     /// The unit that position belongs to.
     pub(crate) fn unit_of(&self, position: u32) -> u32 {
-        position / self.chunk
+        self.chunking.unit_of(position)
     }
 
     /// The positions of a unit.
     pub(crate) fn positions(&self, unit: u32) -> std::ops::Range<u32> {
-        let start = unit * self.chunk;
-        start..(start + self.chunk).min(self.done.len())
+        self.chunking.positions(unit, self.done.len())
     }
 
     /// Positions of a unit that still want a result.
@@ -99,18 +142,44 @@ impl StepEntry {
             .filter(|&at| !self.done.get(at) && !self.given_up.get(at))
     }
 
-    /// Whether every frame of a unit was delivered.
-    pub(crate) fn unit_done(&self, unit: u32) -> bool {
-        self.positions(unit).all(|at| self.done.get(at))
+    /// Whether some frame of a unit still wants a result.
+    pub(crate) fn is_wanted(&self, unit: u32) -> bool {
+        self.wanted(unit).next().is_some()
     }
 
-    /// Marks a unit free to be handed out, or taken if nothing of it is wanted.
-    pub(crate) fn free_unless_over(&mut self, unit: u32) {
-        if self.wanted(unit).next().is_some() {
-            self.taken.clear(unit);
-        } else {
-            self.taken.set(unit);
-        }
+    /// Whether every frame of a unit was delivered.
+    pub(crate) fn unit_done(&self, unit: u32) -> bool {
+        let positions = self.positions(unit);
+        self.done
+            .first_clear(positions.start)
+            .is_none_or(|clear| clear >= positions.end)
+    }
+
+    /// A unit can be handed out.
+    pub(crate) fn free(&mut self, unit: u32) {
+        self.taken.clear(unit);
+        self.first_free = self.first_free.min(unit);
+    }
+
+    /// A unit cannot be handed out.
+    pub(crate) fn take(&mut self, unit: u32) {
+        self.taken.set(unit);
+    }
+
+    /// The first free unit from `from` on.
+    pub(crate) fn next_free(&self, from: u32) -> Option<u32> {
+        self.taken.first_clear(from.max(self.first_free))
+    }
+
+    /// Moves the mark of the first free unit up, so that nobody looks at the full words before it again.
+    pub(crate) fn advance(&mut self) {
+        let len = self.taken.len();
+        self.first_free = self.taken.first_clear(self.first_free).unwrap_or(len);
+    }
+
+    /// Units that can be handed out.
+    pub(crate) fn free_units(&self) -> u32 {
+        self.taken.len() - self.taken.count()
     }
 
     /// Whether every frame was delivered or given up.
@@ -121,26 +190,73 @@ impl StepEntry {
 }
 
 impl JobEntry {
-    pub(crate) fn new(job: Job) -> Self {
-        let steps = job
-            .steps
-            .iter()
-            .map(|step| StepEntry::new(step, job.settings.chunk))
-            .collect();
+    pub(crate) fn new(job: Job, need: NeedId, accounts: Vec<AccountId>) -> Self {
+        let steps = job.steps.iter().map(|step| {
+            let nothing = FrameBits::new(step.frames.len());
+            StepEntry::restored(step, job.settings.chunk, nothing.clone(), nothing)
+        });
         Self {
+            steps: steps.collect(),
             job,
             state: JobState::Active,
-            steps,
             blocked: BTreeSet::new(),
             trouble: BTreeMap::new(),
             leases: BTreeSet::new(),
+            leased: 0,
+            rendering: 0,
+            waits_for: BTreeSet::new(),
+            need,
+            accounts,
+            rank: None,
+            places: 0,
+            usage: 0,
+            target_milli: 0,
+            dispatched: 0,
+            waiting_since: Duration::ZERO,
+            watched: false,
+            starved: false,
+            room_asked: false,
+            trimmed: false,
+            cost: Cost::default(),
+            loaded_at: BTreeSet::new(),
         }
     }
 
-    /// The step whose units can be handed out: steps follow one another.
-    pub(crate) fn open_step(&self) -> Option<StepIndex> {
-        let open = self.steps.iter().position(|step| !step.is_over())?;
-        Some(StepIndex(open as u16))
+    pub(crate) fn category(&self) -> AccountId {
+        self.accounts[0]
+    }
+
+    pub(crate) fn user(&self) -> AccountId {
+        self.accounts[1]
+    }
+
+    /// The steps whose units can be handed out, in order: the first that is not over, and those after it that follow it frame by frame.
+    pub(crate) fn open_steps(&self) -> impl Iterator<Item = StepIndex> + '_ {
+        let first = self.steps.iter().position(|step| !step.is_over());
+        let first = first.unwrap_or(self.steps.len());
+        let follow = move |at: &usize| *at == first || self.job.steps[*at].by_frame;
+        (first..self.steps.len())
+            .take_while(follow)
+            .filter(|&at| !self.steps[at].is_over())
+            .map(|at| StepIndex(at as u16))
+    }
+
+    /// The first step that is not over, the last one if all are.
+    pub(crate) fn first_open(&self) -> usize {
+        let open = self.steps.iter().position(|step| !step.is_over());
+        open.unwrap_or(self.steps.len() - 1)
+    }
+
+    pub(crate) fn has_free_unit(&self) -> bool {
+        self.open_steps()
+            .any(|at| self.steps[at.0 as usize].free_units() > 0)
+    }
+
+    /// Units of the open steps that can be handed out.
+    pub(crate) fn free_units(&self) -> u32 {
+        self.open_steps()
+            .map(|at| self.steps[at.0 as usize].free_units())
+            .sum()
     }
 
     pub(crate) fn step(&self, index: StepIndex) -> Option<&StepEntry> {
@@ -159,6 +275,15 @@ impl JobEntry {
         }
     }
 
+    /// The leases of one unit.
+    pub(crate) fn leases_of(&self, unit: UnitId) -> impl Iterator<Item = LeaseKey> + '_ {
+        let key = |attempt| LeaseKey {
+            unit,
+            attempt: Attempt(attempt),
+        };
+        self.leases.range(key(0)..=key(u32::MAX)).copied()
+    }
+
     /// Frames, delivered, given up; over all steps.
     pub(crate) fn counts(&self) -> (u32, u32, u32) {
         self.steps
@@ -170,6 +295,11 @@ impl JobEntry {
                     failed + step.given_up.count(),
                 )
             })
+    }
+
+    /// The number in Blender of the frame at a position.
+    pub(crate) fn frame_at(&self, step: StepIndex, position: u32) -> Option<i32> {
+        self.job.steps.get(step.0 as usize)?.frames.at(position)
     }
 
     /// The frames of a lease. Where order matters every frame is rendered, wanted or not, and none after the last wanted one.
@@ -194,13 +324,11 @@ impl JobEntry {
             .collect()
     }
 
-    /// The device its open step asks for.
-    pub(crate) fn device(&self, step: StepIndex) -> Option<&Device> {
-        self.job
-            .steps
-            .get(step.0 as usize)
-            .map(|step| match &step.kind {
-                StepKind::Render(overrides) => &overrides.device,
-            })
+    /// Whether its units take longer than what may lie ready in numbers; so does what was never measured.
+    pub(crate) fn is_long(&self, settings: &FarmSettings) -> bool {
+        let frames = self.steps[self.first_open()].positions(0).len() as u64;
+        self.cost
+            .frame_us
+            .is_none_or(|frame| frame.saturating_mul(frames) / 1000 > settings.long_unit_ms)
     }
 }

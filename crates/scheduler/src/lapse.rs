@@ -1,50 +1,91 @@
-//! What time alone does: the units of workers that are gone are handed out again.
+//! What time alone does: silent and lost workers, ended back-offs, samples.
 
 use std::time::Duration;
 
 use tessera_model::{Change, FrameError, FrameErrorKind, LeaseKey, WorkerId};
 
-use crate::apply::{end_lease, record_failure, settle};
+use crate::apply::{record_failure, settle};
+use crate::books::{end_lease, refresh_unit, watch};
 use crate::effects::Effects;
 use crate::input::Now;
 use crate::scheduler::Scheduler;
+use crate::timers::Timer;
 use crate::worker::Link;
+use crate::{assign, line, pools};
 
-/// When the next worker's units lapse.
+/// When something is due next.
 pub(crate) fn next(scheduler: &Scheduler) -> Option<Duration> {
-    scheduler
-        .workers
-        .values()
-        .filter_map(|worker| worker.lapses_at(&scheduler.settings))
-        .min()
+    scheduler.timers.next()
 }
 
-/// Takes back what is held by workers that are gone. Returns whether anything was.
-pub(crate) fn lapse(scheduler: &mut Scheduler, now: Now, effects: &mut Effects) -> bool {
-    let gone: Vec<WorkerId> = scheduler
-        .workers
-        .iter()
-        .filter(|(_, worker)| {
-            worker
-                .lapses_at(&scheduler.settings)
-                .is_some_and(|at| at <= now.elapsed)
-        })
-        .map(|(&id, _)| id)
-        .collect();
-    for &id in &gone {
-        let Some(worker) = scheduler.workers.get_mut(&id) else {
-            continue;
-        };
+/// Does all that is due.
+pub(crate) fn lapse(scheduler: &mut Scheduler, now: Now, effects: &mut Effects) {
+    while let Some(timer) = scheduler.timers.due(now.elapsed) {
+        match timer {
+            Timer::Worker(worker) => look_at(scheduler, now, worker, effects),
+            Timer::Retry(job, step, unit) => {
+                refresh_unit(scheduler, now.elapsed, job, step, unit);
+                line::refresh_job(scheduler, now.elapsed, job);
+            }
+            Timer::Starved(job) => starved(scheduler, now.elapsed, job),
+            Timer::Sample => line::sample(scheduler, now.elapsed),
+            Timer::Rerank => {
+                scheduler.line.awaited = false;
+                scheduler.line.stale = true;
+            }
+            Timer::Passed => {
+                let all = scheduler.passed.len();
+                assign::ask_again(scheduler, all);
+            }
+            // That it is time to decide again is all they say.
+            Timer::Stragglers => {}
+        }
+    }
+}
+
+fn starved(scheduler: &mut Scheduler, now: Duration, id: tessera_model::JobId) {
+    let after = Duration::from_millis(scheduler.settings.starved_after_ms);
+    let Some(job) = scheduler.jobs.get_mut(&id) else {
+        return;
+    };
+    job.watched = false;
+    let ready = job.rank.is_some_and(|rank| scheduler.line.ready.get(rank));
+    job.starved |= ready && job.waiting_since + after <= now;
+    if ready && !job.starved {
+        line::refresh_job(scheduler, now, id);
+    } else if let Some(rank) = job.rank {
+        scheduler.line.starved.set(rank, job.starved);
+    }
+}
+
+/// A worker may have been silent for too long to get more, or to keep what it has.
+fn look_at(scheduler: &mut Scheduler, now: Now, id: WorkerId, effects: &mut Effects) {
+    let Some(worker) = scheduler.workers.get_mut(&id) else {
+        return;
+    };
+    worker.watched_at = None;
+    let is_past = |at: Duration| at <= now.elapsed;
+    if worker
+        .falls_silent_at(&scheduler.settings)
+        .is_some_and(is_past)
+    {
+        worker.silent = true;
+        effects.workers.insert(id);
+        pools::leave(scheduler, id);
+    }
+    let Some(worker) = scheduler.workers.get_mut(&id) else {
+        return;
+    };
+    if worker.lapses_at(&scheduler.settings).is_some_and(is_past) {
         if !worker.is_linked() {
             worker.link = Link::Absent;
         }
-        let keys: Vec<LeaseKey> = worker.leases.iter().copied().collect();
         effects.workers.insert(id);
-        for key in keys {
+        for key in worker.leases.clone() {
             lose(scheduler, now, key, effects);
         }
     }
-    !gone.is_empty()
+    watch(scheduler, id);
 }
 
 /// A lease is gone with its worker. A frame that goes so too often may be what kills them: it is given up.
@@ -53,7 +94,7 @@ pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: 
         .leases
         .get(&key)
         .and_then(|held| held.rendering.map(|at| (held.worker, at)));
-    end_lease(scheduler, key, effects);
+    end_lease(scheduler, now.elapsed, key, effects);
     effects.changes.push(Change::LeaseEnded(key));
     let Some((worker, position)) = rendering else {
         return;
@@ -62,12 +103,7 @@ pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: 
     let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
         return;
     };
-    let Some(frame) = entry
-        .job
-        .steps
-        .get(key.unit.step.0 as usize)
-        .and_then(|step| step.frames.at(position))
-    else {
+    let Some(frame) = entry.frame_at(key.unit.step, position) else {
         return;
     };
     let Some(step) = entry.step_mut(key.unit.step) else {
@@ -93,5 +129,5 @@ pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: 
         at: now.wall,
     };
     record_failure(scheduler, now, Box::new(error), true, effects);
-    settle(scheduler, key.unit.job, effects);
+    settle(scheduler, now.elapsed, key.unit.job, effects);
 }

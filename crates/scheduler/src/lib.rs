@@ -12,14 +12,25 @@
 //! - `restore`: the same state out of the record.
 //! - `view`: what others may see of it.
 
+mod accounts;
 mod apply;
 mod assign;
+mod books;
+mod depend;
 mod effects;
 mod input;
 mod job;
 mod lapse;
+mod line;
+mod mask;
+mod need;
+mod pace;
+mod pools;
 mod restore;
+mod room;
 mod scheduler;
+mod stragglers;
+mod timers;
 mod view;
 mod why;
 mod worker;

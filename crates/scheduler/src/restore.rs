@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use crate::apply::hold;
-use crate::input::Now;
-use crate::job::{Failures, JobEntry, StepEntry};
-use crate::scheduler::Scheduler;
-use crate::worker::{Link, WorkerEntry};
 use tessera_model::{
     Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, UnitId, WorkerId, WorkerRecord,
 };
+
+use crate::books::{hold, refresh_all_units, watch};
+use crate::input::Now;
+use crate::job::{Failures, JobEntry, StepEntry};
+use crate::need::criteria;
+use crate::scheduler::Scheduler;
+use crate::worker::{Link, WorkerEntry};
+use crate::{depend, line, pools};
 
 /// All the record holds that matters here.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +60,14 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
     scheduler.next_job = restored.next_job.max(1);
     scheduler.next_worker = restored.next_worker.max(1);
     for record in restored.workers {
+        scheduler.names.insert(record.name.clone());
         scheduler
             .workers
             .insert(record.id, WorkerEntry::new(record));
     }
+    let ids: Vec<JobId> = restored.jobs.iter().map(|job| job.job.id).collect();
     for job in restored.jobs {
-        scheduler.jobs.insert(job.job.id, restore_job(job, now));
+        restore_job(&mut scheduler, now, job);
     }
     for (job, worker) in restored.blocked {
         if let Some(entry) = scheduler.jobs.get_mut(&job) {
@@ -70,28 +75,56 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
         }
     }
     for (unit, attempt) in restored.attempts {
-        if let Some(step) = scheduler
-            .jobs
-            .get_mut(&unit.job)
-            .and_then(|job| job.step_mut(unit.step))
-        {
-            step.attempts.insert(unit.index, attempt);
+        if let Some(job) = scheduler.jobs.get_mut(&unit.job) {
+            job.dispatched = job.dispatched.saturating_add(1);
+            if let Some(step) = job.step_mut(unit.step) {
+                step.attempts.insert(unit.index, attempt);
+            }
         }
     }
     let until = now.elapsed + Duration::from_millis(scheduler.settings.restart_grace_ms);
     for lease in restored.leases {
-        if hold(&mut scheduler, now.elapsed, lease.key, lease.worker)
-            && let Some(worker) = scheduler.workers.get_mut(&lease.worker)
-        {
+        if let Some(worker) = scheduler.workers.get_mut(&lease.worker) {
             worker.link = Link::Awaited(until);
+        }
+        hold(&mut scheduler, now.elapsed, lease.key, lease.worker);
+        watch(&mut scheduler, lease.worker);
+    }
+    // Only now is it known of every job whether it is done: who waits for whom follows from that.
+    for &id in &ids {
+        depend::enter(&mut scheduler, id);
+    }
+    for id in ids {
+        let Some(job) = scheduler.jobs.get(&id) else {
+            continue;
+        };
+        let waits = job.job.settings.after.iter().any(|after| after.frames)
+            || job.job.steps.iter().any(|step| step.by_frame);
+        if waits {
+            refresh_all_units(&mut scheduler, now.elapsed, id);
+        }
+        if job_is_active(&scheduler, id) {
+            line::enter(&mut scheduler, now.elapsed, id);
         }
     }
     scheduler
 }
 
-fn restore_job(restored: RestoredJob, now: Now) -> JobEntry {
+fn job_is_active(scheduler: &Scheduler, id: JobId) -> bool {
+    scheduler
+        .jobs
+        .get(&id)
+        .is_some_and(|job| job.state == JobState::Active)
+}
+
+fn restore_job(scheduler: &mut Scheduler, now: Now, restored: RestoredJob) {
     let RestoredJob { job, state, steps } = restored;
-    let mut entry = JobEntry::new(job);
+    let need = pools::intern(scheduler, criteria(&job, 0));
+    let accounts = scheduler
+        .accounts
+        .of_job(&job.owner, &job.settings, &scheduler.settings);
+    let preempts = job.settings.preempt && state == JobState::Active;
+    let mut entry = JobEntry::new(job, need, accounts);
     entry.state = state;
     for (index, step) in steps.into_iter().enumerate() {
         let Some(model) = entry.job.steps.get(index) else {
@@ -101,6 +134,9 @@ fn restore_job(restored: RestoredJob, now: Now) -> JobEntry {
         for at in step.done.iter() {
             given_up.clear(at);
         }
+        entry.dispatched = entry
+            .dispatched
+            .saturating_add(step.done.count() + given_up.count());
         let mut state = StepEntry::restored(model, entry.job.settings.chunk, step.done, given_up);
         for (position, count) in step.failures {
             state.failures.insert(
@@ -114,5 +150,10 @@ fn restore_job(restored: RestoredJob, now: Now) -> JobEntry {
         }
         entry.steps[index] = state;
     }
-    entry
+    let id = entry.job.id;
+    if preempts {
+        scheduler.preempting.insert(id);
+    }
+    scheduler.jobs.insert(id, entry);
+    line::refresh_need(scheduler, now.elapsed, id);
 }

@@ -1,36 +1,26 @@
-//! The scheduler's state, and what others may see of it.
+//! The scheduler's state, and the few things that can be asked of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tessera_model::{FarmSettings, Job, JobId, LeaseKey, StepIndex, WorkerId};
 
-use crate::assign;
+use crate::accounts::Accounts;
+use crate::books::Held;
 use crate::effects::Effects;
 use crate::input::{Input, Now};
 use crate::job::JobEntry;
-use crate::restore::Restored;
-use crate::view::{FrameView, HeldView, JobView, WorkerView};
+use crate::line::Line;
+use crate::pools::Pools;
+use crate::restore::{self, Restored};
+use crate::timers::Timers;
+use crate::view::{self, FrameView, JobView, WorkerView};
 use crate::why::{self, Why};
-use crate::worker::{Link, WorkerEntry};
-use crate::{apply, lapse, restore};
-
-/// A unit in a worker's hands.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub worker: WorkerId,
-    /// When it was handed out or last seen in its hands.
-    pub seen: Duration,
-    /// Position being rendered.
-    pub rendering: Option<u32>,
-    /// Wanted frames of it not yet reported.
-    pub left: u32,
-    /// Whether it was asked back.
-    pub recalled: bool,
-}
+use crate::worker::WorkerEntry;
+use crate::{apply, lapse};
 
 /// Everything that is decided about.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scheduler {
     pub(crate) settings: FarmSettings,
     pub(crate) jobs: BTreeMap<JobId, JobEntry>,
@@ -38,8 +28,30 @@ pub struct Scheduler {
     pub(crate) leases: BTreeMap<LeaseKey, Held>,
     pub(crate) next_job: u64,
     pub(crate) next_worker: u32,
-    /// When it was last decided who gets what. A frame whose time to be tried again came after that is still to be handed out.
-    pub(crate) assigned_at: Duration,
+
+    /// Names of workers that are taken.
+    pub(crate) names: BTreeSet<String>,
+    /// Jobs by the job they wait for.
+    pub(crate) dependents: BTreeMap<JobId, BTreeSet<JobId>>,
+    pub(crate) accounts: Accounts,
+    pub(crate) pools: Pools,
+    pub(crate) line: Line,
+    pub(crate) timers: Timers,
+
+    /// A job has become ready: workers that were passed over are worth asking again.
+    pub(crate) someone_new: bool,
+    /// Workers that were passed over.
+    pub(crate) passed: BTreeSet<WorkerId>,
+    /// Leases that were asked back.
+    pub(crate) recalled: usize,
+    /// The line has a new order: who has more than its part may have to give.
+    pub(crate) trim_due: bool,
+    /// Active jobs that may preempt.
+    pub(crate) preempting: BTreeSet<JobId>,
+    /// When it was last looked for stragglers.
+    pub(crate) looked_for_stragglers: Option<Duration>,
+    /// Whether usage is measured: while it is not zero everywhere.
+    pub(crate) sampling: bool,
 }
 
 impl Scheduler {
@@ -53,7 +65,19 @@ impl Scheduler {
             leases: BTreeMap::new(),
             next_job: 1,
             next_worker: 1,
-            assigned_at: Duration::ZERO,
+            names: BTreeSet::new(),
+            dependents: BTreeMap::new(),
+            accounts: Accounts::default(),
+            pools: Pools::default(),
+            line: Line::default(),
+            timers: Timers::default(),
+            someone_new: false,
+            passed: BTreeSet::new(),
+            recalled: 0,
+            trim_due: false,
+            preempting: BTreeSet::new(),
+            looked_for_stragglers: None,
+            sampling: false,
         }
     }
 
@@ -73,10 +97,7 @@ impl Scheduler {
     /// How long until [`Input::Tick`] has to be applied, if nothing else is before.
     #[must_use]
     pub fn next_tick(&self, now: Now) -> Option<Duration> {
-        let lapses = lapse::next(self);
-        let retries = assign::next_retry(self, self.assigned_at);
-        let at = lapses.into_iter().chain(retries).min()?;
-        Some(at.saturating_sub(now.elapsed))
+        lapse::next(self).map(|at| at.saturating_sub(now.elapsed))
     }
 
     /// The farm's settings.
@@ -106,26 +127,7 @@ impl Scheduler {
     /// A job as it stands.
     #[must_use]
     pub fn job(&self, now: Now, id: JobId) -> Option<JobView> {
-        let entry = self.jobs.get(&id)?;
-        let (frames, done, failed) = entry.counts();
-        let mut leased = 0;
-        let mut rendering = 0;
-        for key in &entry.leases {
-            let step = entry.step(key.unit.step)?;
-            leased += step.wanted(key.unit.index).count() as u32;
-            rendering += u32::from(self.leases.get(key)?.rendering.is_some());
-        }
-        Some(JobView {
-            job: entry.job.clone(),
-            state: entry.state,
-            frames,
-            done,
-            failed,
-            leased,
-            rendering,
-            blocked: entry.blocked.iter().copied().collect(),
-            waiting_because: assign::waiting_because(self, now.elapsed, entry),
-        })
+        view::job(self, now, id)
     }
 
     /// Up to `limit` jobs older than `after`, newest first.
@@ -143,58 +145,13 @@ impl Scheduler {
     /// Up to `limit` frames of a step from position `from` on; none if there is no such job or step.
     #[must_use]
     pub fn frames(&self, job: JobId, step: StepIndex, from: u32, limit: usize) -> Vec<FrameView> {
-        let Some(entry) = self.jobs.get(&job) else {
-            return Vec::new();
-        };
-        let (Some(state), Some(model)) = (entry.step(step), entry.job.steps.get(step.0 as usize))
-        else {
-            return Vec::new();
-        };
-        let mut held = BTreeMap::new();
-        for key in entry.leases.iter().filter(|key| key.unit.step == step) {
-            held.insert(key.unit.index, (key, &self.leases[key]));
-        }
-        (from..state.done.len())
-            .take(limit)
-            .filter_map(|position| {
-                let done = state.done.get(position);
-                let holder = held.get(&state.unit_of(position)).filter(|_| !done);
-                Some(FrameView {
-                    step,
-                    position,
-                    frame: model.frames.at(position)?,
-                    done,
-                    failed: state.given_up.get(position),
-                    worker: holder.map(|(_, held)| held.worker),
-                    rendering: holder.is_some_and(|(_, held)| held.rendering == Some(position)),
-                    lease: holder.map(|(key, _)| **key),
-                    failures: state
-                        .failures
-                        .get(&position)
-                        .map_or(0, |failures| failures.count),
-                })
-            })
-            .collect()
+        view::frames(self, job, step, from, limit)
     }
 
     /// A worker as it stands.
     #[must_use]
     pub fn worker(&self, now: Now, id: WorkerId) -> Option<WorkerView> {
-        let entry = self.workers.get(&id)?;
-        let silent = match entry.link {
-            Link::Open(heard) => Some(now.elapsed.saturating_sub(heard)),
-            _ => None,
-        };
-        Some(WorkerView {
-            record: entry.record.clone(),
-            linked: entry.is_linked(),
-            silent_ms: silent.map(|silent| silent.as_millis() as u64),
-            holds: entry
-                .leases
-                .iter()
-                .filter_map(|key| self.held_view(key))
-                .collect(),
-        })
+        view::worker(self, now, id)
     }
 
     /// All workers.
@@ -213,25 +170,5 @@ impl Scheduler {
             .values()
             .filter(|entry| !entry.state.is_over())
             .count()
-    }
-
-    fn held_view(&self, key: &LeaseKey) -> Option<HeldView> {
-        let held = self.leases.get(key)?;
-        let entry = self.jobs.get(&key.unit.job)?;
-        let step = entry.step(key.unit.step)?;
-        let position = match held.rendering {
-            Some(position) => position,
-            None => step.wanted(key.unit.index).next()?,
-        };
-        Some(HeldView {
-            job: key.unit.job,
-            step: key.unit.step,
-            attempt: key.attempt,
-            frame: entry.job.steps[key.unit.step.0 as usize]
-                .frames
-                .at(position)?,
-            position,
-            rendering: held.rendering.is_some(),
-        })
     }
 }

@@ -1,6 +1,13 @@
 //! What others may see: plain copies, made on demand.
 
+use std::collections::BTreeMap;
+
 use tessera_model::{Attempt, Job, JobId, JobState, LeaseKey, StepIndex, WorkerId, WorkerRecord};
+
+use crate::input::Now;
+use crate::scheduler::Scheduler;
+use crate::why;
+use crate::worker::Link;
 
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,4 +83,113 @@ pub struct WorkerView {
     pub silent_ms: Option<u64>,
     /// What it holds.
     pub holds: Vec<HeldView>,
+    /// Jobs whose scene it has open, the latest first.
+    pub loaded: Vec<JobId>,
+    /// Its measured speed in thousandths of the average.
+    pub speed_milli: u32,
+}
+
+pub(crate) fn job(scheduler: &Scheduler, now: Now, id: JobId) -> Option<JobView> {
+    let entry = scheduler.jobs.get(&id)?;
+    let (frames, done, failed) = entry.counts();
+    let because = if entry.state == JobState::Active && entry.leases.is_empty() {
+        why::job(scheduler, now.elapsed, id).map(|why| why.to_string())
+    } else {
+        None
+    };
+    Some(JobView {
+        job: entry.job.clone(),
+        state: entry.state,
+        frames,
+        done,
+        failed,
+        leased: entry.leased,
+        rendering: entry.rendering,
+        blocked: entry.blocked.iter().copied().collect(),
+        waiting_because: because.unwrap_or_default(),
+    })
+}
+
+pub(crate) fn frames(
+    scheduler: &Scheduler,
+    job: JobId,
+    step: StepIndex,
+    from: u32,
+    limit: usize,
+) -> Vec<FrameView> {
+    let Some(entry) = scheduler.jobs.get(&job) else {
+        return Vec::new();
+    };
+    let (Some(state), Some(model)) = (entry.step(step), entry.job.steps.get(step.0 as usize))
+    else {
+        return Vec::new();
+    };
+    // Of two leases of a unit the one that renders, else the first, is shown.
+    let mut held = BTreeMap::new();
+    for key in entry.leases.iter().filter(|key| key.unit.step == step) {
+        let lease = &scheduler.leases[key];
+        let shown = held.entry(key.unit.index).or_insert((key, lease));
+        if shown.1.rendering.is_none() && lease.rendering.is_some() {
+            *shown = (key, lease);
+        }
+    }
+    (from..state.done.len())
+        .take(limit)
+        .filter_map(|position| {
+            let done = state.done.get(position);
+            let holder = held.get(&state.unit_of(position)).filter(|_| !done);
+            Some(FrameView {
+                step,
+                position,
+                frame: model.frames.at(position)?,
+                done,
+                failed: state.given_up.get(position),
+                worker: holder.map(|(_, held)| held.worker),
+                rendering: holder.is_some_and(|(_, held)| held.rendering == Some(position)),
+                lease: holder.map(|(key, _)| **key),
+                failures: state
+                    .failures
+                    .get(&position)
+                    .map_or(0, |failures| failures.count),
+            })
+        })
+        .collect()
+}
+
+pub(crate) fn worker(scheduler: &Scheduler, now: Now, id: WorkerId) -> Option<WorkerView> {
+    let entry = scheduler.workers.get(&id)?;
+    let silent = match entry.link {
+        Link::Open(heard) => Some(now.elapsed.saturating_sub(heard)),
+        _ => None,
+    };
+    Some(WorkerView {
+        record: entry.record.clone(),
+        linked: entry.is_linked(),
+        silent_ms: silent.map(|silent| silent.as_millis() as u64),
+        holds: entry
+            .leases
+            .iter()
+            .filter_map(|key| held_view(scheduler, key))
+            .collect(),
+        loaded: entry.loaded.clone(),
+        speed_milli: entry.speed.0,
+    })
+}
+
+fn held_view(scheduler: &Scheduler, key: &LeaseKey) -> Option<HeldView> {
+    let held = scheduler.leases.get(key)?;
+    let entry = scheduler.jobs.get(&key.unit.job)?;
+    let step = entry.step(key.unit.step)?;
+    let position = match held.rendering {
+        Some(position) => position,
+        None => step.wanted(key.unit.index).next()?,
+    };
+    Some(HeldView {
+        job: key.unit.job,
+        step: key.unit.step,
+        attempt: key.attempt,
+        frame: entry.frame_at(key.unit.step, position)?,
+        position,
+        rendering: held.rendering.is_some(),
+    })
 }

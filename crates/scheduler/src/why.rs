@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tessera_model::{JobId, WorkerId};
 
-use crate::assign;
 use crate::scheduler::Scheduler;
 
 /// All that keeps a job or a worker from more work now, most telling first.
@@ -52,7 +51,12 @@ impl fmt::Display for Why {
 
 pub(crate) fn job(scheduler: &Scheduler, now: Duration, id: JobId) -> Option<Why> {
     let entry = scheduler.jobs.get(&id)?;
-    let text = assign::waiting_because(scheduler, now, entry);
+    let _ = now;
+    let text = if entry.leases.is_empty() {
+        "waits".to_owned()
+    } else {
+        String::new()
+    };
     let reasons = (!text.is_empty()).then_some(Reason::Other(text));
     Some(Why {
         reasons: reasons.into_iter().collect(),

@@ -1,11 +1,15 @@
-//! What the scheduler knows of a worker, and whether it may be given a job's frames.
+//! What the scheduler knows of a worker.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use tessera_model::{Device, FarmSettings, LeaseKey, WorkerFacts, WorkerMode, WorkerRecord};
+use tessera_model::{FarmSettings, JobId, LeaseKey, Rest, WorkerMode, WorkerRecord};
 
-use crate::job::JobEntry;
+use crate::pace::Speed;
+use crate::pools::Spot;
+
+/// File trees remembered to lie at a worker: about what fits in its cache.
+const FILES_MAX: usize = 32;
 
 /// How a worker is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,32 +24,46 @@ pub(crate) enum Link {
     Closed(Duration),
 }
 
-/// A worker.
-#[derive(Debug)]
-pub(crate) struct WorkerEntry {
-    pub record: WorkerRecord,
-    pub link: Link,
-    /// Leases that have not ended.
-    pub leases: BTreeSet<LeaseKey>,
-}
-
-/// Why a worker gets nothing of a job. The order is the order in which reasons are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Unfit {
+/// Why a worker gets nothing at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absence {
     /// No link.
     Away,
     /// Silent for too long.
     Silent,
-    /// Its owner or an admin holds it.
-    Held,
-    /// It lacks the build.
-    Build,
-    /// It lacks a tag.
-    Tags,
-    /// It lacks the device.
-    Device,
-    /// It is blocked for this job.
-    Blocked,
+    /// Held by its owner or an administrator.
+    Held(WorkerMode),
+    /// Its hours say so.
+    Resting(Rest),
+    /// It keeps no Blender.
+    NoSlots,
+}
+
+/// A worker.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerEntry {
+    pub record: WorkerRecord,
+    pub link: Link,
+    /// Silent for so long that it gets nothing new.
+    pub silent: bool,
+    /// Leases that have not ended, in the order they were handed out.
+    pub leases: Vec<LeaseKey>,
+    /// Jobs whose scene its slots have open, the latest first.
+    pub loaded: Vec<JobId>,
+    /// File trees that were brought to it, the latest last.
+    pub files: VecDeque<[u8; 32]>,
+    /// How fast it renders.
+    pub speed: Speed,
+    /// Needs it meets, one bit each, as far as they were looked at.
+    pub meets: Vec<u64>,
+    /// Needs that were looked at.
+    pub looked_at: usize,
+    /// Where it stands among those that can be given work.
+    pub spot: Option<Spot>,
+    /// Everything ready was refused to it; it is asked again later.
+    pub passed: bool,
+    /// When a timer looks at it next.
+    pub watched_at: Option<Duration>,
 }
 
 impl WorkerEntry {
@@ -53,7 +71,16 @@ impl WorkerEntry {
         Self {
             record,
             link: Link::Absent,
-            leases: BTreeSet::new(),
+            silent: false,
+            leases: Vec::new(),
+            loaded: Vec::new(),
+            files: VecDeque::new(),
+            speed: Speed::default(),
+            meets: Vec::new(),
+            looked_at: 0,
+            spot: None,
+            passed: false,
+            watched_at: None,
         }
     }
 
@@ -61,12 +88,28 @@ impl WorkerEntry {
         matches!(self.link, Link::Open(_))
     }
 
-    fn facts(&self) -> Option<&WorkerFacts> {
-        self.record.facts.as_ref()
+    pub(crate) fn slots(&self) -> usize {
+        self.record
+            .facts
+            .as_ref()
+            .map_or(0, |facts| facts.slots as usize)
     }
 
-    pub(crate) fn slots(&self) -> usize {
-        self.facts().map_or(0, |facts| facts.slots as usize)
+    /// Why it gets nothing at all; none if it may get work.
+    pub(crate) fn absence(&self) -> Option<Absence> {
+        let Some(facts) = self.record.facts.as_ref().filter(|_| self.is_linked()) else {
+            return Some(Absence::Away);
+        };
+        if self.silent {
+            return Some(Absence::Silent);
+        }
+        if self.record.mode != WorkerMode::Active {
+            return Some(Absence::Held(self.record.mode));
+        }
+        if let Some(rest) = &facts.rest {
+            return Some(Absence::Resting(rest.clone()));
+        }
+        (facts.slots == 0).then_some(Absence::NoSlots)
     }
 
     /// When what it holds is handed out again, if nothing is heard of it.
@@ -82,51 +125,34 @@ impl WorkerEntry {
         }
     }
 
-    /// Whether it may get frames of this job now, its free slots aside.
-    pub(crate) fn fits(
-        &self,
-        job: &JobEntry,
-        settings: &FarmSettings,
-        now: Duration,
-    ) -> Result<(), Unfit> {
-        let (Link::Open(heard), Some(facts)) = (self.link, self.facts()) else {
-            return Err(Unfit::Away);
-        };
-        if now.saturating_sub(heard) > Duration::from_millis(settings.suspect_after_ms) {
-            return Err(Unfit::Silent);
+    /// When it has been silent for too long to be given more; none if it has no link or that is so already.
+    pub(crate) fn falls_silent_at(&self, settings: &FarmSettings) -> Option<Duration> {
+        match self.link {
+            // Exactly that long is not too long.
+            Link::Open(heard) if !self.silent => {
+                Some(heard + Duration::from_millis(settings.suspect_after_ms + 1))
+            }
+            _ => None,
         }
-        if self.record.mode != WorkerMode::Active {
-            return Err(Unfit::Held);
+    }
+
+    pub(crate) fn has_loaded(&self, job: JobId) -> bool {
+        self.loaded.contains(&job)
+    }
+
+    pub(crate) fn has_files(&self, manifest: &[u8; 32]) -> bool {
+        self.files.contains(manifest)
+    }
+
+    /// Remembers that a tree lies here now.
+    pub(crate) fn brought(&mut self, manifest: [u8; 32]) {
+        if self.files.back() == Some(&manifest) {
+            return;
         }
-        if !job
-            .job
-            .build
-            .as_ref()
-            .is_some_and(|build| facts.builds.contains(build))
-        {
-            return Err(Unfit::Build);
+        self.files.retain(|known| *known != manifest);
+        if self.files.len() == FILES_MAX {
+            self.files.pop_front();
         }
-        if !job
-            .job
-            .settings
-            .tags
-            .iter()
-            .all(|tag| facts.tags.contains(tag))
-        {
-            return Err(Unfit::Tags);
-        }
-        let device = job.open_step().and_then(|step| job.device(step));
-        let has_device = match device {
-            None | Some(Device::File | Device::Cpu) => true,
-            Some(Device::Gpu) => !facts.gpus.is_empty(),
-            Some(Device::Interface(name)) => facts.gpus.iter().any(|gpu| gpu.interface == *name),
-        };
-        if !has_device {
-            return Err(Unfit::Device);
-        }
-        if job.blocked.contains(&self.record.id) {
-            return Err(Unfit::Blocked);
-        }
-        Ok(())
+        self.files.push_back(manifest);
     }
 }

@@ -1,28 +1,34 @@
 //! What users do to jobs.
 
 use tessera_model::{
-    Build, Change, Job, JobEdit, JobId, JobSettings, JobState, MAX_FRAMES, Series, choose_build,
+    After, Build, Change, Chunking, FrameBits, Job, JobEdit, JobId, JobSettings, JobState,
+    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, WorkerId, choose_build,
 };
 
 use super::reports::{settle, take_back};
 use super::{Applied, no_job};
-use crate::effects::{Effects, Order, Outcome, Refusal};
+use crate::books::{recount, refresh_all_units};
+use crate::effects::{Effects, Outcome, Refusal};
 use crate::input::{JobCommand, NewJob, Now};
 use crate::job::JobEntry;
+use crate::need::criteria;
+use crate::room::recall_where;
 use crate::scheduler::Scheduler;
+use crate::{depend, line, pools};
 
 /// Longest texts, in characters: bounds what a list shows and the record keeps.
 const NAME_MAX: usize = 200;
 const COMMENT_MAX: usize = 10_000;
 const TAGS_MAX: usize = 32;
-/// Largest priority: shares of 1 to 1000 say all that shares can say.
-const PRIORITY_MAX: u32 = 1000;
 /// Most attempts of a frame.
 const ATTEMPTS_MAX: u32 = 100;
 /// Longest note a client can leave, in bytes.
 const NOTE_MAX: usize = 64 << 10;
 /// Most steps of a job.
 const STEPS_MAX: usize = 16;
+
+/// Most resources a unit takes, most names of workers, most jobs waited for: more than anyone writes by hand.
+const NAMES_MAX: usize = 64;
 
 pub(super) fn submit(
     scheduler: &mut Scheduler,
@@ -32,7 +38,16 @@ pub(super) fn submit(
 ) -> Applied {
     check_settings(&new.settings)?;
     check_new(&new)?;
-    let build = pin(scheduler, new.file_version)?;
+    for after in &new.settings.after {
+        if !scheduler.jobs.contains_key(&after.job) {
+            return Err(Refusal::NoJob(after.job));
+        }
+    }
+    let build = pin(
+        scheduler,
+        new.file_version,
+        new.settings.requirement.blender,
+    )?;
     let id = JobId(scheduler.next_job);
     scheduler.next_job += 1;
     let job = Job {
@@ -49,12 +64,68 @@ pub(super) fn submit(
     };
     effects.changes.push(Change::JobAdded(job.clone()));
     effects.jobs.insert(id);
-    scheduler.jobs.insert(id, JobEntry::new(job));
+    let need = pools::intern(scheduler, criteria(&job, 0));
+    let accounts = scheduler
+        .accounts
+        .of_job(&job.owner, &job.settings, &scheduler.settings);
+    let preempts = job.settings.preempt;
+    let waits = waits_for_frames(&job);
+    scheduler
+        .jobs
+        .insert(id, JobEntry::new(job, need, accounts));
+    depend::enter(scheduler, id);
+    if waits {
+        refresh_all_units(scheduler, now.elapsed, id);
+    }
+    if preempts {
+        scheduler.preempting.insert(id);
+    }
+    line::enter(scheduler, now.elapsed, id);
     Ok(Outcome::Submitted(id, build))
 }
 
+fn waits_for_frames(job: &Job) -> bool {
+    job.settings.after.iter().any(|after| after.frames)
+        || job.steps.iter().any(|step| step.by_frame)
+}
+
+/// A job's state, and all that follows from it but its leases.
+pub(super) fn set_state(
+    scheduler: &mut Scheduler,
+    now: std::time::Duration,
+    id: JobId,
+    state: JobState,
+    effects: &mut Effects,
+) {
+    let Some(entry) = scheduler.jobs.get_mut(&id) else {
+        return;
+    };
+    if entry.state == state {
+        return;
+    }
+    let was = std::mem::replace(&mut entry.state, state);
+    effects.changes.push(Change::JobState(id, state));
+    effects.jobs.insert(id);
+    if state == JobState::Active {
+        if entry.job.settings.preempt {
+            scheduler.preempting.insert(id);
+        }
+        line::enter(scheduler, now, id);
+    } else {
+        scheduler.preempting.remove(&id);
+        line::leave(scheduler, id);
+    }
+    if was == JobState::Done || state == JobState::Done {
+        depend::job_changed(scheduler, now, id);
+    }
+}
+
 /// The build for a file: of those at hand, else of those that are known; none if none is known at all.
-fn pin(scheduler: &Scheduler, file: Series) -> Result<Option<Build>, Refusal> {
+fn pin(
+    scheduler: &Scheduler,
+    file: Series,
+    range: Option<SeriesRange>,
+) -> Result<Option<Build>, Refusal> {
     let builds = |linked: bool| {
         scheduler
             .workers
@@ -62,6 +133,7 @@ fn pin(scheduler: &Scheduler, file: Series) -> Result<Option<Build>, Refusal> {
             .filter(move |worker| !linked || worker.is_linked())
             .filter_map(|worker| worker.record.facts.as_ref())
             .flat_map(|facts| &facts.builds)
+            .filter(move |build| range.is_none_or(|range| range.contains(build.version.series())))
     };
     if let Some(build) =
         choose_build(file, builds(true)).or_else(|| choose_build(file, builds(false)))
@@ -75,18 +147,27 @@ fn pin(scheduler: &Scheduler, file: Series) -> Result<Option<Build>, Refusal> {
 }
 
 /// Pins the jobs that waited for the first worker with a fitting Blender.
-pub(super) fn pin_waiting(scheduler: &mut Scheduler, effects: &mut Effects) {
+pub(super) fn pin_waiting(scheduler: &mut Scheduler, now: Now, effects: &mut Effects) {
     let waiting: Vec<JobId> = scheduler
-        .jobs
-        .values()
-        .filter(|entry| entry.job.build.is_none() && !entry.state.is_over())
+        .pools
+        .unpinned()
+        .flat_map(|need| {
+            scheduler
+                .jobs
+                .values()
+                .filter(move |entry| entry.need == need && !entry.state.is_over())
+        })
         .map(|entry| entry.job.id)
         .collect();
     for id in waiting {
-        let Some(file) = scheduler.jobs.get(&id).map(|entry| entry.job.file_version) else {
+        let Some(job) = scheduler.jobs.get(&id).map(|entry| &entry.job) else {
             continue;
         };
-        let Ok(Some(build)) = pin(scheduler, file) else {
+        let Ok(Some(build)) = pin(
+            scheduler,
+            job.file_version,
+            job.settings.requirement.blender,
+        ) else {
             continue;
         };
         if let Some(entry) = scheduler.jobs.get_mut(&id) {
@@ -94,6 +175,7 @@ pub(super) fn pin_waiting(scheduler: &mut Scheduler, effects: &mut Effects) {
             effects.changes.push(Change::JobPinned(id, build));
             effects.jobs.insert(id);
         }
+        line::refresh_need(scheduler, now.elapsed, id);
     }
 }
 
@@ -115,6 +197,7 @@ fn check_new(new: &NewJob) -> Result<(), Refusal> {
             "a job has at most {MAX_FRAMES} frames, this one has {frames}: split it"
         ));
     }
+    check_by_frame(&new.steps)?;
     if new.client_note.len() > NOTE_MAX {
         return invalid(format!("the client's note is longer than {NOTE_MAX} bytes"));
     }
@@ -162,20 +245,49 @@ fn check_settings(settings: &JobSettings) -> Result<(), Refusal> {
             settings.max_attempts
         ));
     }
+    for (what, names) in [
+        ("resources", &settings.resources),
+        ("names of workers", &settings.requirement.workers),
+    ] {
+        if names.len() > NAMES_MAX || !names.iter().all(|name| !name.is_empty() && line(name)) {
+            return invalid(format!(
+                "a job has at most {NAMES_MAX} {what} of 1 to {NAME_MAX} characters"
+            ));
+        }
+    }
+    if settings.after.len() > NAMES_MAX {
+        return invalid(format!("a job waits for at most {NAMES_MAX} others"));
+    }
+    Ok(())
+}
+
+/// A step that follows another frame by frame is rendered at the same time, so it must be fit for the same workers.
+fn check_by_frame(steps: &[Step]) -> Result<(), Refusal> {
+    let device = |step: &Step| match &step.kind {
+        StepKind::Render(overrides) => overrides.device.clone(),
+    };
+    for pair in steps.windows(2) {
+        if pair[1].by_frame && device(&pair[0]) != device(&pair[1]) {
+            return Err(Refusal::Invalid(
+                "a step that follows another frame by frame renders on the same device".into(),
+            ));
+        }
+    }
     Ok(())
 }
 
 pub(super) fn command(
     scheduler: &mut Scheduler,
+    now: Now,
     id: JobId,
     command: JobCommand,
     effects: &mut Effects,
 ) -> Applied {
     let state = scheduler.jobs.get(&id).ok_or_else(|| no_job(id))?.state;
     match command {
-        JobCommand::Edit(edit) => return edit_job(scheduler, id, edit, effects),
-        JobCommand::Remove => return Ok(remove(scheduler, id, effects)),
-        JobCommand::Retry => return retry(scheduler, id, effects),
+        JobCommand::Edit(edit) => return edit_job(scheduler, now, id, edit, effects),
+        JobCommand::Remove => return Ok(remove(scheduler, now, id, effects)),
+        JobCommand::Retry => return retry(scheduler, now, id, effects),
         JobCommand::Pause | JobCommand::Resume | JobCommand::Cancel => {}
     }
     let target = match (&command, state) {
@@ -194,17 +306,11 @@ pub(super) fn command(
         (JobCommand::Resume, _) => JobState::Active,
         _ => JobState::Cancelled,
     };
-    if target == state {
-        return Ok(Outcome::Applied);
-    }
-    if let Some(entry) = scheduler.jobs.get_mut(&id) {
-        entry.state = target;
-    }
-    effects.changes.push(Change::JobState(id, target));
+    set_state(scheduler, now.elapsed, id, target, effects);
     effects.jobs.insert(id);
     match target {
-        JobState::Cancelled => take_back(scheduler, id, effects),
-        JobState::Paused => recall_waiting(scheduler, |key| key.unit.job == id, effects),
+        JobState::Cancelled => take_back(scheduler, now.elapsed, id, effects),
+        JobState::Paused => recall_where(scheduler, id, |_| true, effects),
         _ => {}
     }
     Ok(Outcome::Applied)
@@ -214,30 +320,47 @@ fn refuse(job: JobId, state: &'static str, hint: &'static str) -> Applied {
     Err(Refusal::JobState { job, state, hint })
 }
 
-/// Asks back what has not begun.
-pub(super) fn recall_waiting(
-    scheduler: &mut Scheduler,
-    which: impl Fn(&tessera_model::LeaseKey) -> bool,
-    effects: &mut Effects,
-) {
-    for (key, held) in &mut scheduler.leases {
-        if which(key) && held.rendering.is_none() && !held.recalled {
-            held.recalled = true;
-            effects.orders.push((held.worker, Order::Recall(*key)));
+fn remove(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects) -> Outcome {
+    take_back(scheduler, now.elapsed, id, effects);
+    let was_done = scheduler
+        .jobs
+        .get(&id)
+        .is_some_and(|entry| entry.state == JobState::Done);
+    if was_done {
+        forget(scheduler, id, effects);
+    }
+    depend::leave(scheduler, id);
+    line::leave(scheduler, id);
+    scheduler.preempting.remove(&id);
+    if let Some(entry) = scheduler.jobs.remove(&id) {
+        pools::release(scheduler, entry.need);
+        for worker in entry.loaded_at {
+            if let Some(worker) = scheduler.workers.get_mut(&worker) {
+                worker.loaded.retain(|job| *job != id);
+            }
         }
     }
-}
-
-fn remove(scheduler: &mut Scheduler, id: JobId, effects: &mut Effects) -> Outcome {
-    take_back(scheduler, id, effects);
-    scheduler.jobs.remove(&id);
     effects.jobs.remove(&id);
     effects.removed_jobs.insert(id);
     effects.changes.push(Change::JobRemoved(id));
     Outcome::Applied
 }
 
-fn retry(scheduler: &mut Scheduler, id: JobId, effects: &mut Effects) -> Applied {
+/// Those that waited for a job which is done need not wait for it when it is gone.
+fn forget(scheduler: &mut Scheduler, id: JobId, effects: &mut Effects) {
+    for waiting in scheduler.dependents.remove(&id).unwrap_or_default() {
+        if let Some(entry) = scheduler.jobs.get_mut(&waiting) {
+            let settings = &mut entry.job.settings;
+            settings.after.retain(|after| after.job != id);
+            effects
+                .changes
+                .push(Change::JobEdited(waiting, settings.clone()));
+            effects.jobs.insert(waiting);
+        }
+    }
+}
+
+fn retry(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects) -> Applied {
     let entry = scheduler.jobs.get_mut(&id).ok_or_else(|| no_job(id))?;
     let (_, _, failed) = entry.counts();
     match entry.state {
@@ -245,56 +368,195 @@ fn retry(scheduler: &mut Scheduler, id: JobId, effects: &mut Effects) -> Applied
         JobState::Active | JobState::Paused if failed == 0 => return Ok(Outcome::Applied),
         _ => {}
     }
-    let held: Vec<_> = entry
-        .leases
-        .iter()
-        .map(|key| (key.unit.step, key.unit.index))
-        .collect();
-    for (index, step) in entry.steps.iter_mut().enumerate() {
-        step.given_up = tessera_model::FrameBits::new(step.done.len());
+    for step in &mut entry.steps {
+        step.given_up = FrameBits::new(step.done.len());
         step.failures.clear();
         step.lost.clear();
-        for unit in 0..step.taken.len() {
-            let here = (tessera_model::StepIndex(index as u16), unit);
-            if !held.contains(&here) {
-                step.free_unless_over(unit);
-            }
-        }
     }
     entry.trouble.clear();
     effects.changes.push(Change::FramesRetried(id));
-    if entry.state.is_over() {
-        entry.state = JobState::Active;
-        effects.changes.push(Change::JobState(id, JobState::Active));
-    }
     effects.jobs.insert(id);
-    settle(scheduler, id, effects);
+    if entry.state.is_over() {
+        set_state(scheduler, now.elapsed, id, JobState::Active, effects);
+    }
+    refresh_all_units(scheduler, now.elapsed, id);
+    line::refresh_need(scheduler, now.elapsed, id);
+    settle(scheduler, now.elapsed, id, effects);
     Ok(Outcome::Applied)
 }
 
-fn edit_job(scheduler: &mut Scheduler, id: JobId, edit: JobEdit, effects: &mut Effects) -> Applied {
-    let entry = scheduler.jobs.get_mut(&id).ok_or_else(|| no_job(id))?;
-    let old = &entry.job.settings;
-    let settings = JobSettings {
+fn edited(old: &JobSettings, edit: JobEdit) -> JobSettings {
+    JobSettings {
         name: edit.name.unwrap_or_else(|| old.name.clone()),
         category: edit.category.unwrap_or_else(|| old.category.clone()),
         priority: edit.priority.unwrap_or(old.priority),
         tags: edit.tags.unwrap_or_else(|| old.tags.clone()),
         comment: edit.comment.unwrap_or_else(|| old.comment.clone()),
-        chunk: old.chunk,
+        chunk: edit.chunk.unwrap_or(old.chunk),
         max_attempts: edit.max_attempts.unwrap_or(old.max_attempts),
         requirement: edit.requirement.unwrap_or_else(|| old.requirement.clone()),
         resources: edit.resources.unwrap_or_else(|| old.resources.clone()),
         after: edit.after.unwrap_or_else(|| old.after.clone()),
         preempt: edit.preempt.unwrap_or(old.preempt),
-    };
-    check_settings(&settings)?;
-    if settings != *old {
-        effects
-            .changes
-            .push(Change::JobEdited(id, settings.clone()));
-        entry.job.settings = settings;
     }
+}
+
+fn edit_job(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: JobId,
+    edit: JobEdit,
+    effects: &mut Effects,
+) -> Applied {
+    let entry = scheduler.jobs.get(&id).ok_or_else(|| no_job(id))?;
+    let old = entry.job.settings.clone();
+    let settings = edited(&old, edit);
+    check_settings(&settings)?;
+    check_after(scheduler, id, &old.after, &settings.after)?;
     effects.jobs.insert(id);
+    if settings == old {
+        return Ok(Outcome::Applied);
+    }
+    effects
+        .changes
+        .push(Change::JobEdited(id, settings.clone()));
+    set_settings(scheduler, id, settings.clone());
+    if settings.chunk != old.chunk {
+        rechunk(scheduler, now, id, settings.chunk, effects);
+    }
+    if settings.after != old.after {
+        refresh_all_units(scheduler, now.elapsed, id);
+    }
+    if settings.requirement.blender != old.requirement.blender
+        || settings.requirement != old.requirement
+        || settings.tags != old.tags
+    {
+        line::refresh_need(scheduler, now.elapsed, id);
+        leave_unfit(scheduler, id, effects);
+    }
+    let active = scheduler.jobs[&id].state == JobState::Active;
+    if active && settings.preempt {
+        scheduler.preempting.insert(id);
+    } else {
+        scheduler.preempting.remove(&id);
+    }
+    line::refresh_job(scheduler, now.elapsed, id);
+    scheduler.line.stale = true;
+    scheduler.someone_new = true;
     Ok(Outcome::Applied)
+}
+
+fn check_after(
+    scheduler: &Scheduler,
+    id: JobId,
+    old: &[After],
+    new: &[After],
+) -> Result<(), Refusal> {
+    for after in new.iter().filter(|after| !old.contains(after)) {
+        if !scheduler.jobs.contains_key(&after.job) {
+            return Err(Refusal::NoJob(after.job));
+        }
+    }
+    if depend::is_circular(scheduler, id, new) {
+        return Err(Refusal::Invalid(format!(
+            "job {id} would wait for itself: one of the jobs it shall wait for waits for it"
+        )));
+    }
+    Ok(())
+}
+
+/// Takes over settings, and who is counted by them.
+fn set_settings(scheduler: &mut Scheduler, id: JobId, settings: JobSettings) {
+    depend::leave(scheduler, id);
+    let Some(entry) = scheduler.jobs.get(&id) else {
+        return;
+    };
+    let owner = entry.job.owner.clone();
+    let mut workers: Vec<WorkerId> = entry
+        .leases
+        .iter()
+        .filter_map(|key| Some(scheduler.leases.get(key)?.worker))
+        .collect();
+    workers.sort_unstable();
+    workers.dedup();
+    let accounts = scheduler
+        .accounts
+        .of_job(&owner, &settings, &scheduler.settings);
+    recount(scheduler, &workers, |scheduler| {
+        if let Some(entry) = scheduler.jobs.get_mut(&id) {
+            entry.accounts = accounts;
+            entry.job.settings = settings;
+        }
+    });
+    depend::enter(scheduler, id);
+}
+
+/// Another chunk for all that was not handed out yet.
+fn rechunk(scheduler: &mut Scheduler, now: Now, id: JobId, chunk: u32, effects: &mut Effects) {
+    let Some(entry) = scheduler.jobs.get_mut(&id) else {
+        return;
+    };
+    for (model, step) in entry.job.steps.iter_mut().zip(&mut entry.steps) {
+        let frames = step.done.len();
+        model.chunking.get_or_insert_with(|| step.chunking.clone());
+        if model.in_order {
+            continue;
+        }
+        // What was ever handed out, is over, or has failed keeps its unit: reports and leases name it.
+        let touched = step.attempts.last_key_value().map(|(&unit, _)| unit);
+        let over = (0..step.taken.len()).rev().find(|&unit| {
+            step.positions(unit)
+                .any(|at| step.done.get(at) || step.given_up.get(at))
+        });
+        let failed = step
+            .failures
+            .last_key_value()
+            .map(|(&at, _)| step.unit_of(at));
+        let first = [touched, over, failed]
+            .into_iter()
+            .flatten()
+            .max()
+            .map_or(0, |unit| unit + 1);
+        if first >= step.taken.len()
+            || !step.chunking.rechunk(first, chunk.clamp(1, frames), frames)
+        {
+            continue;
+        }
+        let mut taken = FrameBits::new(step.chunking.units(frames));
+        for unit in step.taken.iter().take_while(|&unit| unit < first) {
+            taken.set(unit);
+        }
+        step.taken = taken;
+        step.first_free = 0;
+        model.chunking = Some(step.chunking.clone());
+    }
+    let layouts: Vec<Chunking> = entry
+        .steps
+        .iter()
+        .map(|step| step.chunking.clone())
+        .collect();
+    effects.changes.push(Change::JobChunked(id, layouts));
+    if waits_for_frames(&entry.job) {
+        refresh_all_units(scheduler, now.elapsed, id);
+    }
+}
+
+/// What lies ready at workers that may not have it any more is asked back. What renders there is finished.
+fn leave_unfit(scheduler: &mut Scheduler, id: JobId, effects: &mut Effects) {
+    let Some(need) = scheduler.jobs.get(&id).map(|entry| entry.need) else {
+        return;
+    };
+    let criteria = scheduler.pools.needs[need].criteria.clone();
+    let unfit: Vec<WorkerId> = scheduler
+        .workers
+        .values()
+        .filter(|worker| !criteria.iter().all(|one| one.is_met(&worker.record)))
+        .map(|worker| worker.record.id)
+        .collect();
+    recall_where(
+        scheduler,
+        id,
+        |worker| unfit.binary_search(&worker).is_ok(),
+        effects,
+    );
 }

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use tessera_model::{
-    Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, WorkerId,
-};
+use tessera_model::{Change, FrameError, FrameResult, JobId, JobState, LeaseKey, WorkerId};
 
-use super::{Applied, end_lease};
+use super::Applied;
+use super::jobs::set_state;
 use crate::assign;
+use crate::books::{end_lease, loaded, refresh_unit, reported, set_recalled, set_rendering};
 use crate::effects::{Effects, Order, Outcome, Refusal};
 use crate::input::Now;
 use crate::job::JobEntry;
 use crate::lapse::lose;
 use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+use crate::{depend, line};
 
 pub(super) fn started(
     scheduler: &mut Scheduler,
@@ -30,14 +32,16 @@ pub(super) fn started(
         return Ok(Outcome::NotNeeded);
     };
     held.seen = now.elapsed;
-    held.recalled = false;
-    if held.rendering != Some(position) {
-        held.rendering = Some(position);
+    let is_news = held.rendering != Some(position);
+    set_recalled(scheduler, key, false);
+    if is_news {
+        set_rendering(scheduler, now.elapsed, key, Some(position));
         let job = key.unit.job;
+        loaded(scheduler, worker, job);
         let frame = scheduler
             .jobs
             .get(&job)
-            .and_then(|entry| frame_at(entry, key.unit.step, position));
+            .and_then(|entry| entry.frame_at(key.unit.step, position));
         if let Some(frame) = frame {
             effects
                 .started
@@ -64,10 +68,8 @@ pub(super) fn returned(
     {
         return Ok(Outcome::NotNeeded);
     }
-    if let Some(held) = scheduler.leases.get_mut(&key) {
-        // Given back on purpose: not lost.
-        held.rendering = None;
-    }
+    // Given back on purpose: not lost.
+    set_rendering(scheduler, now.elapsed, key, None);
     lose(scheduler, now, key, effects);
     Ok(Outcome::Applied)
 }
@@ -105,33 +107,79 @@ pub(super) fn done(
     step.failures.remove(&position);
     let unit = key.unit.index;
     let unit_done = step.unit_done(unit);
+    let step_over = step.is_over();
     if unit_done {
         step.attempts.remove(&unit);
         step.lost.remove(&unit);
-        step.taken.set(unit);
+        step.take(unit);
     }
     entry.trouble.remove(&worker);
     effects.jobs.insert(key.unit.job);
     effects.workers.insert(worker);
+    let frame = result.frame;
+    measure(scheduler, now, &result);
     result.at = now.wall;
     effects.changes.push(Change::FrameDone(result));
-    reported(scheduler, key, position);
+    reported(scheduler, now.elapsed, key, position);
+    others_need_it_no_more(scheduler, now, key, position);
     if unit_done {
         effects.changes.push(Change::UnitClosed(key.unit));
         for other in leases_of_unit(scheduler, key) {
-            // Whoever else is at it, by a lease that had lapsed in between, can stop.
+            // Whoever else is at it, by a lease that had lapsed in between or a second one, can stop.
             if other != key
                 && let Some(held) = scheduler.leases.get(&other)
             {
                 effects.orders.push((held.worker, Order::Cancel(other)));
             }
-            end_lease(scheduler, other, effects);
+            end_lease(scheduler, now.elapsed, other, effects);
         }
     } else {
-        end_if_reported(scheduler, key, effects);
+        end_if_reported(scheduler, now, key, effects);
     }
-    settle(scheduler, key.unit.job, effects);
+    depend::frame_done(scheduler, now.elapsed, key.unit.job, key.unit.step, frame);
+    if step_over {
+        line::refresh_need(scheduler, now.elapsed, key.unit.job);
+        line::refresh_job(scheduler, now.elapsed, key.unit.job);
+    }
+    settle(scheduler, now.elapsed, key.unit.job, effects);
     Ok(Outcome::Accepted)
+}
+
+/// What the frame took, and what opening its scene did.
+fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult) {
+    let (Some(worker), Some(job)) = (
+        scheduler.workers.get_mut(&result.worker),
+        scheduler.jobs.get_mut(&result.lease.unit.job),
+    ) else {
+        return;
+    };
+    let timings = &result.timings;
+    let told = timings.sync_us + timings.render_us + timings.write_us;
+    let held = scheduler.leases.get(&result.lease);
+    let begun = held
+        .filter(|held| held.rendering == Some(result.position))
+        .and_then(|held| held.begun);
+    let seen = begun.map(|begun| now.elapsed.saturating_sub(begun).as_micros() as u64);
+    if let Some(took) = (told > 0).then_some(told).or(seen) {
+        worker.speed = job.cost.learn(took, worker.speed);
+    }
+    let load = timings.transfer_us + timings.load_us;
+    if load > 0 {
+        job.cost.learn_load(load);
+    }
+}
+
+/// A frame that came by one lease of a unit is not to come by another.
+fn others_need_it_no_more(scheduler: &mut Scheduler, now: Now, key: LeaseKey, position: u32) {
+    for other in leases_of_unit(scheduler, key) {
+        if other != key {
+            let rendering = scheduler.leases.get(&other).and_then(|held| held.rendering);
+            reported(scheduler, now.elapsed, other, position);
+            if rendering == Some(position) {
+                set_rendering(scheduler, now.elapsed, other, rendering);
+            }
+        }
+    }
 }
 
 pub(super) fn failed(
@@ -158,14 +206,14 @@ pub(super) fn failed(
     }
     let in_order = entry.job.steps[key.unit.step.0 as usize].in_order;
     record_failure(scheduler, now, error, false, effects);
-    reported(scheduler, key, position);
+    reported(scheduler, now.elapsed, key, position);
     if in_order && scheduler.leases.contains_key(&key) {
-        end_lease(scheduler, key, effects);
+        end_lease(scheduler, now.elapsed, key, effects);
         effects.changes.push(Change::LeaseEnded(key));
     } else {
-        end_if_reported(scheduler, key, effects);
+        end_if_reported(scheduler, now, key, effects);
     }
-    settle(scheduler, key.unit.job, effects);
+    settle(scheduler, now.elapsed, key.unit.job, effects);
     Ok(Outcome::Accepted)
 }
 
@@ -179,7 +227,12 @@ pub(crate) fn record_failure(
 ) {
     let key = error.lease;
     let (position, worker) = (error.position, error.worker);
-    let settings = scheduler.settings.clone();
+    let settings = &scheduler.settings;
+    let (back_off, longest) = (
+        Duration::from_millis(settings.retry_after_ms),
+        Duration::from_millis(settings.retry_after_max_ms),
+    );
+    let block_after = settings.block_after_failures;
     let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
         return;
     };
@@ -191,10 +244,10 @@ pub(crate) fn record_failure(
     let failures = step.failures.entry(position).or_default();
     failures.count += 1;
     failures.workers.insert(worker);
-    let back_off =
-        Duration::from_millis(settings.retry_after_ms) * (1 << (failures.count - 1).min(16));
-    failures.not_before =
-        now.elapsed + back_off.min(Duration::from_millis(settings.retry_after_max_ms));
+    let back_off = back_off * (1 << (failures.count - 1).min(16));
+    failures.not_before = now.elapsed + back_off.min(longest);
+    let retry = Timer::Retry(key.unit.job, key.unit.step, key.unit.index);
+    scheduler.timers.set(failures.not_before, retry);
     let give_up = give_up || failures.count >= max;
     error.at = now.wall;
     effects.changes.push(Change::FrameFailed(error.clone()));
@@ -210,28 +263,41 @@ pub(crate) fn record_failure(
                 effects.changes.push(Change::FrameGivenUp(key, at));
             }
         }
-        if scheduler.leases.keys().all(|live| live.unit != key.unit) {
-            step.free_unless_over(key.unit.index);
-        }
     }
+    refresh_unit(
+        scheduler,
+        now.elapsed,
+        key.unit.job,
+        key.unit.step,
+        key.unit.index,
+    );
+    line::refresh_need(scheduler, now.elapsed, key.unit.job);
+    line::refresh_job(scheduler, now.elapsed, key.unit.job);
     effects.failures.push((error, give_up));
     effects.jobs.insert(key.unit.job);
+    let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
+        return;
+    };
     let trouble = entry.trouble.entry(worker).or_default();
     *trouble += 1;
-    let troubled = *trouble >= settings.block_after_failures;
+    let troubled = *trouble >= block_after;
     if troubled
-        && assign::someone_else(scheduler, now.elapsed, key.unit.job, worker)
+        && scheduler
+            .jobs
+            .get(&key.unit.job)
+            .is_some_and(|entry| assign::someone_but(scheduler, entry, &[worker].into()))
         && let Some(entry) = scheduler.jobs.get_mut(&key.unit.job)
         && entry.blocked.insert(worker)
     {
         effects
             .changes
             .push(Change::JobBlocked(key.unit.job, worker));
+        line::refresh_cap(scheduler, key.unit.job);
     }
 }
 
 /// Brings a job's state in line with its frames.
-pub(crate) fn settle(scheduler: &mut Scheduler, job: JobId, effects: &mut Effects) {
+pub(crate) fn settle(scheduler: &mut Scheduler, now: Duration, job: JobId, effects: &mut Effects) {
     let hopeless_after = scheduler.settings.hopeless_after;
     let Some(entry) = scheduler.jobs.get_mut(&job) else {
         return;
@@ -247,14 +313,17 @@ pub(crate) fn settle(scheduler: &mut Scheduler, job: JobId, effects: &mut Effect
     if entry.state == state || (entry.state.is_over() && state == JobState::Failed) {
         return;
     }
-    entry.state = state;
-    effects.changes.push(Change::JobState(job, state));
-    effects.jobs.insert(job);
-    take_back(scheduler, job, effects);
+    set_state(scheduler, now, job, state, effects);
+    take_back(scheduler, now, job, effects);
 }
 
 /// Kills what is rendered of a job.
-pub(super) fn take_back(scheduler: &mut Scheduler, job: JobId, effects: &mut Effects) {
+pub(super) fn take_back(
+    scheduler: &mut Scheduler,
+    now: Duration,
+    job: JobId,
+    effects: &mut Effects,
+) {
     let Some(entry) = scheduler.jobs.get(&job) else {
         return;
     };
@@ -262,27 +331,18 @@ pub(super) fn take_back(scheduler: &mut Scheduler, job: JobId, effects: &mut Eff
         if let Some(held) = scheduler.leases.get(&key) {
             effects.orders.push((held.worker, Order::Cancel(key)));
         }
-        end_lease(scheduler, key, effects);
+        end_lease(scheduler, now, key, effects);
         effects.changes.push(Change::LeaseEnded(key));
     }
 }
 
-fn reported(scheduler: &mut Scheduler, key: LeaseKey, position: u32) {
-    if let Some(held) = scheduler.leases.get_mut(&key) {
-        held.left = held.left.saturating_sub(1);
-        if held.rendering == Some(position) {
-            held.rendering = None;
-        }
-    }
-}
-
-fn end_if_reported(scheduler: &mut Scheduler, key: LeaseKey, effects: &mut Effects) {
+fn end_if_reported(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: &mut Effects) {
     if scheduler
         .leases
         .get(&key)
         .is_some_and(|held| held.left == 0)
     {
-        end_lease(scheduler, key, effects);
+        end_lease(scheduler, now.elapsed, key, effects);
         effects.changes.push(Change::LeaseEnded(key));
     }
 }
@@ -291,25 +351,14 @@ fn leases_of_unit(scheduler: &Scheduler, key: LeaseKey) -> Vec<LeaseKey> {
     scheduler
         .jobs
         .get(&key.unit.job)
-        .map(|entry| {
-            entry
-                .leases
-                .iter()
-                .filter(|live| live.unit == key.unit)
-                .copied()
-                .collect()
-        })
+        .map(|entry| entry.leases_of(key.unit).collect())
         .unwrap_or_default()
-}
-
-fn frame_at(entry: &JobEntry, step: StepIndex, position: u32) -> Option<i32> {
-    entry.job.steps.get(step.0 as usize)?.frames.at(position)
 }
 
 /// A report must speak of a frame that exists, and of the unit it belongs to.
 fn check_frame(entry: &JobEntry, key: LeaseKey, position: u32, frame: i32) -> Result<(), Refusal> {
     let unit = entry.step(key.unit.step).map(|step| step.unit_of(position));
-    if unit == Some(key.unit.index) && frame_at(entry, key.unit.step, position) == Some(frame) {
+    if unit == Some(key.unit.index) && entry.frame_at(key.unit.step, position) == Some(frame) {
         return Ok(());
     }
     Err(Refusal::Invalid(format!(

@@ -1,19 +1,28 @@
 //! Workers that come, speak, go, and what people do to them.
 
+use std::time::Duration;
+
 use tessera_model::{
     Change, JobId, JobState, LeaseKey, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
 };
 
-use super::jobs::{pin_waiting, recall_waiting};
-use super::{Applied, end_lease, hold};
+use super::jobs::pin_waiting;
+use super::{Applied, no_job};
+use crate::assign::ask_worker_again;
+use crate::books::{end_lease, hold, recount, set_rendering, unloaded, watch};
 use crate::effects::{Effects, Order, Outcome, Refusal};
 use crate::input::{Now, WorkerCommand};
 use crate::lapse::lose;
+use crate::room::recall;
 use crate::scheduler::Scheduler;
 use crate::worker::{Link, WorkerEntry};
+use crate::{line, pools};
 
 /// Longest name of a worker, in characters.
 const NAME_MAX: usize = 100;
+
+/// Names "w-2", "w-3", … that are tried in turn before the worker's own number is taken.
+const SAME_NAME_MAX: u32 = 100;
 
 pub(super) fn paired(
     scheduler: &mut Scheduler,
@@ -32,16 +41,14 @@ pub(super) fn paired(
     } else {
         wished
     };
-    let taken = |name: &str| {
-        scheduler
-            .workers
-            .values()
-            .any(|worker| worker.record.name == name)
-    };
+    // Of so many of one name one has the number of the new worker, which nobody had before.
+    let numbered = |n: u32| format!("{wished}-{n}");
     let name = std::iter::once(wished.clone())
-        .chain((2..).map(|n| format!("{wished}-{n}")))
-        .find(|name| !taken(name))
-        .unwrap_or(wished);
+        .chain((2..=SAME_NAME_MAX).map(numbered))
+        .chain((scheduler.next_worker..).map(numbered))
+        .find(|name| !scheduler.names.contains(name))
+        .unwrap_or_else(|| wished.clone());
+    scheduler.names.insert(name.clone());
     let id = WorkerId(scheduler.next_worker);
     scheduler.next_worker += 1;
     let record = WorkerRecord {
@@ -70,6 +77,7 @@ pub(super) fn linked(
         .get_mut(&id)
         .ok_or(Refusal::NoWorker(id))?;
     worker.link = Link::Open(now.elapsed);
+    worker.silent = false;
     effects.workers.insert(id);
     if worker.record.mode == WorkerMode::Draining {
         // Its program was started anew after it had drained: that is its owner's word to work again.
@@ -85,7 +93,12 @@ pub(super) fn linked(
         .copied()
         .collect();
     let mode = worker.record.mode;
-    set_facts(scheduler, id, facts, effects);
+    if holds.is_empty() {
+        // Most likely its program was started anew: no scene is open there.
+        unloaded(scheduler, id);
+    }
+    set_facts(scheduler, now, id, facts, effects);
+    pools::place(scheduler, id);
     for key in gone {
         lose(scheduler, now, key, effects);
     }
@@ -94,6 +107,7 @@ pub(super) fn linked(
         .filter(|&&key| !keep(scheduler, now, id, key, true, effects))
         .copied()
         .collect();
+    watch(scheduler, id);
     Ok(Outcome::Linked { mode, drop })
 }
 
@@ -114,7 +128,11 @@ fn keep(
         let latest = entry
             .step(key.unit.step)
             .and_then(|step| step.attempts.get(&key.unit.index));
-        !entry.state.is_over() && latest == Some(&key.attempt) && !entry.blocked.contains(&worker)
+        let has_holder = entry.leases_of(key.unit).next().is_some();
+        !entry.state.is_over()
+            && latest == Some(&key.attempt)
+            && !has_holder
+            && !entry.blocked.contains(&worker)
     });
     let active = scheduler
         .workers
@@ -130,22 +148,39 @@ fn keep(
     true
 }
 
-fn set_facts(scheduler: &mut Scheduler, id: WorkerId, facts: WorkerFacts, effects: &mut Effects) {
-    let Some(worker) = scheduler.workers.get_mut(&id) else {
+fn set_facts(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: WorkerId,
+    facts: WorkerFacts,
+    effects: &mut Effects,
+) {
+    let Some(worker) = scheduler.workers.get(&id) else {
         return;
     };
     if worker.record.facts.as_ref() != Some(&facts) {
-        worker.record.facts = Some(facts);
-        effects
-            .changes
-            .push(Change::WorkerSet(worker.record.clone()));
+        // What it holds is counted by its slots.
+        recount(scheduler, &[id], |scheduler| {
+            pools::leave(scheduler, id);
+            if let Some(worker) = scheduler.workers.get_mut(&id) {
+                worker.record.facts = Some(facts);
+                worker.meets.clear();
+                worker.looked_at = 0;
+                effects
+                    .changes
+                    .push(Change::WorkerSet(worker.record.clone()));
+            }
+        });
         effects.workers.insert(id);
+        pools::place(scheduler, id);
+        ask_worker_again(scheduler, id);
     }
-    pin_waiting(scheduler, effects);
+    pin_waiting(scheduler, now, effects);
 }
 
 pub(super) fn facts(
     scheduler: &mut Scheduler,
+    now: Now,
     id: WorkerId,
     facts: WorkerFacts,
     effects: &mut Effects,
@@ -153,8 +188,27 @@ pub(super) fn facts(
     if !scheduler.workers.contains_key(&id) {
         return Err(Refusal::NoWorker(id));
     }
-    set_facts(scheduler, id, facts, effects);
+    let rests = facts.rest.is_some();
+    set_facts(scheduler, now, id, facts, effects);
+    if rests {
+        recall_waiting(scheduler, id, effects);
+    }
     Ok(Outcome::Applied)
+}
+
+/// Asks back what has not begun at a worker.
+fn recall_waiting(scheduler: &mut Scheduler, id: WorkerId, effects: &mut Effects) {
+    let keys = scheduler
+        .workers
+        .get(&id)
+        .map(|worker| worker.leases.clone())
+        .unwrap_or_default();
+    for key in keys {
+        let held = scheduler.leases.get(&key);
+        if held.is_some_and(|held| held.rendering.is_none() && !held.recalled) {
+            recall(scheduler, key, effects);
+        }
+    }
 }
 
 pub(super) fn unlinked(
@@ -169,7 +223,10 @@ pub(super) fn unlinked(
         .ok_or(Refusal::NoWorker(id))?;
     if worker.is_linked() {
         worker.link = Link::Closed(now.elapsed);
+        worker.silent = false;
         effects.workers.insert(id);
+        pools::leave(scheduler, id);
+        watch(scheduler, id);
     }
     Ok(Outcome::Applied)
 }
@@ -185,14 +242,19 @@ pub(super) fn heartbeat(
         .workers
         .get_mut(&id)
         .ok_or(Refusal::NoWorker(id))?;
+    let was_away = worker.silent || !worker.is_linked();
     worker.link = Link::Open(now.elapsed);
+    worker.silent = false;
+    if was_away {
+        effects.workers.insert(id);
+        pools::place(scheduler, id);
+    }
     for &(key, rendering) in holds {
         // One that waits or is being delivered may have been settled while the heartbeat was on its way.
         if keep(scheduler, now, id, key, rendering.is_some(), effects) {
-            if let Some(held) = scheduler.leases.get_mut(&key)
-                && held.rendering != rendering
-            {
-                held.rendering = rendering;
+            let held = scheduler.leases.get(&key);
+            if held.is_some_and(|held| held.rendering != rendering) {
+                set_rendering(scheduler, now.elapsed, key, rendering);
                 effects.jobs.insert(key.unit.job);
             }
         } else if scheduler
@@ -208,7 +270,7 @@ pub(super) fn heartbeat(
         }
     }
     // What was handed out and is not there after a while got lost on the way.
-    let unheld_after = std::time::Duration::from_millis(scheduler.settings.unheld_after_ms);
+    let unheld_after = Duration::from_millis(scheduler.settings.unheld_after_ms);
     let lost: Vec<LeaseKey> = scheduler.workers[&id]
         .leases
         .iter()
@@ -216,14 +278,16 @@ pub(super) fn heartbeat(
         .copied()
         .collect();
     for key in lost {
-        end_lease(scheduler, key, effects);
+        end_lease(scheduler, now.elapsed, key, effects);
         effects.changes.push(Change::LeaseEnded(key));
     }
+    watch(scheduler, id);
     Ok(Outcome::Applied)
 }
 
 pub(super) fn command(
     scheduler: &mut Scheduler,
+    now: Now,
     id: WorkerId,
     command: WorkerCommand,
     effects: &mut Effects,
@@ -240,13 +304,18 @@ pub(super) fn command(
         WorkerCommand::Drain => set_mode(scheduler, id, WorkerMode::Draining, effects),
         WorkerCommand::Block(None) => {
             set_mode(scheduler, id, WorkerMode::Blocked, effects);
-            cancel_held(scheduler, id, |_| true, effects);
+            cancel_held(scheduler, now, id, |_| true, effects);
         }
-        WorkerCommand::Block(Some(job)) => return block(scheduler, id, job, effects),
+        WorkerCommand::Block(Some(job)) => return block(scheduler, now, id, job, effects),
         WorkerCommand::Unblock(Some(job)) => return unblock(scheduler, id, job, effects),
         WorkerCommand::Remove => {
-            cancel_held(scheduler, id, |_| true, effects);
-            scheduler.workers.remove(&id);
+            cancel_held(scheduler, now, id, |_| true, effects);
+            unloaded(scheduler, id);
+            pools::leave(scheduler, id);
+            scheduler.passed.remove(&id);
+            if let Some(entry) = scheduler.workers.remove(&id) {
+                scheduler.names.remove(&entry.record.name);
+            }
             for entry in scheduler.jobs.values_mut() {
                 entry.blocked.remove(&id);
                 entry.trouble.remove(&id);
@@ -271,13 +340,14 @@ fn set_mode(scheduler: &mut Scheduler, id: WorkerId, mode: WorkerMode, effects: 
         .push(Change::WorkerSet(worker.record.clone()));
     effects.orders.push((id, Order::Mode(mode)));
     if matches!(mode, WorkerMode::Paused | WorkerMode::Draining) {
-        let mine = worker.leases.clone();
-        recall_waiting(scheduler, |key| mine.contains(key), effects);
+        recall_waiting(scheduler, id, effects);
     }
+    pools::place(scheduler, id);
 }
 
 fn cancel_held(
     scheduler: &mut Scheduler,
+    now: Now,
     id: WorkerId,
     which: impl Fn(&LeaseKey) -> bool,
     effects: &mut Effects,
@@ -293,28 +363,37 @@ fn cancel_held(
         .collect();
     for key in keys {
         effects.orders.push((id, Order::Cancel(key)));
-        end_lease(scheduler, key, effects);
+        end_lease(scheduler, now.elapsed, key, effects);
         effects.changes.push(Change::LeaseEnded(key));
     }
 }
 
-fn block(scheduler: &mut Scheduler, id: WorkerId, job: JobId, effects: &mut Effects) -> Applied {
-    let entry = scheduler.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))?;
+fn block(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: WorkerId,
+    job: JobId,
+    effects: &mut Effects,
+) -> Applied {
+    let entry = scheduler.jobs.get_mut(&job).ok_or_else(|| no_job(job))?;
     if entry.blocked.insert(id) {
         effects.changes.push(Change::JobBlocked(job, id));
         effects.jobs.insert(job);
     }
-    cancel_held(scheduler, id, |key| key.unit.job == job, effects);
+    cancel_held(scheduler, now, id, |key| key.unit.job == job, effects);
+    line::refresh_cap(scheduler, job);
     Ok(Outcome::Applied)
 }
 
 fn unblock(scheduler: &mut Scheduler, id: WorkerId, job: JobId, effects: &mut Effects) -> Applied {
-    let entry = scheduler.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))?;
+    let entry = scheduler.jobs.get_mut(&job).ok_or_else(|| no_job(job))?;
     entry.trouble.remove(&id);
     if entry.blocked.remove(&id) {
         effects.changes.push(Change::JobUnblocked(job, id));
         effects.jobs.insert(job);
     }
     debug_assert!(entry.state != JobState::Done || entry.leases.is_empty());
+    line::refresh_cap(scheduler, job);
+    ask_worker_again(scheduler, id);
     Ok(Outcome::Applied)
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tessera_model::{
     Blob, Build, BuildKind, Device, FarmSettings, FrameError, FrameErrorKind, FrameResult, JobId,
-    JobSettings, LeaseKey, Overrides, ResultTimings, Step, StepIndex, StepKind, Timestamp,
-    WorkerFacts, WorkerId,
+    JobSettings, LeaseKey, Overrides, ResultTimings, Step, StepKind, Timestamp, WorkerFacts,
+    WorkerId,
 };
 
+use super::audit::audit;
 use super::record::Record;
 use crate::{Effects, FrameOrder, Input, NewJob, Now, Order, Outcome, Scheduler};
 
@@ -318,36 +319,7 @@ impl World {
     }
 
     fn check(&self) {
-        let scheduler = &self.scheduler;
-        let mut units = BTreeSet::new();
-        for (key, held) in &scheduler.leases {
-            assert!(units.insert(key.unit), "two live leases of {}", key.unit);
-            assert!(scheduler.workers[&held.worker].leases.contains(key));
-            let job = &scheduler.jobs[&key.unit.job];
-            assert!(job.leases.contains(key));
-            assert!(!job.state.is_over(), "a lease of a job that is over");
-        }
-        let by_job: usize = scheduler.jobs.values().map(|job| job.leases.len()).sum();
-        let by_worker: usize = scheduler
-            .workers
-            .values()
-            .map(|worker| worker.leases.len())
-            .sum();
-        assert_eq!(
-            (by_job, by_worker),
-            (scheduler.leases.len(), scheduler.leases.len())
-        );
-        for (id, job) in &scheduler.jobs {
-            for (index, step) in job.steps.iter().enumerate() {
-                let step_index = StepIndex(index as u16);
-                for unit in 0..step.taken.len() {
-                    let live = units.contains(&job.unit_id(step_index, unit));
-                    let over = step.wanted(unit).next().is_none();
-                    assert_eq!(step.taken.get(unit), live || over, "{id} {unit}");
-                }
-                assert!(step.done.iter().all(|at| !step.given_up.get(at)));
-            }
-        }
+        audit(&self.scheduler, self.now);
         assert!(self.record.accepts.values().all(|&accepts| accepts == 1));
         self.check_restored();
     }
@@ -360,6 +332,7 @@ impl World {
             again.leases.keys().collect::<Vec<_>>(),
             self.scheduler.leases.keys().collect::<Vec<_>>()
         );
+        audit(&again, self.now);
         assert_eq!(again.jobs.len(), self.scheduler.jobs.len());
         for (id, job) in &self.scheduler.jobs {
             let other = &again.jobs[id];
@@ -367,7 +340,10 @@ impl World {
             assert_eq!(job.blocked, other.blocked);
             for (one, two) in job.steps.iter().zip(&other.steps) {
                 assert_eq!((&one.done, &one.given_up), (&two.done, &two.given_up));
-                assert_eq!((&one.taken, &one.attempts), (&two.taken, &two.attempts));
+                assert_eq!(
+                    (&one.chunking, &one.attempts),
+                    (&two.chunking, &two.attempts)
+                );
                 let counts = |step: &crate::job::StepEntry| {
                     step.failures
                         .iter()

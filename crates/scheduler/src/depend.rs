@@ -1,0 +1,187 @@
+//! What waits for what: jobs for jobs, frames for frames of the same number.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tessera_model::{After, JobId, JobState, StepIndex};
+
+use crate::books::refresh_unit;
+use crate::job::JobEntry;
+use crate::line;
+use crate::scheduler::Scheduler;
+
+/// Jobs waited for as a whole that are not done. One that is gone without having been done is waited for in vain.
+pub(crate) fn unmet(scheduler: &Scheduler, after: &[After]) -> BTreeSet<JobId> {
+    let is_done = |id: &JobId| {
+        scheduler
+            .jobs
+            .get(id)
+            .is_some_and(|job| job.state == JobState::Done)
+    };
+    after
+        .iter()
+        .filter(|after| !after.frames)
+        .map(|after| after.job)
+        .filter(|id| !is_done(id))
+        .collect()
+}
+
+/// Whether the frames that a unit's frames wait for are delivered.
+pub(crate) fn frames_are_there(
+    scheduler: &Scheduler,
+    job: &JobEntry,
+    step: StepIndex,
+    unit: u32,
+) -> bool {
+    let at = step.0 as usize;
+    let by_frame = at > 0 && job.job.steps[at].by_frame;
+    let mut others = job
+        .job
+        .settings
+        .after
+        .iter()
+        .filter(|after| after.frames)
+        .peekable();
+    if !by_frame && others.peek().is_none() {
+        return true;
+    }
+    let others: Vec<Option<&JobEntry>> =
+        others.map(|after| scheduler.jobs.get(&after.job)).collect();
+    job.steps[at].wanted(unit).all(|position| {
+        let Some(frame) = job.frame_at(step, position) else {
+            return true;
+        };
+        (!by_frame || step_has(job, at - 1, frame))
+            && others.iter().all(|other| {
+                other.is_some_and(|other| {
+                    (0..other.steps.len()).all(|step| step_has(other, step, frame))
+                })
+            })
+    })
+}
+
+/// Whether a step has delivered a frame, or has no such frame.
+fn step_has(job: &JobEntry, step: usize, frame: i32) -> bool {
+    job.job.steps[step]
+        .frames
+        .position(frame)
+        .is_none_or(|position| job.steps[step].done.get(position))
+}
+
+/// A frame was delivered: what waited for it may be free now.
+pub(crate) fn frame_done(
+    scheduler: &mut Scheduler,
+    now: Duration,
+    job: JobId,
+    step: StepIndex,
+    frame: i32,
+) {
+    let next = step.0 as usize + 1;
+    let follows = scheduler
+        .jobs
+        .get(&job)
+        .is_some_and(|entry| entry.job.steps.get(next).is_some_and(|step| step.by_frame));
+    if follows {
+        refresh_frame(scheduler, now, job, next, frame);
+    }
+    for waiting in waiting_for(scheduler, job) {
+        let steps = scheduler
+            .jobs
+            .get(&waiting)
+            .map_or(0, |entry| entry.steps.len());
+        for step in 0..steps {
+            refresh_frame(scheduler, now, waiting, step, frame);
+        }
+    }
+}
+
+fn refresh_frame(scheduler: &mut Scheduler, now: Duration, job: JobId, step: usize, frame: i32) {
+    let unit = scheduler.jobs.get(&job).and_then(|entry| {
+        let position = entry.job.steps.get(step)?.frames.position(frame)?;
+        Some(entry.steps[step].unit_of(position))
+    });
+    if let Some(unit) = unit {
+        refresh_unit(scheduler, now, job, StepIndex(step as u16), unit);
+        line::refresh_job(scheduler, now, job);
+    }
+}
+
+fn waiting_for(scheduler: &Scheduler, job: JobId) -> Vec<JobId> {
+    scheduler
+        .dependents
+        .get(&job)
+        .map(|jobs| jobs.iter().copied().collect())
+        .unwrap_or_default()
+}
+
+/// A job is over, or came to life again: who waits for it as a whole is told.
+pub(crate) fn job_changed(scheduler: &mut Scheduler, now: Duration, job: JobId) {
+    for waiting in waiting_for(scheduler, job) {
+        let Some(after) = scheduler
+            .jobs
+            .get(&waiting)
+            .map(|entry| entry.job.settings.after.clone())
+        else {
+            continue;
+        };
+        let unmet = unmet(scheduler, &after);
+        if let Some(entry) = scheduler.jobs.get_mut(&waiting) {
+            entry.waits_for = unmet;
+        }
+        line::refresh_job(scheduler, now, waiting);
+    }
+}
+
+/// Takes over what a job waits for.
+pub(crate) fn enter(scheduler: &mut Scheduler, job: JobId) {
+    let Some(after) = scheduler
+        .jobs
+        .get(&job)
+        .map(|entry| entry.job.settings.after.clone())
+    else {
+        return;
+    };
+    for other in &after {
+        scheduler
+            .dependents
+            .entry(other.job)
+            .or_default()
+            .insert(job);
+    }
+    let unmet = unmet(scheduler, &after);
+    if let Some(entry) = scheduler.jobs.get_mut(&job) {
+        entry.waits_for = unmet;
+    }
+}
+
+/// Forgets what a job waits for.
+pub(crate) fn leave(scheduler: &mut Scheduler, job: JobId) {
+    let Some(entry) = scheduler.jobs.get(&job) else {
+        return;
+    };
+    for after in &entry.job.settings.after {
+        if let Some(jobs) = scheduler.dependents.get_mut(&after.job) {
+            jobs.remove(&job);
+            if jobs.is_empty() {
+                scheduler.dependents.remove(&after.job);
+            }
+        }
+    }
+}
+
+/// Whether `job` would wait for itself if it waited for these.
+pub(crate) fn is_circular(scheduler: &Scheduler, job: JobId, after: &[After]) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<JobId> = after.iter().map(|after| after.job).collect();
+    while let Some(next) = open.pop() {
+        if next == job {
+            return true;
+        }
+        if seen.insert(next)
+            && let Some(entry) = scheduler.jobs.get(&next)
+        {
+            open.extend(entry.job.settings.after.iter().map(|after| after.job));
+        }
+    }
+    false
+}

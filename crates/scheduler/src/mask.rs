@@ -1,0 +1,61 @@
+//! Sets of jobs by their rank in the line: one bit each, so that "the first job that may" is found 64 jobs at a step.
+
+/// A set of ranks. Grows as needed; what lies past the end is not in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Mask(Vec<u64>);
+
+impl Mask {
+    pub(crate) fn set(&mut self, rank: u32, to: bool) {
+        let at = (rank / 64) as usize;
+        if at >= self.0.len() {
+            if !to {
+                return;
+            }
+            self.0.resize(at + 1, 0);
+        }
+        let bit = 1 << (rank % 64);
+        if to {
+            self.0[at] |= bit;
+        } else {
+            self.0[at] &= !bit;
+        }
+    }
+
+    pub(crate) fn get(&self, rank: u32) -> bool {
+        self.word((rank / 64) as usize) >> (rank % 64) & 1 == 1
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn words(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn word(&self, at: usize) -> u64 {
+        self.0.get(at).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_put_in_in_order() {
+        let mut mask = Mask::default();
+        for rank in [200, 0, 64, 63] {
+            mask.set(rank, true);
+        }
+        mask.set(64, false);
+        mask.set(10_000, false);
+        let inside = (0..300).filter(|&rank| mask.get(rank));
+        assert_eq!(inside.collect::<Vec<_>>(), [0, 63, 200]);
+        assert_eq!(mask.words(), 4);
+        assert!(mask.get(63) && !mask.get(64) && !mask.get(10_000));
+        assert_eq!((mask.word(0), mask.word(99)), (1 | 1 << 63, 0));
+        mask.clear();
+        assert!(!mask.get(63));
+    }
+}

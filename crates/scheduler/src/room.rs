@@ -1,0 +1,350 @@
+//! Making room: units that lie ready and have not begun are asked back for whoever has more need of them, and, only for
+//! jobs that were submitted so, what is being rendered is ended.
+
+use std::time::Duration;
+
+use tessera_model::{Change, JobId, LeaseKey, WorkerId};
+
+use crate::assign::{Choice, give, try_job};
+use crate::books::{end_lease, set_recalled};
+use crate::effects::{Effects, Order};
+use crate::job::JobEntry;
+use crate::line;
+use crate::pools::Pool;
+use crate::scheduler::Scheduler;
+
+/// Workers looked at for one that can give something up; bounds the time of one input.
+const ASKED_MAX: usize = 64;
+
+/// Units asked back at one input because their job has more than its part.
+const TRIMMED_MAX: usize = 256;
+
+/// Renders ended at one input for jobs that preempt.
+const PREEMPTED_MAX: usize = 64;
+
+/// What lies ready for less than this is begun before an answer could come.
+const WORTH_ASKING_US: u64 = 1_000_000;
+
+/// Asks a lease back.
+pub(crate) fn recall(scheduler: &mut Scheduler, key: LeaseKey, effects: &mut Effects) {
+    if let Some(held) = scheduler.leases.get(&key) {
+        effects.orders.push((held.worker, Order::Recall(key)));
+        set_recalled(scheduler, key, true);
+    }
+}
+
+/// Asks back what has not begun of a job, at the workers named.
+pub(crate) fn recall_where(
+    scheduler: &mut Scheduler,
+    job: JobId,
+    at: impl Fn(WorkerId) -> bool,
+    effects: &mut Effects,
+) {
+    let keys: Vec<LeaseKey> = scheduler
+        .jobs
+        .get(&job)
+        .map(|entry| entry.leases.iter().copied().collect())
+        .unwrap_or_default();
+    for key in keys {
+        let held = scheduler.leases.get(&key);
+        if held.is_some_and(|held| at(held.worker) && held.rendering.is_none() && !held.recalled) {
+            recall(scheduler, key, effects);
+        }
+    }
+}
+
+/// Whether a lease lies ready: handed out, not begun, not reported, not asked back.
+fn lies_ready(scheduler: &Scheduler, key: &LeaseKey) -> bool {
+    scheduler.leases.get(key).is_some_and(|held| {
+        // One that has no frame left to report is being delivered.
+        held.rendering.is_none() && !held.recalled && held.left > 0
+    })
+}
+
+/// Asks back one unit that has not begun for each slot that stays empty.
+pub(crate) fn for_idle(scheduler: &mut Scheduler, effects: &mut Effects) {
+    let mut asked = 0;
+    let idle = scheduler.pools.idle.len();
+    if idle <= scheduler.recalled
+        || scheduler
+            .pools
+            .pools
+            .values()
+            .all(|pool| pool.spare.is_empty())
+    {
+        return;
+    }
+    let thieves: Vec<WorkerId> = scheduler
+        .pools
+        .idle
+        .iter()
+        .copied()
+        .take(ASKED_MAX)
+        .collect();
+    for thief in thieves {
+        let free = scheduler.workers.get(&thief).map_or(0, |worker| {
+            worker.slots().saturating_sub(worker.leases.len())
+        });
+        for _ in 0..free {
+            if idle_slots(scheduler) <= scheduler.recalled || asked == ASKED_MAX {
+                return;
+            }
+            asked += 1;
+            let Some(key) = ready_elsewhere(scheduler, thief) else {
+                break;
+            };
+            recall(scheduler, key, effects);
+        }
+    }
+}
+
+/// Empty slots, as far as it matters here: never less than the workers that have one.
+fn idle_slots(scheduler: &Scheduler) -> usize {
+    let free = |id: &WorkerId| {
+        scheduler.workers.get(id).map_or(0, |worker| {
+            worker.slots().saturating_sub(worker.leases.len())
+        })
+    };
+    let idle = &scheduler.pools.idle;
+    idle.iter()
+        .take(ASKED_MAX)
+        .map(free)
+        .sum::<usize>()
+        .max(idle.len())
+}
+
+/// A unit that lies ready at another worker: of the worker with most of them, the one handed out last.
+fn ready_elsewhere(scheduler: &Scheduler, thief: WorkerId) -> Option<LeaseKey> {
+    let entry = scheduler.workers.get(&thief)?;
+    let pool = scheduler.pools.pools.get(&entry.spot?.pool)?;
+    let may = |key: &LeaseKey| {
+        scheduler.jobs.get(&key.unit.job).is_some_and(|job| {
+            job.rank.is_some_and(|rank| pool.jobs.get(rank)) && !job.blocked.contains(&thief)
+        })
+    };
+    let most = |pool: &Pool| pool.spare.iter().rev().take(ASKED_MAX).copied().collect();
+    let mut owners: Vec<(u32, WorkerId)> = scheduler
+        .pools
+        .pools
+        .values()
+        .flat_map(|pool| -> Vec<(u32, WorkerId)> { most(pool) })
+        .collect();
+    owners.sort_unstable_by_key(|&(spare, id)| (std::cmp::Reverse(spare), id));
+    owners.into_iter().take(ASKED_MAX).find_map(|(_, owner)| {
+        let leases = &scheduler.workers.get(&owner)?.leases;
+        let mut ready = leases.iter().rev();
+        ready
+            .find(|key| lies_ready(scheduler, key) && may(key))
+            .copied()
+    })
+}
+
+/// A job that has not had its first frames, or has waited for too long, and finds no room: one worker is asked for all that lies ready there.
+pub(crate) fn for_first_frames(scheduler: &mut Scheduler, effects: &mut Effects) {
+    let line = &scheduler.line;
+    let first: Vec<JobId> = (0..line.ready.words())
+        .flat_map(|at| {
+            let word = line.ready.word(at) & (line.fresh.word(at) | line.starved.word(at));
+            (0..64)
+                .filter(move |bit| word >> bit & 1 == 1)
+                .map(move |bit| at * 64 + bit)
+        })
+        .filter_map(|rank| line.order.get(rank).copied())
+        .take(ASKED_MAX)
+        .collect();
+    for id in first {
+        let Some(job) = scheduler.jobs.get(&id) else {
+            continue;
+        };
+        if job.room_asked || is_exhausted(scheduler, job) {
+            continue;
+        }
+        let Some(owner) = most_laden(scheduler, job) else {
+            continue;
+        };
+        if let Some(job) = scheduler.jobs.get_mut(&id) {
+            job.room_asked = true;
+        }
+        for key in scheduler.workers[&owner].leases.clone() {
+            if lies_ready(scheduler, &key) && is_worth_asking(scheduler, &key) {
+                recall(scheduler, key, effects);
+            }
+        }
+    }
+}
+
+fn is_exhausted(scheduler: &Scheduler, job: &JobEntry) -> bool {
+    job.accounts
+        .iter()
+        .any(|&account| scheduler.accounts.get(account).is_exhausted())
+}
+
+/// Whether what lies ready will still do so when the question arrives.
+fn is_worth_asking(scheduler: &Scheduler, key: &LeaseKey) -> bool {
+    scheduler.jobs.get(&key.unit.job).is_none_or(|job| {
+        job.cost
+            .frame_us
+            .is_none_or(|frame| frame >= WORTH_ASKING_US)
+    })
+}
+
+/// Of the workers a job could go to, the one with most lying ready.
+fn most_laden(scheduler: &Scheduler, job: &JobEntry) -> Option<WorkerId> {
+    let pools = scheduler.pools.pools.values();
+    pools
+        .filter(|pool| pool.meets(job.need))
+        .flat_map(|pool| pool.spare.iter().rev().take(ASKED_MAX))
+        .filter(|(_, id)| !job.blocked.contains(id))
+        .max_by_key(|&&(spare, id)| (spare, std::cmp::Reverse(id)))
+        .map(|&(_, id)| id)
+}
+
+/// Asks back what lies ready of jobs that have more than their part while others have less: the next free place is theirs then.
+pub(crate) fn trim(scheduler: &mut Scheduler, effects: &mut Effects) {
+    if std::mem::take(&mut scheduler.trim_due) {
+        let waits = |id: &&JobId| {
+            scheduler.jobs.get(id).is_some_and(|job| {
+                job.rank.is_some_and(|rank| scheduler.line.ready.get(rank))
+                    && u64::from(job.places) * 1000 < job.target_milli
+                    && !is_exhausted(scheduler, job)
+            })
+        };
+        if !scheduler.line.order.iter().any(|id| waits(&id)) {
+            return;
+        }
+        let beyond: Vec<JobId> = scheduler
+            .line
+            .order
+            .iter()
+            .filter(|id| {
+                scheduler.jobs.get(id).is_some_and(|job| {
+                    !job.trimmed && u64::from(job.places) * 1000 >= job.target_milli + 1000
+                })
+            })
+            .copied()
+            .collect();
+        let mut left = TRIMMED_MAX;
+        for id in beyond {
+            trim_job(scheduler, id, &mut left, effects);
+        }
+    }
+}
+
+fn trim_job(scheduler: &mut Scheduler, id: JobId, left: &mut usize, effects: &mut Effects) {
+    let Some(job) = scheduler.jobs.get_mut(&id) else {
+        return;
+    };
+    job.trimmed = true;
+    let ready: Vec<LeaseKey> = job.leases.iter().copied().collect();
+    for key in ready {
+        if *left == 0 {
+            return;
+        }
+        if lies_ready(scheduler, &key) && is_worth_asking(scheduler, &key) {
+            *left -= 1;
+            recall(scheduler, key, effects);
+        }
+    }
+}
+
+/// Gives jobs that may preempt the slots of jobs of lower priority. Returns whether any slot changed hands.
+pub(crate) fn preempt(scheduler: &mut Scheduler, now: Duration, effects: &mut Effects) -> bool {
+    if scheduler.preempting.is_empty() {
+        return false;
+    }
+    let mut any = false;
+    for id in scheduler.preempting.clone() {
+        for _ in 0..PREEMPTED_MAX {
+            let Some((worker, choice)) = victim(scheduler, id) else {
+                break;
+            };
+            let priority = scheduler.jobs[&id].job.settings.priority;
+            end_lower(scheduler, now, worker, priority, effects);
+            give(scheduler, now, worker, choice, effects);
+            any = true;
+        }
+    }
+    any
+}
+
+/// A worker that renders something of lower priority, and the unit it could have instead: the lowest priority first, of
+/// equals what was begun last, so that least is lost.
+fn victim(scheduler: &Scheduler, id: JobId) -> Option<(WorkerId, Choice)> {
+    let job = scheduler.jobs.get(&id)?;
+    let rank = job.rank?;
+    let cap = line::cap(scheduler, job);
+    if !scheduler.line.ready.get(rank) || job.places >= cap || is_exhausted(scheduler, job) {
+        return None;
+    }
+    let mut best: Option<((u32, std::cmp::Reverse<Duration>), WorkerId, Choice)> = None;
+    for other in scheduler
+        .line
+        .order
+        .iter()
+        .filter_map(|id| scheduler.jobs.get(id))
+    {
+        let priority = other.job.settings.priority;
+        if priority >= job.job.settings.priority
+            || best
+                .as_ref()
+                .is_some_and(|((lowest, _), ..)| priority > *lowest)
+        {
+            continue;
+        }
+        for key in &other.leases {
+            let Some(held) = scheduler.leases.get(key) else {
+                continue;
+            };
+            let rank = (priority, std::cmp::Reverse(held.begun.unwrap_or(held.seen)));
+            if best.as_ref().is_some_and(|(known, ..)| rank >= *known) {
+                continue;
+            }
+            let Some(worker) = scheduler.workers.get(&held.worker) else {
+                continue;
+            };
+            let meets = worker
+                .spot
+                .and_then(|spot| scheduler.pools.pools.get(&spot.pool))
+                .is_some_and(|pool| pool.meets(job.need));
+            if meets && let Some(choice) = try_job(scheduler, worker, id) {
+                best = Some((rank, held.worker, choice));
+            }
+        }
+    }
+    best.map(|(_, worker, choice)| (worker, choice))
+}
+
+/// Ends one render of lower priority at a worker, and takes back what lies ready there and would take its slot.
+fn end_lower(
+    scheduler: &mut Scheduler,
+    now: Duration,
+    worker: WorkerId,
+    priority: u32,
+    effects: &mut Effects,
+) {
+    let lower = |key: &&LeaseKey| {
+        scheduler
+            .jobs
+            .get(&key.unit.job)
+            .is_some_and(|job| job.job.settings.priority < priority)
+    };
+    let begun = |key: &LeaseKey| scheduler.leases.get(key).and_then(|held| held.begun);
+    let leases = &scheduler.workers[&worker].leases;
+    let last_begun = leases
+        .iter()
+        .filter(lower)
+        .filter_map(|key| Some((begun(key)?, *key)))
+        .max()
+        .map(|(_, key)| key);
+    let ended: Vec<LeaseKey> = leases
+        .iter()
+        .filter(lower)
+        .filter(|key| begun(key).is_none() || Some(**key) == last_begun)
+        .copied()
+        .collect();
+    for key in ended {
+        effects.orders.push((worker, Order::Cancel(key)));
+        end_lease(scheduler, now, key, effects);
+        effects.changes.push(Change::LeaseEnded(key));
+    }
+}
