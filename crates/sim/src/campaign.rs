@@ -1,0 +1,74 @@
+//! Many runs, as many at once as there are processors.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::plan::Plan;
+use crate::run::{Summary, run};
+use crate::trace::Trace;
+use crate::violation::Violation;
+
+/// Runs of one size and different seeds.
+#[derive(Debug, Clone, Copy)]
+pub struct Campaign {
+    /// The first seed's plan.
+    pub first: Plan,
+    /// Number of seeds.
+    pub seeds: u64,
+    /// Runs at once.
+    pub threads: usize,
+}
+
+/// The first run that failed, by its seed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which.
+    pub plan: Plan,
+    /// What did not hold.
+    pub violation: Violation,
+}
+
+impl Campaign {
+    /// Runs all seeds. After a failure no further one is begun.
+    ///
+    /// # Errors
+    /// The failure of the lowest seed that failed.
+    ///
+    /// # Panics
+    /// If a run panics.
+    pub fn run(&self, ended: impl Fn(&Plan, &Summary) + Sync) -> Result<Summary, Box<Failure>> {
+        let next = AtomicU64::new(0);
+        let total = Mutex::new((Summary::default(), None::<Box<Failure>>));
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= self.seeds {
+                            return;
+                        }
+                        let seed = self.first.seed + number;
+                        let plan = Plan { seed, ..self.first };
+                        let verdict = run(plan, Trace::Off).verdict;
+                        let mut total = total.lock().expect("nothing panics under the lock");
+                        match verdict {
+                            Ok(summary) => {
+                                ended(&plan, &summary);
+                                total.0 = total.0.with(summary);
+                            }
+                            Err(violation) => {
+                                next.store(self.seeds, Ordering::Relaxed);
+                                let lowest = total.1.as_ref().map(|f| f.plan.seed);
+                                if lowest.is_none_or(|lowest| seed < lowest) {
+                                    total.1 = Some(Box::new(Failure { plan, violation }));
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let (summary, failure) = total.into_inner().expect("nothing panics under the lock");
+        failure.map_or(Ok(summary), Err)
+    }
+}

@@ -1,0 +1,117 @@
+//! Once nothing goes wrong any more, every job comes to its end, and only frames that nobody can render are missing.
+
+use std::time::Duration;
+
+use tessera_model::{JobId, JobState, StepIndex};
+
+use crate::books::JobBook;
+use crate::violation::Violation;
+use crate::work::Work;
+use crate::world::World;
+
+const PROPERTY: &str = "once nothing goes wrong any more, every job ends with all frames that can be rendered";
+
+/// Nothing being handed out or rendered for so long, in a healed farm with work, means that nothing ever will be: longer
+/// than any back-off (60 s), lapse (90 s) or file transfer.
+const STILL_MAX: Duration = Duration::from_secs(600);
+
+/// Whether something moves.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    moved_at: Duration,
+}
+
+impl Progress {
+    pub(crate) fn moved(&mut self, now: Duration) {
+        self.moved_at = now;
+    }
+
+    pub(crate) fn reopened(&mut self) {}
+}
+
+/// Whether a run has come to its end: the farm is healed and all jobs are over, or wait for one that failed.
+pub(crate) fn is_over(world: &World) -> bool {
+    let submitted = world.works.iter().all(|work| work.job.is_some());
+    let quiet = world.manager.engine.as_ref().is_some_and(|engine| engine.is_clean());
+    let over = |job: &JobBook| job.state.is_over() || waits_in_vain(world, job);
+    let jobs = &world.books.jobs;
+    world.checks.healed_at.is_some() && submitted && quiet && jobs.values().all(over)
+}
+
+/// Whether a job waits for one that has failed, or for frames of one that it will never have.
+fn waits_in_vain(world: &World, job: &JobBook) -> bool {
+    job.leases.is_empty()
+        && job.job.settings.after.iter().any(|after| {
+            let other = world.books.jobs.get(&after.job);
+            other.is_some_and(|other| {
+                let failed = matches!(other.state, JobState::Failed | JobState::Cancelled);
+                failed || waits_in_vain(world, other)
+            })
+        })
+}
+
+/// In a healed farm something must move while there is work.
+pub(super) fn check(world: &World) -> Result<(), Violation> {
+    let Some(healed_at) = world.checks.healed_at else {
+        return Ok(());
+    };
+    let rendering: usize = world.machines.iter().map(|machine| machine.rendering()).sum();
+    let since = healed_at.max(world.checks.progress.moved_at);
+    let still = world.now.saturating_sub(since);
+    if rendering > 0 || still < STILL_MAX || is_over(world) {
+        return Ok(());
+    }
+    let clock = world.manager.clock(world.now);
+    let stuck = world.books.jobs.iter().find(|(_, job)| !job.state.is_over());
+    let why = |id: JobId| {
+        let view = world.manager.engine.as_ref()?.scheduler.job(clock, id)?;
+        Some(format!("job {id}: {} of {} frames, \"{}\"", view.done, view.frames, view.waiting_because))
+    };
+    let what = stuck.and_then(|(id, _)| why(*id));
+    let what = what.unwrap_or_else(|| "jobs that nobody could submit".into());
+    let how = format!("nothing has moved for {} s, and there is work left: {what}", still.as_secs());
+    Err(Violation::new(PROPERTY, how))
+}
+
+/// At the end: what is missing could not be rendered.
+pub(super) fn finished(world: &World) -> Result<(), Violation> {
+    for (&id, book) in &world.books.jobs {
+        let Some(work) = book.job.client_note.parse().ok().and_then(|at: usize| world.works.get(at))
+        else {
+            continue;
+        };
+        ended_well(world, id, book, work)?;
+    }
+    Ok(())
+}
+
+fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(), Violation> {
+    let wrong = |how: String| Err(Violation::new(PROPERTY, how));
+    let (frames, done, failed) = book.counts();
+    if book.state == JobState::Done || waits_in_vain(world, book) {
+        return Ok(());
+    }
+    if book.state != JobState::Failed {
+        return wrong(format!("job {id} is {:?}: {done} of {frames} frames", book.state));
+    }
+    let hopeless = done == 0 && failed >= world.books.farm.hopeless_after;
+    if done + failed != frames && !hopeless {
+        return wrong(format!("job {id} failed with frames left to try"));
+    }
+    for (index, step) in book.steps.iter().enumerate() {
+        let in_order = book.job.steps[index].in_order;
+        let at = StepIndex(index as u16);
+        let mut doomed = false;
+        for position in 0..step.done.len() {
+            let here = work.is_doomed(at, position);
+            // Where order matters nothing after such a frame can be rendered either.
+            doomed = here || (in_order && doomed);
+            if step.given_up.get(position) && !doomed {
+                return wrong(format!(
+                    "position {position} of step {index} of job {id} was given up, and could be rendered"
+                ));
+            }
+        }
+    }
+    Ok(())
+}

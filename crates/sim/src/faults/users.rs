@@ -1,0 +1,151 @@
+//! People who change their minds: about jobs, workers and the farm's numbers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tessera_model::{FarmSettings, JobEdit, JobId, JobState, Rest, Share, Timestamp, WorkerId};
+use tessera_scheduler::{Input, JobCommand, WorkerCommand};
+
+use super::any_machine;
+use crate::dice::Dice;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::life::say_facts;
+use crate::machine::{MachineIndex, TAGS, subset};
+use crate::manager::Arrival;
+use crate::trace::note;
+use crate::work::RESOURCES;
+use crate::world::World;
+
+pub(super) fn strike(world: &mut World) {
+    let input = match world.dice(Fault::Users).below(10) {
+        0..=4 => act_on_job(world),
+        5..=7 => act_on_worker(world),
+        8 => Some(Input::Settings(Box::new(settings(world.dice(Fault::Users))))),
+        _ => {
+            rest(world);
+            None
+        }
+    };
+    if let Some(input) = input {
+        note!(world, "a person", "wants {input:?}");
+        world.to_manager(Arrival::Person(Box::new(input)));
+    }
+}
+
+/// How many there are of each counted resource.
+pub(super) fn resources() -> BTreeMap<String, u32> {
+    let all = RESOURCES.into_iter();
+    all.map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+fn any_job(world: &mut World) -> Option<(JobId, JobState)> {
+    let jobs: Vec<(JobId, JobState)> = world
+        .books
+        .jobs
+        .iter()
+        .filter(|(_, job)| job.state != JobState::Done)
+        .map(|(&id, job)| (id, job.state))
+        .collect();
+    (!jobs.is_empty()).then(|| *world.dice(Fault::Users).pick(&jobs))
+}
+
+fn act_on_job(world: &mut World) -> Option<Input> {
+    let (id, state) = any_job(world)?;
+    let dice = world.dice(Fault::Users);
+    let command = match (state, dice.below(12)) {
+        (JobState::Paused, 0..=7) => JobCommand::Resume,
+        (JobState::Cancelled | JobState::Failed, 0..=7) => JobCommand::Retry,
+        (_, 0 | 1) => JobCommand::Pause,
+        (_, 2) => JobCommand::Cancel,
+        (_, 3) => JobCommand::Retry,
+        (_, 4) if dice.percent(30) => JobCommand::Remove,
+        _ => JobCommand::Edit(edit(dice)),
+    };
+    Some(Input::Job(id, command))
+}
+
+fn edit(dice: &mut Dice) -> JobEdit {
+    let mut edit = JobEdit::default();
+    match dice.below(7) {
+        0 => edit.priority = Some(*dice.pick(&[1, 10, 100, 500, 1000])),
+        1 | 2 => edit.chunk = Some(dice.between(1, 12) as u32),
+        3 => edit.tags = Some(subset(dice, &TAGS.map(str::to_owned), 20)),
+        4 => edit.category = Some((*dice.pick(&["default", "film", "rush"])).into()),
+        5 => edit.max_attempts = Some(dice.between(2, 6) as u32),
+        _ => {
+            let names = RESOURCES.map(|(name, _)| name.to_owned());
+            edit.resources = Some(subset(dice, &names, 40));
+        }
+    }
+    edit
+}
+
+fn act_on_worker(world: &mut World) -> Option<Input> {
+    let workers: Vec<WorkerId> = world.books.workers.keys().copied().collect();
+    if workers.is_empty() {
+        return None;
+    }
+    let job = any_job(world).map(|(id, _)| id);
+    let dice = world.dice(Fault::Users);
+    let worker = *dice.pick(&workers);
+    let command = match dice.below(12) {
+        0 => WorkerCommand::Pause,
+        1..=4 => WorkerCommand::Resume,
+        5 => WorkerCommand::Drain,
+        6 => WorkerCommand::Block(None),
+        7 => WorkerCommand::Unblock(None),
+        8 => WorkerCommand::Block(job),
+        9 | 10 => WorkerCommand::Unblock(job),
+        _ if dice.percent(40) => WorkerCommand::Remove,
+        _ => WorkerCommand::Resume,
+    };
+    Some(Input::Worker(worker, command))
+}
+
+/// Other numbers for the farm, all of them within what is allowed.
+fn settings(dice: &mut Dice) -> FarmSettings {
+    let mut settings = FarmSettings {
+        resources: resources(),
+        ..FarmSettings::default()
+    };
+    settings.cap_percent = *dice.pick(&[10, 50, 75, 75, 100]);
+    settings.queued_per_slot = dice.between(0, 3) as u32;
+    settings.sample_ms = *dice.pick(&[2_000, 10_000, 30_000]);
+    settings.first_frames = dice.below(4) as u32;
+    settings.duplicate_gain_ms = *dice.pick(&[0, 1_000, 5_000]);
+    settings.block_after_failures = dice.between(1, 5) as u32;
+    let mut share = |bounded: bool| Share {
+        priority: dice.percent(50).then(|| dice.spread(1, 1000) as u32),
+        slots_max: bounded.then(|| dice.spread(1, 100) as u32),
+    };
+    settings.users = [("ada", share(false)), ("bo", share(true))]
+        .into_iter()
+        .map(|(name, share)| (name.parse().expect("a user's name"), share))
+        .collect();
+    settings.categories = [("film".to_owned(), share(true)), ("rush".to_owned(), share(false))].into();
+    let count = settings.resources.values_mut().next().expect("there are some");
+    *count = dice.below(8) as u32;
+    settings
+}
+
+/// A machine's owner needs it for a while.
+fn rest(world: &mut World) {
+    let machine = any_machine(world, Fault::Users);
+    let lasts = world
+        .dice(Fault::Users)
+        .span(Duration::from_secs(5), Duration::from_secs(120));
+    let until = world.manager.wall(world.now + lasts);
+    world.machines[machine].facts.rest = Some(Rest {
+        reason: "its owner needs it".into(),
+        until: Some(Timestamp(until.0)),
+    });
+    note!(world, world.machine_name(machine), "rests for {} s", lasts.as_secs());
+    say_facts(world, machine);
+    world.queue.push(world.now + lasts, Event::Ends(Fault::Users, machine));
+}
+
+pub(super) fn end_rest(world: &mut World, machine: MachineIndex) {
+    world.machines[machine].facts.rest = None;
+    say_facts(world, machine);
+}

@@ -1,0 +1,313 @@
+//! The jobs that people will submit, and what is true of their frames though nobody in the farm knows it.
+
+use std::time::Duration;
+
+use tessera_model::{
+    After, Blob, Device, FrameErrorKind, FrameSet, JobId, JobSettings, Overrides, Requirement,
+    Step, StepIndex, StepKind,
+};
+use tessera_scheduler::NewJob;
+
+use crate::dice::{Concern, Dice, fate};
+use crate::fault::Fault;
+use crate::machine::{Machine, MachineIndex, TAGS, subset};
+use crate::plan::Plan;
+
+/// Number in the list of jobs to be submitted. Stands in the job's `client_note`, by which it is found again.
+pub(crate) type WorkIndex = usize;
+
+/// Resources that jobs name, and how many there are of each.
+pub(crate) const RESOURCES: [(&str, u32); 2] = [("houdini", 5), ("vray", 20)];
+
+/// Slots of the whole farm are busy for about so long with what is submitted, so that there is work while things go wrong.
+const BUSY: Duration = Duration::from_secs(240);
+
+/// Frames of a job whose frames depend on their order: they are one unit, on one worker.
+const IN_ORDER_FRAMES_MAX: u32 = 24;
+
+/// A job to be submitted.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub new: NewJob,
+    /// Earlier ones it waits for, and whether frame by frame.
+    pub after: Vec<(WorkIndex, bool)>,
+    pub submit_at: Duration,
+    /// A frame on the fastest machine, on average.
+    pub frame: Duration,
+    /// Opening its scene there.
+    pub load: Duration,
+    /// Bringing its files.
+    pub fetch: Duration,
+    /// Its files, by which scenes are told apart.
+    pub scene: u64,
+    /// Submitted under this number last.
+    pub job: Option<JobId>,
+    /// It always fails on this machine.
+    pub bad_machine: Option<MachineIndex>,
+    seed: u64,
+    poisoned: Vec<(u16, u32)>,
+    lethal: Vec<(u16, u32)>,
+}
+
+/// How a frame will end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Rendered,
+    Fails(FrameErrorKind),
+    /// The whole worker dies.
+    Kills,
+}
+
+impl Work {
+    /// How long a frame takes on the fastest machine.
+    pub(crate) fn frame_time(&self, step: StepIndex, position: u32) -> Duration {
+        let jitter = fate(&[self.seed, step.0.into(), position.into()]) % 100;
+        self.frame * (50 + jitter as u32) / 100
+    }
+
+    /// Whether a frame can never be rendered, by anybody.
+    pub(crate) fn is_doomed(&self, step: StepIndex, position: u32) -> bool {
+        let at = (step.0, position);
+        self.poisoned.contains(&at) || self.lethal.contains(&at)
+    }
+
+    /// What becomes of a frame on a machine in one attempt.
+    pub(crate) fn fate(
+        &self,
+        step: StepIndex,
+        position: u32,
+        attempt: u32,
+        machine: MachineIndex,
+        is_flaky: bool,
+    ) -> Fate {
+        let at = (step.0, position);
+        if self.lethal.contains(&at) {
+            return Fate::Kills;
+        }
+        if self.poisoned.contains(&at) {
+            return Fate::Fails(FrameErrorKind::Crash);
+        }
+        if self.bad_machine == Some(machine) {
+            return Fate::Fails(FrameErrorKind::Memory);
+        }
+        let luck = fate(&[self.seed, step.0.into(), position.into(), attempt.into(), 1]);
+        match luck % 60 {
+            0 if is_flaky => Fate::Fails(FrameErrorKind::Hang),
+            1 if is_flaky => Fate::Fails(FrameErrorKind::Scene),
+            _ => Fate::Rendered,
+        }
+    }
+
+    /// Frames of all its steps.
+    pub(crate) fn frames(&self) -> u32 {
+        self.new.steps.iter().map(|step| step.frames.len()).sum()
+    }
+}
+
+/// The jobs of a plan.
+pub(crate) fn works(plan: &Plan, machines: &[Machine]) -> Vec<Work> {
+    let mut dice = Dice::new(plan.seed, Concern::Jobs);
+    let count = plan.job_count() as usize;
+    let slots: u64 = machines
+        .iter()
+        .map(|machine| u64::from(machine.facts.slots))
+        .sum();
+    // What a frame takes on the fastest machine if the farm is to be busy; the others need 2.6 times that on average.
+    let mean_ms = BUSY.as_millis() as u64 * slots / u64::from(plan.frames.max(1)) / 2;
+    let frames = shares(&mut dice, plan.frames.max(1), count);
+    let mut works = Vec::with_capacity(count);
+    for (index, frames) in frames.into_iter().enumerate() {
+        let work = work(&mut dice, plan, index, frames, mean_ms, machines);
+        works.push(work);
+    }
+    for kind in [Fault::Poison, Fault::Lethal, Fault::BadWorker] {
+        if plan.faults.has(kind) {
+            spoil(plan, kind, &mut works, machines.len());
+        }
+    }
+    works
+}
+
+/// Splits frames among jobs, unevenly; each has at least one.
+fn shares(dice: &mut Dice, frames: u32, jobs: usize) -> Vec<u32> {
+    let weights: Vec<u64> = (0..jobs).map(|_| dice.spread(1, 64)).collect();
+    let all: u64 = weights.iter().sum();
+    let spare = u64::from(frames) - (jobs as u64).min(u64::from(frames));
+    weights
+        .into_iter()
+        .map(|weight| 1 + (spare * weight / all) as u32)
+        .collect()
+}
+
+fn work(
+    dice: &mut Dice,
+    plan: &Plan,
+    index: WorkIndex,
+    frames: u32,
+    mean_ms: u64,
+    machines: &[Machine],
+) -> Work {
+    let frame = Duration::from_millis(dice.spread(mean_ms / 8, mean_ms * 2).clamp(20, 120_000));
+    let submit_at = match dice.percent(50) {
+        true => Duration::from_millis(dice.below(3000)),
+        false => Duration::from_millis(dice.below(plan.trouble().as_millis() as u64 / 2 + 1)),
+    };
+    // Several jobs may be of one scene.
+    let scene = match dice.percent(20) && index > 0 {
+        true => dice.below(index as u64),
+        false => index as u64,
+    };
+    let after = match dice.percent(15) && index > 0 {
+        true => vec![(dice.below(index as u64) as usize, dice.percent(50))],
+        false => Vec::new(),
+    };
+    let owner = *dice.pick(&["ada", "bo", "cy", "dee"]);
+    let new = NewJob {
+        owner: owner.parse().expect("a user's name"),
+        settings: settings(dice, index, machines),
+        manifest: Blob {
+            digest: [scene as u8; 32],
+            size: 1000 + scene,
+            depth: 0,
+        },
+        main_file: format!("scene{scene}.blend"),
+        file_version: dice
+            .pick(&["3.4", "4.0", "4.2", "5.0"])
+            .parse()
+            .expect("a series"),
+        steps: steps(dice, frames),
+        client_note: index.to_string(),
+    };
+    Work {
+        new,
+        after,
+        submit_at,
+        frame,
+        load: dice.span(Duration::from_millis(200), Duration::from_secs(20)),
+        fetch: dice.span(Duration::from_millis(100), Duration::from_secs(30)),
+        scene,
+        job: None,
+        bad_machine: None,
+        seed: fate(&[plan.seed, index as u64]),
+        poisoned: Vec::new(),
+        lethal: Vec::new(),
+    }
+}
+
+fn settings(dice: &mut Dice, index: WorkIndex, machines: &[Machine]) -> JobSettings {
+    let tags = match dice.percent(70) {
+        true => Vec::new(),
+        false => subset(dice, &TAGS.map(str::to_owned), 30),
+    };
+    let requirement = match dice.percent(75) {
+        true => Requirement::default(),
+        false => requirement(dice, machines),
+    };
+    let names = RESOURCES.map(|(name, _)| name.to_owned());
+    JobSettings {
+        category: (*dice.pick(&["default", "film", "tests"])).into(),
+        priority: *dice.pick(&[10, 50, 100, 100, 100, 200, 1000]),
+        tags,
+        chunk: match dice.percent(60) {
+            true => 1,
+            false => dice.between(2, 10) as u32,
+        },
+        max_attempts: dice.between(2, 5) as u32,
+        requirement,
+        resources: match dice.percent(85) {
+            true => Vec::new(),
+            false => vec![dice.pick(&names).clone()],
+        },
+        preempt: dice.percent(5),
+        ..JobSettings::named(format!("job {index}"))
+    }
+}
+
+fn requirement(dice: &mut Dice, machines: &[Machine]) -> Requirement {
+    let mut requirement = Requirement::default();
+    match dice.below(7) {
+        0 => requirement.memory_bytes = Some(dice.spread(8, 256) << 30),
+        1 => requirement.cores = Some(dice.spread(4, 64) as u32),
+        2 => requirement.gpu = Some((*dice.pick(&["rtx 4090", "NVIDIA", "radeon"])).into()),
+        3 => requirement.gpu_memory_bytes = Some(dice.between(4, 24) << 30),
+        4 => requirement.os = Some((*dice.pick(&["linux", "windows", "macos"])).into()),
+        5 => {
+            let range = dice.pick(&["3.4..", "4.2..5.0", "5.0"]);
+            requirement.blender = Some(range.parse().expect("a range of series"));
+        }
+        _ => {
+            let named = (0..dice.between(1, 4)).map(|_| dice.pick(machines).name.clone());
+            requirement.workers = named.collect();
+        }
+    }
+    requirement
+}
+
+fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
+    let in_order = frames <= IN_ORDER_FRAMES_MAX && dice.percent(20);
+    let count = match frames >= 8 && dice.percent(20) {
+        true => dice.between(2, 3) as u32,
+        false => 1,
+    };
+    let start = dice.below(40) as i32 - 20;
+    let stride = if dice.percent(20) { 3 } else { 1 };
+    let device = match dice.below(10) {
+        0 => Device::Gpu,
+        1 => Device::Interface("optix".into()),
+        2 => Device::File,
+        _ => Device::Cpu,
+    };
+    let each = (frames / count).max(1);
+    let by_frame = dice.percent(50);
+    (0..count)
+        .map(|step| Step {
+            kind: StepKind::Render(Overrides {
+                device: device.clone(),
+                ..Overrides::default()
+            }),
+            frames: FrameSet::range(start, start + ((each - 1) * stride) as i32, stride)
+                .expect("a range within Blender's"),
+            in_order,
+            by_frame: step > 0 && by_frame,
+            chunking: None,
+        })
+        .collect()
+}
+
+/// Makes frames fail for good.
+fn spoil(plan: &Plan, kind: Fault, works: &mut [Work], machines: usize) {
+    let mut dice = Dice::new(plan.seed, Concern::Fault(kind as u8));
+    for work in works {
+        let one_in = if kind == Fault::Lethal { 20 } else { 6 };
+        if dice.below(one_in) != 0 {
+            continue;
+        }
+        if kind == Fault::BadWorker {
+            work.bad_machine = Some(dice.below(machines as u64) as usize);
+            continue;
+        }
+        for _ in 0..dice.between(1, 2) {
+            let step = dice.below(work.new.steps.len() as u64) as u16;
+            let frames = work.new.steps[usize::from(step)].frames.len();
+            let at = (step, dice.below(frames.into()) as u32);
+            match kind {
+                Fault::Lethal => work.lethal.push(at),
+                _ => work.poisoned.push(at),
+            }
+        }
+    }
+}
+
+/// What a job waits for, of those that have a number by now.
+pub(crate) fn after(works: &[Work], index: WorkIndex) -> Vec<After> {
+    works[index]
+        .after
+        .iter()
+        .filter_map(|&(other, frames)| {
+            Some(After {
+                job: works[other].job?,
+                frames,
+            })
+        })
+        .collect()
+}
