@@ -11,7 +11,7 @@ use tessera_model::{JobId, WorkerId};
 use tessera_wire::line::LineKind;
 use xtask::farm::Process;
 
-use crate::site::{Site, workers};
+use crate::site::{Site, worker_id};
 use crate::world::{World, identical, on_both, text};
 
 on_both!(every_frame_comes_once, in_order_all_the_same);
@@ -48,7 +48,7 @@ fn every_frame_comes_once(world: &World) {
     project.render_locally(world, "out/slow_", (1, FRAMES), "", &local);
 
     let mut site = Site::with_workers(world, &["anna", "ben"]);
-    let anna = id_of(&site, "anna");
+    let anna = worker_id(&site.boss, "anna");
     let range = format!("1..{FRAMES}");
     let out = project.path("out");
     let arguments = [
@@ -161,14 +161,6 @@ fn commit(site: &mut Site, deed: &[Victim]) -> usize {
     }
 }
 
-fn id_of(site: &Site, name: &str) -> WorkerId {
-    workers(&site.boss)
-        .into_iter()
-        .find(|worker| worker.name == name)
-        .unwrap()
-        .id
-}
-
 fn count(home: &xtask::farm::Home, what: &str) -> usize {
     let work = fs::read_to_string(home.folder().join("work.txt")).unwrap_or_default();
     work.lines().filter(|line| line.starts_with(what)).count()
@@ -191,7 +183,7 @@ fn in_order_all_the_same(world: &World) {
             _ => None,
         })
         .unwrap();
-    let victim = usize::from(by != id_of(&site, "anna"));
+    let victim = usize::from(by != worker_id(&site.boss, "anna"));
     site.workers[victim].process.signal("KILL").unwrap();
     site.workers[victim].process.end().unwrap();
     let lines = render.finish().unwrap();

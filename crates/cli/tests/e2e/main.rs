@@ -8,7 +8,7 @@
 //! - [`world`]: a place for each test, homes of users, scenes made by scripts, plain Blender's frames.
 //! - [`ended`]: commands that a person runs, held to an end in time.
 //! - [`network`]: hosts of their own; [`site`]: a farm of processes; [`processes`]: what of it lives;
-//!   [`small_disk`]: disks that fill.
+//!   [`small_disk`]: disks that fill; [`tape`]: all that a farm tells, in its order.
 //! - the others: one file for each promise.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
@@ -18,16 +18,21 @@ mod network;
 mod processes;
 mod site;
 mod small_disk;
+mod tape;
 mod world;
 
 mod attacker;
 mod bad_files;
 mod bad_network;
 mod bad_places;
+mod fairness;
 mod hosts;
 mod interrupted;
 mod killing;
 mod long_haul;
+mod matching;
+mod misfits;
 mod on_a_farm;
 mod own_machine;
 mod same_as_local;
+mod steering;

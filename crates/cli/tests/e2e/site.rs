@@ -94,10 +94,15 @@ impl Site {
         number.unwrap_or_else(|| panic!("no job in {lines:?}"))
     }
 
+    /// What the record says of a job's deliveries.
+    pub fn journal(&self, job: JobId) -> Journal {
+        ask(&self.boss, async |api: Api| api.journal(job).await.unwrap())
+    }
+
     /// Every frame of the job was delivered exactly once; what the record says of it.
     #[track_caller]
     pub fn delivered_once(&self, job: JobId) -> Journal {
-        let journal = ask(&self.boss, async |api: Api| api.journal(job).await.unwrap());
+        let journal = self.journal(job);
         assert_eq!(journal.accepts, u64::from(journal.frames), "{journal:?}");
         assert!(journal.repeated.is_empty(), "{journal:?}");
         journal
@@ -143,6 +148,12 @@ pub fn ask<T>(home: &Home, question: impl AsyncFnOnce(Api) -> T) -> T {
         .build()
         .unwrap();
     runtime.block_on(question(api))
+}
+
+/// The number of the worker of this name.
+pub fn worker_id(home: &Home, name: &str) -> tessera_model::WorkerId {
+    let found = workers(home).into_iter().find(|worker| worker.name == name);
+    found.unwrap().id
 }
 
 /// The workers.

@@ -210,6 +210,39 @@ def slow() -> None:
     scene.render.filepath = "//out/slow_"
 
 
+KILLER = r"""
+import os, signal
+import bpy
+
+def fall(scene, *_):
+    if %s:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+bpy.app.handlers.render_pre.append(fall)
+"""
+
+
+def deadly(when: str, name: str) -> None:
+    """A script of the file kills the Blender that renders it, in some cases. Frames last a little."""
+    scene = base()
+    scene.cycles.samples = 100
+    text = bpy.data.texts.new("fall.py")
+    text.write(KILLER % when)
+    text.use_module = True
+    image_format(scene, "PNG", color_mode="RGB", color_depth="8")
+    scene.render.filepath = f"//out/{name}_"
+
+
+def poisoned() -> None:
+    """Frame 3 kills every Blender."""
+    deadly("scene.frame_current == 3", "poisoned")
+
+
+def allergic() -> None:
+    """Kills the Blenders of a worker that has a file `allergic` in its home."""
+    deadly("os.path.exists(os.path.join(os.environ['TESSERA_HOME'], 'allergic'))", "allergic")
+
+
 CHATTER = r"""
 import os, sys
 import bpy
@@ -254,7 +287,7 @@ def several() -> None:
     scene.render.filepath = "//out/"
 
 
-KINDS = [layers, plain, jpeg, tiff, film, sequence, cloth, drape, stamp, keep, slow, chatty, lost, several]
+KINDS = [layers, plain, jpeg, tiff, film, sequence, cloth, drape, stamp, keep, slow, poisoned, allergic, chatty, lost, several]
 
 for kind in KINDS:
     here = kind.__name__

@@ -1,0 +1,117 @@
+//! Frames that fail everywhere and workers on which everything fails: each stays alone with it.
+
+use tessera_client::Api;
+use tessera_model::JobState;
+use tessera_wire::event::What;
+
+use crate::site::{Site, ask, until, worker_id};
+use crate::tape::{Tape, begun, done};
+use crate::world::{World, files_in, tessera_run, text};
+
+/// A worker on which a job always fails gets no more of it, whoever is started again, until somebody says so.
+#[test]
+fn a_worker_that_fails_a_job_is_kept_from_it() {
+    let world = World::any();
+    let project = world.scene("allergic");
+    let mut site = Site::with_workers(&world, &["anna", "ben"]);
+    let anna = worker_id(&site.boss, "anna");
+    let allergy = site.workers[0].home.folder().join("allergic");
+    std::fs::write(&allergy, "").unwrap();
+    let boss = site.boss.clone();
+    let run = |arguments: &[&str]| drop(boss.run(arguments).unwrap());
+    run(&[
+        "settings",
+        "set",
+        "block_after_failures=2",
+        "retry_after_ms=100ms",
+    ]);
+    run(&["worker-admin", "pause", "ben"]);
+    let mut tape = Tape::of(&site.boss);
+    let flags = ["--scripts", "-f", "1..6", "--attempts", "50"];
+    let job = site.submit(&project, &flags);
+    let number = job.to_string();
+    let blocked = async |api: &Api| api.job(job).await.unwrap().blocked_workers;
+    until(&boss, "anna gets no more of it", async |api| {
+        (blocked(api).await == [anna]).then_some(())
+    });
+    let failures = site.journal(job).failures;
+    assert_eq!(failures, 2, "blocked after two");
+    let why = tessera_run(&boss, &["job", "why", &number]).done().text();
+    println!("blocked: {why}");
+    assert!(why.contains("anna") || why.contains("blocked"), "{why}");
+
+    // Anna starts again, then the manager does.
+    site.workers[0].process.signal("KILL").unwrap();
+    site.workers[0].process.end().unwrap();
+    site.workers[0].restart();
+    assert_eq!(ask(&boss, async |api: Api| blocked(&api).await), [anna]);
+    site.manager.process.signal("KILL").unwrap();
+    site.manager.process.end().unwrap();
+    site.restart_manager();
+    for hand in &mut site.workers {
+        hand.wait_linked();
+    }
+    assert_eq!(ask(&boss, async |api: Api| blocked(&api).await), [anna]);
+    // Other work she gets: it is this job that she is kept from.
+    let other = world.scene("plain");
+    let other = site.submit(&other, &["-f", "1..2"]);
+    assert_eq!(tape.over(other), JobState::Done);
+    let by_anna = |tape: &Tape| {
+        let begun = tape.places(begun).into_iter();
+        begun
+            .filter(|(_, ((of, _), by))| *of == job && *by == anna)
+            .count()
+    };
+    let tried = by_anna(&tape);
+    assert_eq!(tried as u64, failures, "she had it as often as she failed");
+
+    // Cured, and let in again: she does all of it, as Ben still pauses.
+    std::fs::remove_file(&allergy).unwrap();
+    run(&["worker-admin", "unblock", "anna", "--job", &number]);
+    assert_eq!(tape.over(job), JobState::Done);
+    let delivered = tape.places(done).into_iter();
+    let by: Vec<_> = delivered
+        .filter(|(_, ((of, _), _))| *of == job)
+        .map(|(_, (_, by))| by)
+        .collect();
+    assert_eq!(by, [anna; 6]);
+    site.delivered_once(job);
+}
+
+/// A frame that kills every Blender that touches it fails alone; all others are delivered.
+#[test]
+fn a_poisoned_frame_fails_alone() {
+    let world = World::any();
+    let project = world.scene("poisoned");
+    let site = Site::with_workers(&world, &["anna", "ben"]);
+    site.boss
+        .run(&["settings", "set", "retry_after_ms=100ms"])
+        .unwrap();
+    let mut tape = Tape::of(&site.boss);
+    let out = world.path("out");
+    let arguments = [
+        "render",
+        project.file(),
+        "-f",
+        "1..8",
+        "-o",
+        text(&out),
+        "--scripts",
+    ];
+    tessera_run(&site.boss, &arguments).failed(1, &["1 of 8 frames", "frame 3"]);
+    assert_eq!(files_in(&out).len(), 7);
+    tape.from_now();
+    let failed = tape.places(|event| match &event.what {
+        What::FrameFailed { error, given_up } => Some((error.frame, error.worker, *given_up)),
+        _ => None,
+    });
+    let failed: Vec<_> = failed.into_iter().map(|(_, it)| it).collect();
+    println!("failures: {failed:?}");
+    assert!(failed.iter().all(|(frame, ..)| *frame == 3), "{failed:?}");
+    assert_eq!(failed.len(), 3, "its attempts");
+    assert!(failed[2].2 && !failed[1].2, "{failed:?}");
+    let on: std::collections::BTreeSet<_> = failed.iter().map(|it| it.1).collect();
+    assert_eq!(on.len(), 2, "another worker was tried: {failed:?}");
+    let journal = site.journal(tessera_model::JobId(1));
+    assert_eq!((journal.accepts, journal.repeated.len()), (7, 0));
+}
