@@ -280,7 +280,7 @@ async fn start_manager(
     let mut config = ManagerConfig::new(dir.join("manager"), user);
     config.listen = vec![listen];
     config.discovery = false;
-    config.scheduler.retry_after = Duration::from_millis(1);
+    config.scheduler.retry_after_ms = 1;
     let (ready, running) = oneshot::channel();
     let stop = CancellationToken::new();
     let manager = tokio::spawn(tessera_manager::run(config, ready, stop.clone()));
