@@ -139,8 +139,8 @@ pub(super) fn done(
     depend::frame_done(scheduler, now.elapsed, key.unit.job, key.unit.step, frame);
     if step_over {
         line::refresh_need(scheduler, now.elapsed, key.unit.job);
-        line::refresh_job(scheduler, now.elapsed, key.unit.job);
     }
+    line::refresh_job(scheduler, now.elapsed, key.unit.job);
     settle(scheduler, now.elapsed, key.unit.job, effects);
     Ok(Outcome::Accepted)
 }
