@@ -6,6 +6,7 @@
 //! [`results`].
 
 mod page;
+mod positions;
 mod results;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tessera_model::JobState;
 
 pub(crate) use page::{FramePage, place, restore_page};
+pub(crate) use positions::{ResultPositions, decode_page, decode_waiting};
 pub(crate) use results::{decode_results, encode_results};
 
 /// The version of the JSON texts.

@@ -12,12 +12,20 @@ pub(crate) fn place(position: u32) -> (u32, u32) {
     (position / FRAMES_PER_PAGE, position % FRAMES_PER_PAGE)
 }
 
-/// A page while a batch works on it. Its done bits are only looked at: the database's own triggers keep them.
+/// A page while a batch works on it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FramePage {
     done: Vec<u8>,
     given_up: Option<Vec<u8>>,
     failures: BTreeMap<u32, u32>,
+}
+
+/// Digits and JSON, as the database has them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PageColumns<'p> {
+    pub(crate) done: &'p str,
+    pub(crate) given_up: Option<&'p str>,
+    pub(crate) failures: Option<String>,
 }
 
 const CLEAR: [u8; FRAMES_PER_PAGE as usize] = [b'0'; FRAMES_PER_PAGE as usize];
@@ -45,15 +53,18 @@ impl FramePage {
         })
     }
 
-    /// The columns `given_up` and `failures`.
-    pub(crate) fn columns(&self) -> (Option<&str>, Option<String>) {
-        let given_up = self.given_up.as_deref().map(|digits| {
+    /// What the columns are now.
+    pub(crate) fn columns(&self) -> PageColumns<'_> {
+        let text = |digits| {
             std::str::from_utf8(digits).expect("digits are ASCII, reading and writing see to it")
-        });
-        let failures = (!self.failures.is_empty()).then(|| {
-            serde_json::to_string(&self.failures).expect("a map of numbers is always JSON")
-        });
-        (given_up, failures)
+        };
+        PageColumns {
+            done: text(&self.done),
+            given_up: self.given_up.as_deref().map(text),
+            failures: (!self.failures.is_empty()).then(|| {
+                serde_json::to_string(&self.failures).expect("a map of numbers is always JSON")
+            }),
+        }
     }
 
     /// The frame at `place` of the page is given up, unless it is done.
@@ -70,14 +81,17 @@ impl FramePage {
         *count = count.saturating_add(1);
     }
 
-    /// The frame at `place` of the page is done, as the trigger has it too.
-    pub(crate) fn finish(&mut self, place: u32) {
+    /// The frame at `place` of the page is done; false if it was done before.
+    pub(crate) fn finish(&mut self, place: u32) -> bool {
         let at = place as usize;
-        self.done[at] = b'1';
+        if std::mem::replace(&mut self.done[at], b'1') == b'1' {
+            return false;
+        }
         self.failures.remove(&place);
         if let Some(given_up) = &mut self.given_up {
             given_up[at] = b'0';
         }
+        true
     }
 
     /// No frame of the page is given up or has failed.
@@ -144,20 +158,31 @@ fn read_failures(text: &str) -> Result<BTreeMap<u32, u32>, Unreadable> {
 mod tests {
     use super::*;
 
+    fn digits(first: &str) -> String {
+        format!("{first:0<256}")
+    }
+
     #[test]
     fn a_page_reads_back() {
         let mut page = FramePage::new();
-        assert_eq!(page.columns(), (None, None));
-        page.finish(1);
+        let none = PageColumns {
+            done: &digits(""),
+            given_up: None,
+            failures: None,
+        };
+        assert_eq!(page.columns(), none);
+        assert!(page.finish(1));
+        assert!(!page.finish(1));
         page.give_up(0);
         page.give_up(1);
         page.give_up(255);
         page.fail(3);
         page.fail(3);
         page.fail(200);
-        let done = format!("{:0<256}", "01");
-        let (given_up, failures) = page.columns();
-        let again = FramePage::read(&done, given_up, failures.as_deref()).unwrap();
+        let columns = page.columns();
+        let (done, given_up, failures) = (columns.done, columns.given_up, columns.failures);
+        assert_eq!(done, digits("01"));
+        let again = FramePage::read(done, given_up, failures.as_deref()).unwrap();
         assert_eq!(again, page);
 
         let mut step = StepSnapshot {
@@ -165,17 +190,19 @@ mod tests {
             given_up: FrameBits::new(600),
             failures: BTreeMap::new(),
         };
-        restore_page(&mut step, 1, &done, given_up, failures.as_deref()).unwrap();
+        restore_page(&mut step, 1, done, given_up, failures.as_deref()).unwrap();
         assert_eq!(step.done.iter().collect::<Vec<_>>(), [257]);
         assert_eq!(step.given_up.iter().collect::<Vec<_>>(), [256, 511]);
         assert_eq!(step.failures, BTreeMap::from([(259, 2), (456, 1)]));
 
-        page.finish(255);
-        page.finish(3);
+        assert!(page.finish(255));
+        assert!(page.finish(3));
         page.give_up(3);
-        assert_eq!(page.columns().0, Some(format!("{:0<256}", "1").as_str()));
-        assert_eq!(page.columns().1.as_deref(), Some(r#"{"200":1}"#));
+        let columns = page.columns();
+        assert_eq!(columns.given_up, Some(digits("1").as_str()));
+        assert_eq!(columns.failures.as_deref(), Some(r#"{"200":1}"#));
         page.retry();
-        assert_eq!(page.columns(), (None, None));
+        let columns = page.columns();
+        assert_eq!((columns.given_up, columns.failures), (None, None));
     }
 }

@@ -1,41 +1,28 @@
-//! Writing of accepted frames.
+//! Accepting of frames.
 
 use tessera_model::FrameResult;
 
 use super::commit::Batch;
-use super::fault::{Fault, is_accepted_before};
-use super::job_key;
+use super::pages::page_of;
 use crate::WriteError;
-use crate::encoding::{encode_results, place};
+use crate::encoding::place;
 
-/// A frame is accepted, once. The database itself refuses a second time: its triggers keep the done bits.
-pub(super) async fn accept(batch: &mut Batch<'_>, result: &FrameResult) -> Result<(), Fault> {
+/// A frame is accepted, once. The database itself refuses a second time, by the page and by the row that waits.
+pub(super) fn accept<'c>(batch: &mut Batch<'c>, result: &'c FrameResult) -> Result<(), WriteError> {
     let unit = result.lease.unit;
     let position = result.position;
-    batch.check_frame(unit.job, unit.step, position).await?;
-    let done = sqlx::query("INSERT INTO accept (job, step, position, body) VALUES (?, ?, ?, ?)")
-        .bind(job_key(unit.job))
-        .bind(unit.step.0)
-        .bind(position)
-        .bind(encode_results([result]))
-        .execute(&mut *batch.conn)
-        .await;
-    match done {
-        Ok(_) => {
-            let (page, at) = place(position);
-            let page = (unit.job, unit.step, page);
-            if let Some(page) = batch.pages.get_mut(&page) {
-                page.finish(at);
-            }
-            batch.grown.insert(page);
-            Ok(())
-        }
-        Err(error) if is_accepted_before(&error) => Err(WriteError::AlreadyDone {
+    batch.check_frame(unit.job, unit.step, position)?;
+    let (page, at) = page_of(batch, unit.job, unit.step, position);
+    if !page.frames.finish(at) {
+        return Err(WriteError::AlreadyDone {
             job: unit.job,
             step: unit.step,
             position,
-        }
-        .into()),
-        Err(error) => Err(error.into()),
+        });
     }
+    page.is_changed = true;
+    page.accepted += 1;
+    let key = (unit.job, unit.step, place(position).0);
+    batch.results.entry(key).or_default().push(result);
+    Ok(())
 }

@@ -1,28 +1,40 @@
 //! The one write call: a batch of changes in one transaction.
+//!
+//! A batch reads what it touches in one go ([`touched`]), does its changes to that in memory, one after the other, and
+//! writes in one go what has come of it ([`outcome`]). So a busy farm's batch, whose units are leased, delivered and closed,
+//! costs a few statements however many changes it has, and what only happened in between costs none. What comes seldom
+//! (jobs, workers, credentials, errors) is done by statements of its own, at its place in the order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::SqliteConnection;
-use tessera_model::{Change, JobId, StepIndex, Term};
+use tessera_model::{Change, FrameResult, JobId, StepIndex, Term, UnitId, WorkerId};
 
 use super::fault::Fault;
-use super::{Sqlite, accept, errors, job_key, jobs, leases, members, pack, pages};
+use super::leases::UnitAtWork;
+use super::pages::PageAtWork;
+use super::{Sqlite, accept, errors, jobs, leases, members, outcome, pack, touched};
 use crate::WriteError;
-use crate::encoding::FramePage;
 
 /// Job, step, page.
 pub(super) type PageKey = (JobId, StepIndex, u32);
 
-/// A batch at work: the transaction's connection, and what is found out once for the whole batch.
+/// A batch at work: the transaction's connection, and all that its changes of frames and units touch, as it is by now.
 #[derive(Debug)]
 pub(super) struct Batch<'c> {
     pub(super) conn: &'c mut SqliteConnection,
-    /// Number of frames of the steps that the batch has met.
-    frames: HashMap<(JobId, StepIndex), u32>,
-    /// Pages of bits and counts that the batch changes, as they are by now.
-    pub(super) pages: HashMap<PageKey, FramePage>,
-    /// Pages that got results: those that have enough of them are packed at the end.
-    pub(super) grown: BTreeSet<PageKey>,
+    /// Number of frames of each step there is, of the jobs that the batch names.
+    pub(super) steps: HashMap<(JobId, StepIndex), u32>,
+    /// Workers there are, of those that the batch leases to.
+    pub(super) workers: HashSet<WorkerId>,
+    /// Every unit that the batch leases or lets go.
+    pub(super) units: BTreeMap<UnitId, UnitAtWork>,
+    /// Handings-out, by job.
+    pub(super) leased: BTreeMap<JobId, u64>,
+    /// Every page of which the batch accepts, fails or gives up a frame.
+    pub(super) pages: BTreeMap<PageKey, PageAtWork>,
+    /// Accepted in this batch.
+    pub(super) results: BTreeMap<PageKey, Vec<&'c FrameResult>>,
     /// Ended jobs of which results may still wait to be packed.
     pub(super) ended: BTreeSet<JobId>,
 }
@@ -32,18 +44,13 @@ impl Sqlite {
         let ended = self.ended();
         let ended = self
             .write(async |conn| {
-                fence(conn, term).await?;
-                let mut batch = Batch {
-                    conn,
-                    frames: HashMap::new(),
-                    pages: HashMap::new(),
-                    grown: BTreeSet::new(),
-                    ended,
-                };
+                let mut batch = touched::read(conn, term, changes, ended).await?;
                 for change in changes {
-                    apply(&mut batch, change).await?;
+                    if !hold(&mut batch, change)? {
+                        act(&mut batch, change).await?;
+                    }
                 }
-                pages::finish(&mut batch).await?;
+                outcome::write(&mut batch).await?;
                 pack::finish(&mut batch).await?;
                 Ok(batch.ended)
             })
@@ -53,20 +60,21 @@ impl Sqlite {
     }
 }
 
-/// Refuses every term but the current one. Inside the transaction, so that no new term can begin in between.
-async fn fence(conn: &mut SqliteConnection, have: Term) -> Result<(), Fault> {
-    let current: i64 = sqlx::query_scalar("SELECT term FROM farm")
-        .fetch_one(conn)
-        .await?;
-    let current = Term(current.cast_unsigned());
-    if have == current {
-        Ok(())
-    } else {
-        Err(WriteError::Fenced { have, current }.into())
+/// Does a change to what the batch holds in memory; false if it is not one of those.
+fn hold<'c>(batch: &mut Batch<'c>, change: &'c Change) -> Result<bool, WriteError> {
+    match change {
+        Change::Leased(lease) => leases::begin(batch, lease)?,
+        Change::LeaseEnded(key) => leases::end(batch, *key),
+        Change::UnitClosed(unit) => leases::close_unit(batch, *unit),
+        Change::FrameDone(result) => accept::accept(batch, result)?,
+        Change::FrameGivenUp(key, position) => errors::give_up(batch, *key, *position)?,
+        _ => return Ok(false),
     }
+    Ok(true)
 }
 
-async fn apply(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
+/// Does a change to the database.
+async fn act(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
     match change {
         Change::JobAdded(job) => jobs::add(batch, job).await,
         Change::JobPinned(job, build) => jobs::pin(batch, *job, build).await,
@@ -76,12 +84,7 @@ async fn apply(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         Change::JobRemoved(job) => jobs::remove(batch, *job).await,
         Change::JobBlocked(job, worker) => jobs::block(batch, *job, *worker).await,
         Change::JobUnblocked(job, worker) => jobs::unblock(batch, *job, *worker).await,
-        Change::Leased(lease) => leases::begin(batch, lease).await,
-        Change::LeaseEnded(key) => leases::end(batch, *key).await,
-        Change::UnitClosed(unit) => leases::close_unit(batch, *unit).await,
-        Change::FrameDone(result) => accept::accept(batch, result).await,
         Change::FrameFailed(error) => errors::fail(batch, error).await,
-        Change::FrameGivenUp(key, position) => errors::give_up(batch, *key, *position).await,
         Change::FramesRetried(job) => errors::retry(batch, *job).await,
         Change::WorkerSet(worker) => members::set_worker(batch, worker).await,
         Change::WorkerRemoved(worker) => members::remove_worker(batch, *worker).await,
@@ -92,55 +95,55 @@ async fn apply(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         Change::PairingRemoved(hash) => members::remove_pairing(batch, *hash).await,
         Change::CertificateIssued(issued) => members::issue_certificate(batch, issued).await,
         Change::CertificateRevoked(serial) => members::revoke_certificate(batch, serial).await,
+        Change::Leased(_)
+        | Change::LeaseEnded(_)
+        | Change::UnitClosed(_)
+        | Change::FrameDone(_)
+        | Change::FrameGivenUp(..) => unreachable!("done in memory"),
     }
 }
 
 impl Batch<'_> {
     /// Refuses a position that its step does not have.
-    pub(super) async fn check_frame(
-        &mut self,
+    pub(super) fn check_frame(
+        &self,
         job: JobId,
         step: StepIndex,
         position: u32,
-    ) -> Result<(), Fault> {
-        let frames = match self.frames.get(&(job, step)) {
-            Some(&frames) => frames,
-            None => {
-                let frames: Option<u32> =
-                    sqlx::query_scalar("SELECT frames FROM step WHERE job = ? AND step = ?")
-                        .bind(job_key(job))
-                        .bind(step.0)
-                        .fetch_optional(&mut *self.conn)
-                        .await?;
-                // A step that is not there has no frames, and is not remembered: the batch may add it.
-                let Some(frames) = frames else {
-                    return Err(no_frame(job, step, position));
-                };
-                self.frames.insert((job, step), frames);
-                frames
-            }
-        };
-        if position < frames {
-            Ok(())
-        } else {
-            Err(no_frame(job, step, position))
+    ) -> Result<(), WriteError> {
+        match self.steps.get(&(job, step)) {
+            Some(&frames) if position < frames => Ok(()),
+            _ => Err(WriteError::NoSuchFrame {
+                job,
+                step,
+                position,
+            }),
         }
     }
 
-    /// Forgets what was found out about a job that is removed.
-    pub(super) fn forget(&mut self, job: JobId) {
-        self.frames.retain(|&(of, _), _| of != job);
-        self.pages.retain(|&(of, _, _), _| of != job);
-        self.grown.retain(|&(of, _, _)| of != job);
+    /// Forgets a job that is removed, as the database does.
+    pub(super) fn forget_job(&mut self, job: JobId) {
+        self.steps.retain(|&(of, _), _| of != job);
+        for (unit, at_work) in &mut self.units {
+            if unit.job == job {
+                *at_work = UnitAtWork::default();
+            }
+        }
+        self.leased.remove(&job);
+        for (&(of, _, _), page) in &mut self.pages {
+            if of == job {
+                *page = PageAtWork::new();
+            }
+        }
+        self.results.retain(|&(of, _, _), _| of != job);
         self.ended.remove(&job);
     }
-}
 
-fn no_frame(job: JobId, step: StepIndex, position: u32) -> Fault {
-    WriteError::NoSuchFrame {
-        job,
-        step,
-        position,
+    /// Forgets a worker that is removed, and what it has in its hands, as the database does.
+    pub(super) fn forget_worker(&mut self, worker: WorkerId) {
+        self.workers.remove(&worker);
+        for unit in self.units.values_mut() {
+            unit.forget_worker(worker);
+        }
     }
-    .into()
 }

@@ -6,10 +6,11 @@ use tessera_model::{FrameError, JobId, LeaseKey, StepIndex};
 
 use super::commit::Batch;
 use super::fault::Fault;
-use super::{Sqlite, job_key, jobs, pages};
+use super::pages::page_of;
+use super::{Sqlite, job_key, jobs};
 use crate::encoding::{decode_text, encode_text};
 use crate::view::{ErrorEntry, ErrorSeq};
-use crate::{MAX_ERRORS_PER_JOB, MAX_ERRORS_PER_READ, ReadError};
+use crate::{MAX_ERRORS_PER_JOB, MAX_ERRORS_PER_READ, ReadError, WriteError};
 
 /// How many errors the whole farm records between two looks at whether the job of the last one has too many. A prime, so
 /// that jobs that take turns in failing come in turns under that look.
@@ -18,9 +19,7 @@ const TRIM_EVERY: i64 = 997;
 /// A frame failed. Told twice of the same lease, it failed once.
 pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<(), Fault> {
     let unit = error.lease.unit;
-    batch
-        .check_frame(unit.job, unit.step, error.position)
-        .await?;
+    batch.check_frame(unit.job, unit.step, error.position)?;
     let done = sqlx::query(
         "INSERT INTO frame_error (job, step, position, unit, attempt, body)
          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -36,8 +35,9 @@ pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<()
     if done.rows_affected() == 0 {
         return Ok(());
     }
-    let (page, at) = pages::page_of(batch, unit.job, unit.step, error.position).await?;
-    page.fail(at);
+    let (page, at) = page_of(batch, unit.job, unit.step, error.position);
+    page.frames.fail(at);
+    page.is_changed = true;
     if done.last_insert_rowid() % TRIM_EVERY == 0 {
         trim(batch.conn, unit.job, MAX_ERRORS_PER_JOB).await?;
     }
@@ -45,15 +45,16 @@ pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<()
 }
 
 /// A frame is out of attempts. One that is done cannot be.
-pub(super) async fn give_up(
+pub(super) fn give_up(
     batch: &mut Batch<'_>,
     key: LeaseKey,
     position: u32,
-) -> Result<(), Fault> {
+) -> Result<(), WriteError> {
     let unit = key.unit;
-    batch.check_frame(unit.job, unit.step, position).await?;
-    let (page, at) = pages::page_of(batch, unit.job, unit.step, position).await?;
-    page.give_up(at);
+    batch.check_frame(unit.job, unit.step, position)?;
+    let (page, at) = page_of(batch, unit.job, unit.step, position);
+    page.frames.give_up(at);
+    page.is_changed = true;
     Ok(())
 }
 
@@ -69,7 +70,7 @@ pub(super) async fn retry(batch: &mut Batch<'_>, job: JobId) -> Result<(), Fault
     .await?;
     for (&(of, _, _), page) in &mut batch.pages {
         if of == job {
-            page.retry();
+            page.frames.retry();
         }
     }
     Ok(())

@@ -24,19 +24,9 @@ const SQLITE_FULL: i32 = 13;
 const SQLITE_NOTADB: i32 = 26;
 /// No room for the index of the write-ahead log.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
-/// A trigger said no.
-const SQLITE_CONSTRAINT_TRIGGER: i32 = 1811;
 
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
-}
-
-/// Whether the frame was accepted before: by the row that waits, or by the trigger on the done bit.
-pub(super) fn is_accepted_before(error: &sqlx::Error) -> bool {
-    sqlite_code(error) == Some(SQLITE_CONSTRAINT_TRIGGER)
-        || error
-            .as_database_error()
-            .is_some_and(|error| error.is_unique_violation())
 }
 
 /// Whether what a row refers to is not there.

@@ -43,6 +43,8 @@ pub(super) async fn add(batch: &mut Batch<'_>, job: &Job) -> Result<(), Fault> {
             .bind(step.frames.len())
             .execute(&mut *batch.conn)
             .await?;
+        let step_key = (job.id, StepIndex(index));
+        batch.steps.insert(step_key, step.frames.len());
     }
     Ok(())
 }
@@ -113,7 +115,7 @@ pub(super) async fn remove(batch: &mut Batch<'_>, job: JobId) -> Result<(), Faul
         .bind(job_key(job))
         .execute(&mut *batch.conn)
         .await?;
-    batch.forget(job);
+    batch.forget_job(job);
     Ok(())
 }
 

@@ -1,91 +1,80 @@
-//! Writing of leases and of the attempts that outlive them.
+//! Units at work in a batch: leases, and the attempts that outlive them.
 
-use tessera_model::{Lease, LeaseKey, UnitId};
+use tessera_model::{Attempt, Lease, LeaseKey, UnitId, WorkerId};
 
 use super::commit::Batch;
-use super::fault::{Fault, is_missing_reference};
-use super::job_key;
 use crate::WriteError;
+
+/// A unit as the database has it, and as it is by now.
+#[derive(Debug, Default)]
+pub(super) struct UnitAtWork {
+    pub(super) before: Unit,
+    pub(super) now: Unit,
+}
+
+/// Nothing at all of a unit that was never handed out, or is closed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// The highest there was.
+    pub(super) attempt: Option<Attempt>,
+    /// Leases that have not ended: one, or two while a straggler is rendered a second time.
+    pub(super) leases: Vec<(Attempt, WorkerId)>,
+}
+
+impl UnitAtWork {
+    /// Takes in what the database says of it, lease by lease.
+    pub(super) fn read(&mut self, latest: Attempt, lease: Option<(Attempt, WorkerId)>) {
+        for unit in [&mut self.before, &mut self.now] {
+            unit.attempt = Some(latest);
+            unit.leases.extend(lease);
+        }
+    }
+
+    /// The worker's leases are gone, in the database too.
+    pub(super) fn forget_worker(&mut self, worker: WorkerId) {
+        for unit in [&mut self.before, &mut self.now] {
+            unit.leases.retain(|&(_, of)| of != worker);
+        }
+    }
+}
+
+const READ_AT_ONCE: &str = "a batch begins with every unit that its changes name";
 
 /// A unit is handed out, or its last lease, which had ended, is taken up again by the worker that still renders it.
 ///
-/// The attempt is never lower than one before, which is what makes a lease's key mean one thing for ever.
-pub(super) async fn begin(batch: &mut Batch<'_>, lease: &Lease) -> Result<(), Fault> {
+/// Two workers may have it at a time, under different attempts. A new attempt is never lower than one before, which is
+/// what makes a lease's key mean one thing for ever.
+pub(super) fn begin(batch: &mut Batch<'_>, lease: &Lease) -> Result<(), WriteError> {
     let LeaseKey { unit, attempt } = lease.key;
-    let latest = sqlx::query(
-        "INSERT INTO unit_attempt (job, step, unit, attempt) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET attempt = excluded.attempt WHERE excluded.attempt >= attempt",
-    )
-    .bind(job_key(unit.job))
-    .bind(unit.step.0)
-    .bind(unit.index)
-    .bind(attempt.0)
-    .execute(&mut *batch.conn)
-    .await;
-    match latest {
-        Ok(done) if done.rows_affected() > 0 => insert(batch, lease).await,
-        Ok(_) => Err(WriteError::AttemptUsed { key: lease.key }.into()),
-        Err(error) if is_missing_reference(&error) => Err(WriteError::NoSuchUnit(unit).into()),
-        Err(error) => Err(error.into()),
+    if !batch.steps.contains_key(&(unit.job, unit.step)) {
+        return Err(WriteError::NoSuchUnit(unit));
     }
-}
-
-async fn insert(batch: &mut Batch<'_>, lease: &Lease) -> Result<(), Fault> {
-    let LeaseKey { unit, attempt } = lease.key;
-    let done = sqlx::query(
-        "INSERT INTO lease (job, step, unit, attempt, worker) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(job_key(unit.job))
-    .bind(unit.step.0)
-    .bind(unit.index)
-    .bind(attempt.0)
-    .bind(lease.worker.0)
-    .execute(&mut *batch.conn)
-    .await;
-    match done {
-        Ok(done) if done.rows_affected() > 0 => Ok(()),
-        Ok(_) if is_live(batch, lease).await? => Ok(()),
-        Ok(_) => Err(WriteError::AttemptUsed { key: lease.key }.into()),
-        Err(error) if is_missing_reference(&error) => {
-            Err(WriteError::NoSuchWorker(lease.worker).into())
-        }
-        Err(error) => Err(error.into()),
+    let of = &mut batch.units.get_mut(&unit).expect(READ_AT_ONCE).now;
+    if of.leases.contains(&(attempt, lease.worker)) {
+        return Ok(());
     }
-}
-
-async fn is_live(batch: &mut Batch<'_>, lease: &Lease) -> Result<bool, Fault> {
-    let LeaseKey { unit, attempt } = lease.key;
-    let worker: Option<u32> = sqlx::query_scalar(
-        "SELECT worker FROM lease WHERE job = ? AND step = ? AND unit = ? AND attempt = ?",
-    )
-    .bind(job_key(unit.job))
-    .bind(unit.step.0)
-    .bind(unit.index)
-    .bind(attempt.0)
-    .fetch_optional(&mut *batch.conn)
-    .await?;
-    Ok(worker == Some(lease.worker.0))
-}
-
-pub(super) async fn end(batch: &mut Batch<'_>, key: LeaseKey) -> Result<(), Fault> {
-    sqlx::query("DELETE FROM lease WHERE job = ? AND step = ? AND unit = ? AND attempt = ?")
-        .bind(job_key(key.unit.job))
-        .bind(key.unit.step.0)
-        .bind(key.unit.index)
-        .bind(key.attempt.0)
-        .execute(&mut *batch.conn)
-        .await?;
+    if of.attempt > Some(attempt) || of.leases.iter().any(|&(live, _)| live == attempt) {
+        return Err(WriteError::AttemptUsed { key: lease.key });
+    }
+    if !batch.workers.contains(&lease.worker) {
+        return Err(WriteError::NoSuchWorker(lease.worker));
+    }
+    // Every attempt is a handing-out; a lapsed lease taken up again is none.
+    if of.attempt != Some(attempt) {
+        of.attempt = Some(attempt);
+        *batch.leased.entry(unit.job).or_default() += 1;
+    }
+    of.leases.push((attempt, lease.worker));
     Ok(())
 }
 
-/// Nothing of the unit is wanted any more, so no lease of it can matter either: they go by the foreign key.
-pub(super) async fn close_unit(batch: &mut Batch<'_>, unit: UnitId) -> Result<(), Fault> {
-    sqlx::query("DELETE FROM unit_attempt WHERE job = ? AND step = ? AND unit = ?")
-        .bind(job_key(unit.job))
-        .bind(unit.step.0)
-        .bind(unit.index)
-        .execute(&mut *batch.conn)
-        .await?;
-    Ok(())
+/// One lease ends; another one of the unit goes on.
+pub(super) fn end(batch: &mut Batch<'_>, key: LeaseKey) {
+    let of = batch.units.get_mut(&key.unit).expect(READ_AT_ONCE);
+    of.now.leases.retain(|&(attempt, _)| attempt != key.attempt);
+}
+
+/// Nothing of the unit is wanted any more, so no lease of it can matter either.
+pub(super) fn close_unit(batch: &mut Batch<'_>, unit: UnitId) {
+    batch.units.get_mut(&unit).expect(READ_AT_ONCE).now = Unit::default();
 }

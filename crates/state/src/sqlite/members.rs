@@ -44,6 +44,7 @@ pub(super) async fn set_worker(batch: &mut Batch<'_>, worker: &WorkerRecord) -> 
         .execute(&mut *batch.conn)
         .await
         .map_err(|error| name_taken(error, worker))?;
+    batch.workers.insert(worker.id);
     Ok(())
 }
 
@@ -61,6 +62,7 @@ pub(super) async fn remove_worker(batch: &mut Batch<'_>, worker: WorkerId) -> Re
         .bind(worker.0)
         .execute(&mut *batch.conn)
         .await?;
+    batch.forget_worker(worker);
     Ok(())
 }
 

@@ -14,11 +14,14 @@ mod load;
 mod lock;
 mod members;
 mod open;
+mod outcome;
 mod pack;
 mod pages;
 mod results;
 mod roots;
+mod rows;
 mod schema;
+mod touched;
 
 use tessera_model::JobId;
 

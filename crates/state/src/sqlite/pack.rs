@@ -10,25 +10,20 @@ use std::collections::BTreeSet;
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{FrameResult, JobId, StepIndex};
 
-use super::commit::Batch;
+use super::commit::{Batch, PageKey};
 use super::fault::Fault;
 use super::{job_id, job_key};
 use crate::FRAMES_PER_PAGE;
-use crate::encoding::{decode_results, encode_results};
+use crate::encoding::{ResultPositions, decode_page, decode_waiting, encode_results};
 
 /// A quarter of a page: the fewer, the more often pages are rewritten; the more, the more rows wait.
-const ROWS_TO_PACK: u32 = FRAMES_PER_PAGE / 4;
+pub(super) const ROWS_TO_PACK: u32 = FRAMES_PER_PAGE / 4;
 
 /// Pages of ended jobs that one commit packs: about ten milliseconds.
 const ENDED_PAGES_PER_COMMIT: u32 = 16;
 
-/// Packs what the batch made ready, and some of what ended jobs left.
+/// Packs some of what ended jobs left.
 pub(super) async fn finish(batch: &mut Batch<'_>) -> Result<(), Fault> {
-    for (job, step, page) in std::mem::take(&mut batch.grown) {
-        if waiting(batch.conn, job, step, page).await? >= ROWS_TO_PACK {
-            pack(batch.conn, job, step, page).await?;
-        }
-    }
     let mut room = ENDED_PAGES_PER_COMMIT;
     while room > 0
         && let Some(&job) = batch.ended.first()
@@ -43,7 +38,8 @@ pub(super) async fn finish(batch: &mut Batch<'_>) -> Result<(), Fault> {
         .await?;
         let packed = pages.len() as u32;
         for row in pages {
-            pack(batch.conn, job, StepIndex(row.try_get(0)?), row.try_get(1)?).await?;
+            let page = (job, StepIndex(row.try_get(0)?), row.try_get(1)?);
+            pack(batch.conn, page, &[]).await?;
         }
         if packed < room {
             batch.ended.remove(&job);
@@ -64,41 +60,32 @@ pub(super) async fn left_over(conn: &mut SqliteConnection) -> Result<BTreeSet<Jo
     Ok(jobs.into_iter().map(job_id).collect())
 }
 
-async fn waiting(
+/// Packs a page's results that wait, and `new` ones, with those that are packed already.
+pub(super) async fn pack(
     conn: &mut SqliteConnection,
-    job: JobId,
-    step: StepIndex,
-    page: u32,
-) -> Result<u32, Fault> {
-    Ok(sqlx::query_scalar(
-        "SELECT count(*) FROM accept
-         WHERE job = ? AND step = ? AND position >= ? AND position < ?",
+    (job, step, page): PageKey,
+    new: &[&FrameResult],
+) -> Result<(), Fault> {
+    let first = page * FRAMES_PER_PAGE;
+    let mut before: Vec<FrameResult> = Vec::with_capacity(FRAMES_PER_PAGE as usize);
+    let packed = sqlx::query(
+        "SELECT positions, body FROM result_page WHERE job = ? AND step = ? AND page = ?",
     )
     .bind(job_key(job))
     .bind(step.0)
-    .bind(page * FRAMES_PER_PAGE)
-    .bind((page + 1) * FRAMES_PER_PAGE)
-    .fetch_one(conn)
-    .await?)
-}
-
-async fn pack(
-    conn: &mut SqliteConnection,
-    job: JobId,
-    step: StepIndex,
-    page: u32,
-) -> Result<(), Fault> {
-    let first = page * FRAMES_PER_PAGE;
-    let packed: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT body FROM result_page WHERE job = ? AND step = ? AND page = ?")
-            .bind(job_key(job))
-            .bind(step.0)
-            .bind(page)
-            .fetch_optional(&mut *conn)
-            .await?;
-    let waiting: Vec<Vec<u8>> = sqlx::query_scalar(
+    .bind(page)
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(row) = packed {
+        before.extend(decode_page(
+            (job, step, page),
+            row.try_get(0)?,
+            row.try_get(1)?,
+        )?);
+    }
+    let waiting = sqlx::query(
         "DELETE FROM accept WHERE job = ? AND step = ? AND position >= ? AND position < ?
-         RETURNING body",
+         RETURNING position, body",
     )
     .bind(job_key(job))
     .bind(step.0)
@@ -106,19 +93,22 @@ async fn pack(
     .bind(first + FRAMES_PER_PAGE)
     .fetch_all(&mut *conn)
     .await?;
-    let mut results: Vec<FrameResult> = Vec::with_capacity(FRAMES_PER_PAGE as usize);
-    for body in packed.iter().chain(&waiting) {
-        results.extend(decode_results(job, step, body)?);
+    for row in waiting {
+        let frame = (job, step, row.try_get(0)?);
+        before.push(decode_waiting(frame, row.try_get(1)?)?);
     }
+    let mut results: Vec<&FrameResult> = before.iter().chain(new.iter().copied()).collect();
     results.sort_by_key(|result| result.position);
+    let positions = ResultPositions::of(page, results.iter().map(|result| result.position));
     sqlx::query(
-        "INSERT INTO result_page (job, step, page, body) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET body = excluded.body",
+        "INSERT INTO result_page (job, step, page, positions, body) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET positions = excluded.positions, body = excluded.body",
     )
     .bind(job_key(job))
     .bind(step.0)
     .bind(page)
-    .bind(encode_results(&results))
+    .bind(positions.as_ref().map(ResultPositions::column))
+    .bind(encode_results(results))
     .execute(conn)
     .await?;
     Ok(())

@@ -1,73 +1,54 @@
 //! Pages of bits and counts at work in a batch.
 //!
-//! A page is read when the batch first counts a failure or gives a frame up in it, and written once at the end: a job
-//! whose order matters gives up all the frames after a broken one at once, which can be a million.
+//! A page is read before the batch and written once at its end: a job whose order matters gives up all the frames after a
+//! broken one at once, which can be a million.
 
-use std::collections::hash_map::Entry;
-
-use sqlx::{Row, SqliteConnection};
 use tessera_model::{JobId, StepIndex};
 
 use super::commit::Batch;
-use super::fault::Fault;
-use super::job_key;
 use crate::encoding::{FramePage, place};
 
+/// A page as it is by now.
+#[derive(Debug)]
+pub(super) struct PageAtWork {
+    pub(super) frames: FramePage,
+    /// Whether the database has it.
+    pub(super) is_there: bool,
+    pub(super) is_changed: bool,
+    /// Frames that the batch accepted.
+    pub(super) accepted: u32,
+    /// Results of it that wait to be packed, from before the batch; only known where the batch accepts some.
+    pub(super) waiting: u32,
+}
+
+impl PageAtWork {
+    /// A page nothing is known of.
+    pub(super) fn new() -> Self {
+        Self {
+            frames: FramePage::new(),
+            is_there: false,
+            is_changed: false,
+            accepted: 0,
+            waiting: 0,
+        }
+    }
+
+    /// Takes in what the database says of it.
+    pub(super) fn read(&mut self, frames: FramePage) {
+        self.frames = frames;
+        self.is_there = true;
+    }
+}
+
 /// The page of a frame, for changing, and the frame's place in it.
-pub(super) async fn page_of<'b>(
+pub(super) fn page_of<'b>(
     batch: &'b mut Batch<'_>,
     job: JobId,
     step: StepIndex,
     position: u32,
-) -> Result<(&'b mut FramePage, u32), Fault> {
+) -> (&'b mut PageAtWork, u32) {
     let (page, at) = place(position);
-    let frames = match batch.pages.entry((job, step, page)) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(unknown) => unknown.insert(read(&mut *batch.conn, job, step, page).await?),
-    };
-    Ok((frames, at))
-}
-
-/// Writes the pages that the batch changed.
-pub(super) async fn finish(batch: &mut Batch<'_>) -> Result<(), Fault> {
-    for ((job, step, page), frames) in std::mem::take(&mut batch.pages) {
-        let (given_up, failures) = frames.columns();
-        sqlx::query(
-            "INSERT INTO frame_page (job, step, page, done, given_up, failures)
-             VALUES (?, ?, ?, hex(zeroblob(128)), ?, ?)
-             ON CONFLICT DO UPDATE SET given_up = excluded.given_up, failures = excluded.failures",
-        )
-        .bind(job_key(job))
-        .bind(step.0)
-        .bind(page)
-        .bind(given_up)
-        .bind(failures)
-        .execute(&mut *batch.conn)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn read(
-    conn: &mut SqliteConnection,
-    job: JobId,
-    step: StepIndex,
-    page: u32,
-) -> Result<FramePage, Fault> {
-    let row = sqlx::query(
-        "SELECT done, given_up, failures FROM frame_page WHERE job = ? AND step = ? AND page = ?",
-    )
-    .bind(job_key(job))
-    .bind(step.0)
-    .bind(page)
-    .fetch_optional(conn)
-    .await?;
-    match row {
-        Some(row) => Ok(FramePage::read(
-            row.try_get(0)?,
-            row.try_get(1)?,
-            row.try_get(2)?,
-        )?),
-        None => Ok(FramePage::new()),
-    }
+    let page = batch.pages.get_mut(&(job, step, page));
+    let page = page.expect("a batch begins with every page that its changes name");
+    (page, at)
 }

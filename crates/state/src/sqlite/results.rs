@@ -9,7 +9,9 @@ use tessera_model::{FrameBits, FrameResult, JobId, StepIndex};
 
 use super::fault::Fault;
 use super::{Sqlite, job_key};
-use crate::encoding::{decode_results, place};
+use crate::encoding::{
+    ResultPositions, Unreadable, decode_page, decode_results, decode_waiting, place,
+};
 use crate::view::{Accepts, StepAccepts};
 use crate::{MAX_RESULTS_PER_READ, ReadError};
 
@@ -50,20 +52,8 @@ impl Sqlite {
             if steps.is_empty() {
                 return Ok(None);
             }
-            for sql in [
-                "SELECT step, body FROM result_page WHERE job = ?",
-                "SELECT step, body FROM accept WHERE job = ?",
-            ] {
-                let mut rows = sqlx::query(sql).bind(job_key(job)).fetch(&mut *tx);
-                while let Some(row) = rows.try_next().await? {
-                    let step = StepIndex(row.try_get(0)?);
-                    if let Some(counts) = steps.get_mut(&step) {
-                        for result in decode_results(job, step, row.try_get(1)?)? {
-                            count_one(counts, result.position);
-                        }
-                    }
-                }
-            }
+            packed_accepts(&mut tx, job, &mut steps).await?;
+            waiting_accepts(&mut tx, job, &mut steps).await?;
             let tally = sqlx::query("SELECT leases, failures FROM tally WHERE job = ?")
                 .bind(job_key(job))
                 .fetch_one(&mut *tx)
@@ -91,8 +81,8 @@ async fn packed(
         return Ok(results);
     }
     let mut rows = sqlx::query(
-        "SELECT body FROM result_page WHERE job = ? AND step = ? AND page BETWEEN ? AND ?
-         ORDER BY page",
+        "SELECT page, positions, body FROM result_page
+         WHERE job = ? AND step = ? AND page BETWEEN ? AND ? ORDER BY page",
     )
     .bind(job_key(job))
     .bind(step.0)
@@ -102,7 +92,8 @@ async fn packed(
     while results.len() < MAX_RESULTS_PER_READ as usize
         && let Some(row) = rows.try_next().await?
     {
-        let page = decode_results(job, step, row.try_get(0)?)?;
+        let page = (job, step, row.try_get(0)?);
+        let page = decode_page(page, row.try_get(1)?, row.try_get(2)?)?;
         results.extend(
             page.into_iter()
                 .filter(|result| positions.contains(&result.position)),
@@ -119,8 +110,8 @@ async fn waiting(
     positions: &Range<u32>,
 ) -> Result<Vec<FrameResult>, Fault> {
     let mut rows = sqlx::query(
-        "SELECT body FROM accept WHERE job = ? AND step = ? AND position >= ? AND position < ?
-         ORDER BY position LIMIT ?",
+        "SELECT position, body FROM accept
+         WHERE job = ? AND step = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?",
     )
     .bind(job_key(job))
     .bind(step.0)
@@ -130,15 +121,13 @@ async fn waiting(
     .fetch(conn);
     let mut results = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        results.extend(decode_results(job, step, row.try_get(0)?)?);
+        let frame = (job, step, row.try_get(0)?);
+        results.push(decode_waiting(frame, row.try_get(1)?)?);
     }
     Ok(results)
 }
 
-async fn empty_steps(
-    conn: &mut SqliteConnection,
-    job: JobId,
-) -> Result<BTreeMap<StepIndex, StepAccepts>, Fault> {
+async fn empty_steps(conn: &mut SqliteConnection, job: JobId) -> Result<Steps, Fault> {
     let rows = sqlx::query("SELECT step, frames FROM step WHERE job = ?")
         .bind(job_key(job))
         .fetch_all(conn)
@@ -155,6 +144,66 @@ async fn empty_steps(
             Ok((step, counts))
         })
         .collect()
+}
+
+type Steps = BTreeMap<StepIndex, StepAccepts>;
+
+/// By the positions beside the packed results; those of which that cannot be told so are read.
+async fn packed_accepts(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    steps: &mut Steps,
+) -> Result<(), Fault> {
+    let mut rows = sqlx::query(
+        "SELECT step, page, positions, CASE WHEN positions IS NULL THEN body END
+         FROM result_page WHERE job = ?",
+    )
+    .bind(job_key(job))
+    .fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        let step = StepIndex(row.try_get(0)?);
+        let Some(counts) = steps.get_mut(&step) else {
+            continue;
+        };
+        let positions: Option<&[u8]> = row.try_get(2)?;
+        if let Some(positions) = positions {
+            for position in ResultPositions::read(positions)?.iter(row.try_get(1)?) {
+                count_one(counts, position);
+            }
+        } else {
+            for result in decode_results(job, step, row.try_get(3)?)? {
+                count_one(counts, result.position);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// By the keys of the rows, a page at a time.
+async fn waiting_accepts(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    steps: &mut Steps,
+) -> Result<(), Fault> {
+    let mut rows = sqlx::query(
+        "SELECT step, json_group_array(position) FROM accept WHERE job = ?
+         GROUP BY step, position / 256",
+    )
+    .bind(job_key(job))
+    .fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        let positions: Vec<u32> =
+            serde_json::from_str(row.try_get(1)?).map_err(|error| Unreadable {
+                what: format!("positions of job {job}"),
+                why: error.to_string(),
+            })?;
+        if let Some(counts) = steps.get_mut(&StepIndex(row.try_get(0)?)) {
+            for position in positions {
+                count_one(counts, position);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn count_one(counts: &mut StepAccepts, position: u32) {

@@ -6,7 +6,7 @@ use tessera_model::{FrameError, FrameResult, Job, StepIndex};
 use super::fault::Fault;
 use super::{Sqlite, job_id};
 use crate::ReadError;
-use crate::encoding::{decode_results, decode_text};
+use crate::encoding::{decode_page, decode_text, decode_waiting};
 use crate::view::{BlobRoot, RootCursor, RootKind};
 
 /// Rows of one batch that hold one record each.
@@ -88,10 +88,10 @@ async fn waiting(
     let mut next = RootCursor::Packed(BEFORE.0, BEFORE.1, BEFORE.2);
     for row in rows {
         let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
-        for result in decode_results(job_id(job), StepIndex(step), row.try_get(3)?)? {
-            result_roots(&result, roots);
-        }
-        next = RootCursor::Waiting(job, step, row.try_get(2)?);
+        let position = row.try_get(2)?;
+        let frame = (job_id(job), StepIndex(step), position);
+        result_roots(&decode_waiting(frame, row.try_get(3)?)?, roots);
+        next = RootCursor::Waiting(job, step, position);
     }
     Ok(next)
 }
@@ -102,8 +102,8 @@ async fn packed(
     roots: &mut Vec<BlobRoot>,
 ) -> Result<RootCursor, Fault> {
     let rows = sqlx::query(
-        "SELECT job, step, page, body FROM result_page WHERE (job, step, page) > (?, ?, ?)
-         ORDER BY job, step, page LIMIT ?",
+        "SELECT job, step, page, positions, body FROM result_page
+         WHERE (job, step, page) > (?, ?, ?) ORDER BY job, step, page LIMIT ?",
     )
     .bind(job)
     .bind(step)
@@ -114,10 +114,12 @@ async fn packed(
     let mut next = RootCursor::Errors(i64::MIN);
     for row in rows {
         let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
-        for result in decode_results(job_id(job), StepIndex(step), row.try_get(3)?)? {
+        let page = row.try_get(2)?;
+        let key = (job_id(job), StepIndex(step), page);
+        for result in decode_page(key, row.try_get(3)?, row.try_get(4)?)? {
             result_roots(&result, roots);
         }
-        next = RootCursor::Packed(job, step, row.try_get(2)?);
+        next = RootCursor::Packed(job, step, page);
     }
     Ok(next)
 }

@@ -11,9 +11,10 @@ use super::fault::Fault;
 pub(super) const APPLICATION_ID: i32 = 0x7465_7373;
 
 /// Step `i` makes version `i + 1` of version `i`.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
 ];
 
 /// The version this program writes.

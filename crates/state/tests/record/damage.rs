@@ -13,6 +13,8 @@ async fn filled(folder: &Path) {
     let term = state.begin_term().await.unwrap();
     let mut batch = facts::farm(&["1..2000"]);
     batch.extend((0..1500).map(|at| done(JOB, STEP, at)));
+    // Packed at once, but for the last.
+    batch.push(done(JOB, STEP, 1900));
     batch.extend((0..200).map(|at| failed(JOB, STEP, at, 1)));
     state.commit(term, &batch).await.unwrap();
     state.close().await;
@@ -137,6 +139,16 @@ async fn content_without_meaning_is_named() {
     check(
         "UPDATE result_page SET body = zeroblob(9)",
         "unknown version 0",
+    )
+    .await;
+    check(
+        "UPDATE result_page SET positions = zeroblob(32) WHERE page = 2",
+        "results of job 1, step 0, page 2: they are not of the frames",
+    )
+    .await;
+    check(
+        "UPDATE accept SET position = 1990 WHERE position = 1900",
+        "the result of job 1, step 0, position 1990",
     )
     .await;
     check(

@@ -260,13 +260,14 @@ impl Model {
             return Err(WriteError::NoSuchUnit(unit));
         }
         let used = Err(WriteError::AttemptUsed { key: lease.key });
+        if self.leases.get(&lease.key) == Some(&lease.worker) {
+            return Ok(());
+        }
         if self.attempts.get(&unit).is_some_and(|&had| had > attempt) {
             return used;
         }
-        match self.leases.get(&lease.key) {
-            Some(&worker) if worker == lease.worker => return Ok(()),
-            Some(_) => return used,
-            None => {}
+        if self.leases.contains_key(&lease.key) {
+            return used;
         }
         if !self.workers.contains_key(&lease.worker) {
             return Err(WriteError::NoSuchWorker(lease.worker));

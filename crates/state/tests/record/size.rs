@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tessera_model::{Change, JobId, JobState};
 use tessera_state::State;
 
+use crate::backend::{Backend, Record};
 use crate::facts::{self, JOB, STEP, WORKER, done, leased, unit};
 
 const MILLION: u32 = 1_000_000;
@@ -188,4 +189,44 @@ async fn scattered_frames() {
     let snapshot = state.load().await.unwrap();
     println!("load: {:.2?}", begun.elapsed());
     assert_eq!(snapshot.jobs[1].steps[0].failures.len() as u32, count);
+}
+
+/// What a busy farm records: each unit is leased, delivers its frame and is closed, `ahead` units after it was leased.
+fn slices(from: u32, count: u32, ahead: u32) -> Vec<Change> {
+    (from..from + count)
+        .flat_map(|at| {
+            [
+                leased(JOB, STEP, at + ahead, 1, WORKER),
+                done(JOB, STEP, at),
+                Change::UnitClosed(unit(JOB, STEP, at)),
+            ]
+        })
+        .collect()
+}
+
+/// `cargo test -p tessera-state --release -- --ignored --nocapture size::slices_in_batches`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn slices_in_batches() {
+    const AHEAD: u32 = 100;
+    for backend in [Backend::Memory, Backend::File] {
+        for per_batch in [1, 4, 16, 85, 340] {
+            let (record, term) = Record::farm(backend, &["1..1000000"], &[]).await;
+            let state = &record.state;
+            let first: Vec<_> = (0..AHEAD)
+                .map(|at| leased(JOB, STEP, at, 1, WORKER))
+                .collect();
+            state.commit(term, &first).await.unwrap();
+            let batches = (per_batch * 200).clamp(2_000, 20_000) / per_batch;
+            let mut took = Duration::ZERO;
+            for batch in 0..batches {
+                let batch = slices(batch * per_batch, per_batch, AHEAD);
+                let begun = Instant::now();
+                state.commit(term, &batch).await.unwrap();
+                took += begun.elapsed();
+            }
+            let what = format!("{backend:?}: changes in batches of {}", per_batch * 3);
+            rate(&what, batches * per_batch * 3, took);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use sqlx::ConnectOptions;
-use tessera_model::{Change, JobId, JobState, Term, WorkerId};
+use tessera_model::{Attempt, Change, JobId, JobState, Term, WorkerId};
 use tessera_state::{FRAMES_PER_PAGE, State, WriteError};
 
 use crate::backend::{Backend, Record, on_every_backend};
@@ -112,6 +112,16 @@ async fn the_database_itself_refuses_a_second_accept() {
             true,
         ),
         ("INSERT INTO accept VALUES (1, 0, 300, x'01')", false),
+        // Twice in one page of bits, or without a result.
+        ("UPDATE frame_page SET accepted = accepted + 1", true),
+        (
+            "UPDATE frame_page SET done = '1' || substr(done, 2), accepted = accepted + 1 WHERE page = 0",
+            true,
+        ),
+        (
+            "UPDATE frame_page SET done = substr(done, 1, 255) || '1' WHERE page = 1",
+            true,
+        ),
     ] {
         let outcome = sqlx::raw_sql(sql).execute(&mut conn).await;
         assert_eq!(outcome.is_err(), refused, "{sql}: {outcome:?}");
@@ -243,6 +253,79 @@ async fn attempts_only_rise_until_the_unit_is_closed(backend: Backend) {
         ],
     )
     .await;
+}
+
+/// A straggler's unit is handed out a second time while the first worker goes on.
+async fn a_unit_in_two_hands(backend: Backend) {
+    let second = WorkerId(2);
+    let mut first = facts::farm(&["1..9"]);
+    first.push(Change::WorkerSet(facts::worker(2, "bellows")));
+    let both = [
+        leased(JOB, STEP, 0, 1, WORKER),
+        leased(JOB, STEP, 0, 2, second),
+        leased(JOB, STEP, 1, 1, WORKER),
+        leased(JOB, STEP, 1, 2, second),
+        leased(JOB, STEP, 2, 3, WORKER),
+        leased(JOB, STEP, 2, 4, second),
+    ];
+    check(
+        backend,
+        &[
+            &first,
+            &both,
+            // Told again of either, nothing changes; but neither is another worker's.
+            &both,
+            &[leased(JOB, STEP, 0, 1, second)],
+            &[leased(JOB, STEP, 0, 2, WORKER)],
+            // One ends, the other goes on.
+            &[Change::LeaseEnded(key(JOB, STEP, 0, 1))],
+            &[Change::LeaseEnded(key(JOB, STEP, 1, 2))],
+            // What lapsed is handed out no more under its old number, since a later one was.
+            &[leased(JOB, STEP, 0, 1, WORKER)],
+            &[leased(JOB, STEP, 1, 2, second)],
+            // The first result closes the unit, and whoever still holds it.
+            &[done(JOB, STEP, 2), Change::UnitClosed(unit(JOB, STEP, 2))],
+            &[Change::LeaseEnded(key(JOB, STEP, 2, 3))],
+            // A worker takes only its own leases with it.
+            &[Change::WorkerRemoved(second)],
+            &[leased(JOB, STEP, 0, 3, WORKER)],
+        ],
+    )
+    .await;
+}
+
+/// Both handings-out count, whichever delivers.
+async fn two_hands_are_two_leases(backend: Backend) {
+    let (record, term) = Record::farm(backend, &["1..2"], &[]).await;
+    let state = &record.state;
+    let changes = [
+        Change::WorkerSet(facts::worker(2, "bellows")),
+        leased(JOB, STEP, 0, 1, WORKER),
+        leased(JOB, STEP, 0, 2, WorkerId(2)),
+        leased(JOB, STEP, 1, 1, WORKER),
+    ];
+    state.commit(term, &changes).await.unwrap();
+    let snapshot = state.load().await.unwrap();
+    let keys: Vec<_> = snapshot.leases.iter().map(|lease| lease.key).collect();
+    let expected = [(0, 1), (0, 2), (1, 1)].map(|(at, attempt)| key(JOB, STEP, at, attempt));
+    assert_eq!(keys, expected);
+    let attempts = [(0, 2), (1, 1)].map(|(at, attempt)| (unit(JOB, STEP, at), Attempt(attempt)));
+    assert_eq!(snapshot.attempts, attempts);
+    // The second one delivers; what the first one has to say comes too late and is not told to the record.
+    let mut result = result(JOB, STEP, 0);
+    result.lease = key(JOB, STEP, 0, 2);
+    let delivered = [
+        Change::FrameDone(Box::new(result)),
+        Change::UnitClosed(unit(JOB, STEP, 0)),
+        done(JOB, STEP, 1),
+        Change::UnitClosed(unit(JOB, STEP, 1)),
+    ];
+    state.commit(term, &delivered).await.unwrap();
+    let snapshot = state.load().await.unwrap();
+    assert!(snapshot.leases.is_empty() && snapshot.attempts.is_empty());
+    let accepts = state.accepts(JOB).await.unwrap().unwrap();
+    assert!(accepts.exactly_once());
+    assert_eq!((accepts.total(), accepts.leases), (2, 3));
 }
 
 /// Within one batch the pages are at work in memory; it must be as if every change were a batch of its own.
@@ -400,6 +483,8 @@ on_every_backend!(
     what_is_not_there_is_named,
     ids_are_never_used_again,
     attempts_only_rise_until_the_unit_is_closed,
+    a_unit_in_two_hands,
+    two_hands_are_two_leases,
     changes_of_one_page_in_one_batch_come_in_their_order,
     a_late_result_takes_a_frame_from_the_given_up,
     removal_takes_all_that_hangs_on_it,
