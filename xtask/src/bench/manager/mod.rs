@@ -32,6 +32,9 @@ use crowd::{Crowd, LOOK};
 use jobs::FRAMES_PER_JOB;
 use scene::Scene;
 
+/// Enough for ten thousand slices a second.
+const JOBS: u32 = 300;
+
 const RUN_UP: Duration = Duration::from_secs(5);
 const COUNTED: Duration = Duration::from_secs(20);
 
@@ -92,7 +95,7 @@ async fn work(
         linked.as_secs_f64()
     );
     let resting = resident_mb(pid)?;
-    jobs::submit(&api, bench.scaled(300), scene).await?;
+    jobs::submit(&api, JOBS, scene).await?;
     tokio::time::sleep(RUN_UP).await;
     crowd.check()?;
     let count = Count::during(COUNTED, pid, &crowd).await?;
