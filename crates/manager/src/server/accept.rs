@@ -34,8 +34,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a request's head may take, and that a connection may lie idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Connections at once: some for each of several hundred workers and clients. Who comes later waits in the system's queue.
-const CONNECTIONS_MAX: usize = 4096;
+/// Connections at once: a link and one for results of each of some thousand workers, and those of clients. Who comes later
+/// waits in the system's queue.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// File descriptors that are left to the record, the store and everything else.
 const DESCRIPTORS_KEPT: u64 = 200;
@@ -103,7 +104,7 @@ impl Server {
 /// As many as there are file descriptors for.
 fn connection_bound() -> usize {
     #[cfg(unix)]
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = descriptors(CONNECTIONS_MAX as u64 + DESCRIPTORS_KEPT);
     #[cfg(not(unix))]
     let descriptors: Option<u64> = None;
     let room = descriptors.map_or(u64::MAX, |limit| {
@@ -112,6 +113,29 @@ fn connection_bound() -> usize {
     usize::try_from(room)
         .unwrap_or(usize::MAX)
         .min(CONNECTIONS_MAX)
+}
+
+/// The bound on this process's file descriptors, none if there is none, after it was raised to `wanted` as far as the system
+/// lets it: what shells set is usually 1024, meant for programs that cannot have more.
+#[cfg(unix)]
+fn descriptors(wanted: u64) -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let reachable = limit.maximum.unwrap_or(wanted).min(wanted);
+    if limit.current.is_none_or(|current| current >= reachable) {
+        return limit.current;
+    }
+    let raised = Rlimit {
+        current: Some(reachable),
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => Some(reachable),
+        Err(error) => {
+            tracing::warn!("the number of open files cannot be raised to {reachable}: {error}");
+            limit.current
+        }
+    }
 }
 
 /// Accepts until the manager ends.
