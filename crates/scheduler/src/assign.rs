@@ -35,7 +35,7 @@ const UNITS_PASSED_OVER_MAX: usize = 64;
 const WARM_ASKED_MAX: usize = 32;
 
 /// From this many units a slot on, only units of known and short time are added.
-const SHORT_ONLY_FROM: u32 = 2;
+pub(crate) const SHORT_ONLY_FROM: u32 = 2;
 
 /// A unit for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

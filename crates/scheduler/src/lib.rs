@@ -5,12 +5,15 @@
 //! clock, no socket, no random source, and its maps are ordered, so a run can be replayed from its inputs.
 //!
 //! - `input`, `effects`: what goes in and what comes out.
-//! - `job`, `worker`: what it knows of each.
-//! - `apply`: one function per input.
-//! - `assign`: which unit goes to which worker next.
-//! - `lapse`: what time alone does: silence, closed links, back-off.
-//! - `restore`: the same state out of the record.
-//! - `view`: what others may see of it.
+//! - `job`, `worker`: what it knows of each; `books`: who holds what, and all that is counted from it.
+//! - `apply`: one function per input; `lapse`, `timers`: what time alone does; `restore`: the same state out of the record.
+//! - `need`, `pools`: who could work for whom; `line`, `accounts`, `mask`: who is served next, caps and limits.
+//! - `assign`: which unit goes to which worker; `room`: what is taken back for whom; `stragglers`: second leases at the end.
+//! - `depend`: what waits for what; `pace`: what is measured of jobs and workers.
+//! - `why`, `view`: what others may see of it.
+//!
+//! No input costs more than the jobs and workers it is about, whatever the size of the farm, but for what is rare: a new
+//! kind of job is held against every worker once, and every sample puts all active jobs in order.
 
 mod accounts;
 mod apply;
@@ -40,7 +43,9 @@ mod tests;
 
 pub use effects::{Effects, FrameOrder, Order, Outcome, Refusal};
 pub use input::{Input, JobCommand, NewJob, Now, WorkerCommand};
+pub use need::Criterion;
 pub use restore::{Restored, RestoredJob, RestoredStep};
 pub use scheduler::Scheduler;
 pub use view::{FrameView, HeldView, JobView, WorkerView};
 pub use why::{Reason, Why};
+pub use worker::Absence;

@@ -242,6 +242,7 @@ pub(crate) fn leave(scheduler: &mut Scheduler, id: WorkerId) {
         return;
     };
     worker.passed = false;
+    scheduler.passed.remove(&id);
     let pools = &mut scheduler.pools;
     pools.idle.remove(&id);
     if let Some(pool) = pools.pools.get_mut(&spot.pool) {

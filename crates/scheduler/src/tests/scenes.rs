@@ -352,7 +352,10 @@ fn pinned_to_the_right_build_or_refused_by_name() {
         "the file was saved by Blender 4.0, and the newest Blender of this farm's workers is 3.4.1: install Blender 4.0 or newer on a worker"
     );
     let view = world.scheduler.job(world.clock(), waits).unwrap();
-    assert_eq!(view.waiting_because, "1 worker lacks Blender 4.0 or newer");
+    assert_eq!(
+        view.waiting_because,
+        "needs Blender 4.0 or newer, which the only worker does not have"
+    );
 }
 
 #[test]
