@@ -10,3 +10,4 @@ mod links;
 mod proxy;
 mod real_blender;
 mod rendering;
+mod twice;
