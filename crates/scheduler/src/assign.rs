@@ -1,9 +1,14 @@
 //! Which unit goes to which worker next.
 //!
 //! Workers with room are served one unit each in turn: first who has an empty slot, then who has least lying ready, of
-//! equals the fastest. A worker is given the first unit it may have of
-//! 1. jobs that have not had their first frames, 2. jobs that have waited for too long, 3. the jobs whose scene it has
-//! open, as long as they stay within their part, 4. all jobs within their cap, 5. all jobs: each in the order of the line.
+//! equals the fastest. A worker is given the first unit it may have, in the order of the line, of
+//!
+//! 1. jobs that have not had their first frames,
+//! 2. jobs that have waited for too long,
+//! 3. the jobs whose scene it has open, as long as they stay within their part,
+//! 4. all jobs within their cap,
+//! 5. all jobs.
+//!
 //! Limits hold throughout. Of workers that stand equal, the one that has the scene open, or the files, takes the unit.
 
 use std::time::Duration;

@@ -30,6 +30,8 @@ pub(crate) struct Held {
     pub rendering: Option<u32>,
     /// Wanted frames of it not yet reported.
     pub left: u32,
+    /// Positions whose failure was reported: the report may come twice, when its answer is lost on the way.
+    pub failed: Vec<u32>,
     /// Whether it was asked back.
     pub recalled: bool,
     /// Whether it is the second lease of its unit.
@@ -87,6 +89,7 @@ pub(crate) fn hold(
         begun: None,
         rendering: None,
         left,
+        failed: Vec::new(),
         recalled: false,
         twin,
     };

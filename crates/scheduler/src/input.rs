@@ -36,6 +36,10 @@ pub struct NewJob {
 }
 
 /// What a user does to a job.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each request and never kept"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobCommand {
     /// No new frames.

@@ -352,7 +352,9 @@ fn targets(
     categories: &BTreeMap<AccountId, Together>,
     users: &BTreeMap<(AccountId, AccountId), Together>,
 ) -> BTreeMap<JobId, u64> {
-    let mut jobs: BTreeMap<(AccountId, AccountId), Vec<(JobId, u32, u64)>> = BTreeMap::new();
+    // (who, priority, demand) of each user in a category.
+    type Members = Vec<(JobId, u32, u64)>;
+    let mut jobs: BTreeMap<(AccountId, AccountId), Members> = BTreeMap::new();
     for job in scheduler
         .jobs
         .values()

@@ -125,13 +125,15 @@ fn gain(
     let held = scheduler.leases.get(key)?;
     let step = job.step(key.unit.step)?;
     let single = job.leases_of(key.unit).count() == 1;
-    let failed_here = step
+    let unfit = step
         .failures
         .range(step.positions(key.unit.index))
-        .any(|(_, failures)| failures.workers.contains(&worker.record.id));
+        .any(|(_, failures)| {
+            failures.not_before > now || failures.workers.contains(&worker.record.id)
+        });
     let owner = scheduler.workers.get(&held.worker)?;
     let begun = held.begun?;
-    if !single || failed_here || held.left == 0 {
+    if !single || unfit || held.left == 0 {
         return None;
     }
     let expected = job.cost.expect_us(held.left, owner.speed)?;

@@ -197,7 +197,7 @@ pub(super) fn failed(
     let live = scheduler
         .leases
         .get(&key)
-        .is_some_and(|held| held.worker == worker);
+        .is_some_and(|held| held.worker == worker && !held.failed.contains(&position));
     let step = entry.step(key.unit.step);
     let missing = step.is_some_and(|step| !step.done.get(position) && !step.given_up.get(position));
     // A failure under a lease that has ended was counted when it ended, or is nobody's business any more.
@@ -205,6 +205,9 @@ pub(super) fn failed(
         return Ok(Outcome::NotNeeded);
     }
     let in_order = entry.job.steps[key.unit.step.0 as usize].in_order;
+    if let Some(held) = scheduler.leases.get_mut(&key) {
+        held.failed.push(position);
+    }
     record_failure(scheduler, now, error, false, effects);
     reported(scheduler, now.elapsed, key, position);
     if in_order && scheduler.leases.contains_key(&key) {
