@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use tessera_model::{
-    Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Chunking, Device,
-    FarmSettings, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job, JobId,
-    JobSettings, Lease, LeaseKey, Overrides, PairingGrant, PairingRecord, ResultTimings, Role,
-    SecretHash, Series, Share, Step, StepIndex, StepKind, Timestamp, TokenRecord, UnitId,
-    WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
+    After, Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Chunking,
+    Device, FarmSettings, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job,
+    JobId, JobSettings, Lease, LeaseKey, Overrides, PairingGrant, PairingRecord, Requirement, Rest,
+    ResultTimings, Role, SecretHash, Series, Share, Step, StepIndex, StepKind, Timestamp,
+    TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
 };
 
 pub const JOB: JobId = JobId(1);
@@ -76,6 +76,46 @@ pub fn job(id: u64, steps: &[&str]) -> Job {
         client_note: r#"{"output":"//render/####"}"#.into(),
         submitted_at: Timestamp(1_700_000_000_000),
     }
+}
+
+/// Settings in which everything is asked for that can be.
+pub fn needy_settings(name: &str) -> JobSettings {
+    JobSettings {
+        requirement: Requirement {
+            memory_bytes: Some(32 << 30),
+            cores: Some(8),
+            gpu: Some("rtx".into()),
+            gpu_memory_bytes: Some(12 << 30),
+            os: Some("linux".into()),
+            blender: Some("4.2..5.0".parse().unwrap()),
+            workers: vec!["anvil".into(), "crucible".into()],
+        },
+        resources: vec!["renderman license".into()],
+        after: vec![
+            After {
+                job: JobId(1),
+                frames: true,
+            },
+            After {
+                job: JobId(2),
+                frames: false,
+            },
+        ],
+        preempt: true,
+        ..settings(name)
+    }
+}
+
+/// A worker that says how much memory its GPU has, and that it rests.
+pub fn resting_worker(id: u32, name: &str) -> WorkerRecord {
+    let mut worker = worker(id, name);
+    let facts = worker.facts.as_mut().unwrap();
+    facts.gpus[0].memory_bytes = Some(16 << 30);
+    facts.rest = Some(Rest {
+        reason: "works Mon-Fri 19:00-07:00".into(),
+        until: Some(Timestamp(1_700_000_100_000)),
+    });
+    worker
 }
 
 /// Settings of the farm in which something of each kind is set.

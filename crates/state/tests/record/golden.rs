@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use tessera_model::{Change, JobId, JobState, StepIndex};
+use tessera_model::{Change, Chunking, JobId, JobState, StepIndex, WorkerId};
 use tessera_state::State;
 
 use crate::facts::{self, JOB, STEP, WORKER, done, failed, key, leased, unit};
@@ -30,7 +30,7 @@ fn everything_v1() -> Vec<Change> {
         Change::JobPinned(JOB, facts::build(1)),
         Change::JobEdited(JOB, facts::settings("renamed")),
         Change::WorkerSet(facts::worker(2, "bellows")),
-        Change::JobBlocked(JOB, tessera_model::WorkerId(2)),
+        Change::JobBlocked(JOB, WorkerId(2)),
         leased(JOB, STEP, 90, 1, WORKER),
         leased(JOB, STEP, 91, 2, WORKER),
         leased(JOB, STEP, 92, 1, WORKER),
@@ -61,6 +61,30 @@ fn everything_v2() -> Vec<Change> {
     changes
 }
 
+/// Tables of version 3: the farm's settings, layouts that changed, what a job needs and waits for, workers that rest, a unit
+/// in two hands.
+fn everything_v3() -> Vec<Change> {
+    let mut changes = everything_v2();
+    let mut needy = facts::job(4, &["1..40", "1..40"]);
+    needy.settings = facts::needy_settings("needy");
+    needy.steps[1].by_frame = true;
+    needy.steps[1].chunking = Some(Chunking::of(7));
+    changes.extend([
+        Change::FarmSet(Box::new(facts::farm_settings(100))),
+        Change::FarmSet(Box::new(facts::farm_settings(60))),
+        Change::JobAdded(needy),
+        Change::JobChunked(JobId(4), vec![facts::rechunked(40, 5)]),
+        Change::JobEdited(JobId(2), facts::needy_settings("edited")),
+        Change::WorkerSet(facts::resting_worker(3, "crucible")),
+        leased(JobId(4), STEP, 0, 1, WORKER),
+        leased(JobId(4), STEP, 0, 2, WorkerId(3)),
+        leased(JobId(4), STEP, 1, 1, WORKER),
+        leased(JobId(4), STEP, 1, 2, WorkerId(3)),
+        Change::LeaseEnded(key(JobId(4), STEP, 1, 1)),
+    ]);
+    changes
+}
+
 #[tokio::test]
 async fn version_1_is_read() {
     is_read(1, &everything_v1()).await;
@@ -69,6 +93,11 @@ async fn version_1_is_read() {
 #[tokio::test]
 async fn version_2_is_read() {
     is_read(2, &everything_v2()).await;
+}
+
+#[tokio::test]
+async fn version_3_is_read() {
+    is_read(3, &everything_v3()).await;
 }
 
 async fn is_read(version: u32, everything: &[Change]) {
@@ -94,18 +123,18 @@ async fn is_read(version: u32, everything: &[Change]) {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v2.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v3.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_2() {
+async fn write_version_3() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v2()).await.unwrap();
+    state.commit(term, &everything_v3()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(2).exists(),
+        !golden(3).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(2)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(3)).unwrap();
 }

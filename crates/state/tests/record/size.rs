@@ -230,3 +230,69 @@ async fn slices_in_batches() {
         }
     }
 }
+
+/// A restart in the middle of much work: `jobs` jobs of a million frames together, half of them done, as they come when
+/// all jobs get their turn.
+async fn restart_with(jobs: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(folder.path()).await.unwrap();
+    let term = state.begin_term().await.unwrap();
+    let frames = MILLION / jobs;
+    let list = format!("1..{frames}");
+    let mut added = vec![Change::WorkerSet(facts::worker(WORKER.0, "anvil"))];
+    added.extend((1..=jobs).map(|id| Change::JobAdded(facts::job(id.into(), &[&list]))));
+    state.commit(term, &added).await.unwrap();
+    let mut took = Duration::ZERO;
+    let all: Vec<(u32, u32)> = (0..frames)
+        .step_by(2)
+        .flat_map(|at| (1..=jobs).map(move |job| (job, at)))
+        .collect();
+    for frames in all.chunks(500) {
+        let batch: Vec<_> = frames
+            .iter()
+            .map(|&(job, at)| done(JobId(job.into()), STEP, at))
+            .collect();
+        let begun = Instant::now();
+        state.commit(term, &batch).await.unwrap();
+        took += begun.elapsed();
+    }
+    rate("frames recorded in batches of 500", all.len() as u32, took);
+    let held: Vec<_> = (1..=jobs.max(500))
+        .map(|i| {
+            leased(
+                JobId(u64::from(i % jobs + 1)),
+                STEP,
+                2 * (i / jobs) + 1,
+                1,
+                WORKER,
+            )
+        })
+        .collect();
+    state.commit(term, &held).await.unwrap();
+    state.close().await;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let state = State::open(folder.path()).await.unwrap();
+        let opened = begun.elapsed();
+        let snapshot = state.load().await.unwrap();
+        println!(
+            "{jobs} jobs: open {opened:.2?}, open and load {:.2?}",
+            begun.elapsed()
+        );
+        let done = snapshot.jobs.iter().map(|job| job.steps[0].done.count());
+        assert_eq!(done.sum::<u32>(), MILLION / 2);
+        let begun = Instant::now();
+        for job in &snapshot.jobs {
+            state.accepts(job.job.id).await.unwrap().unwrap();
+        }
+        println!("accepts of all jobs: {:.2?}", begun.elapsed());
+        state.close().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn restart_with_a_million_frames() {
+    restart_with(1000).await;
+    restart_with(1).await;
+}
