@@ -30,7 +30,7 @@ async fn the_slower_one_is_killed_and_says_nothing() {
     let scene = json!({ "hang": [6], "once": once, "seconds": 0.05 });
     let job = farm.submit(&scene, "1..6").await;
     let results = farm.done(job).await;
-    assert_eq!(results[5].lease.attempt.0, 2);
+    assert!(results[5].lease.attempt.0 > 1);
     assert!(farm.errors(job).await.is_empty());
     for worker in &mut workers {
         worker.is("its slot to be free", is_free).await;
