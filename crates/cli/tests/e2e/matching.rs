@@ -174,10 +174,10 @@ fn only_where_asked_a_frame_is_ended_for_a_higher_job() {
     let site = Site::with_workers(&world, &["anna"]);
     let anna = worker_id(&site.boss, "anna");
     let mut tape = Tape::of(&site.boss);
-    // A frame of half a minute.
+    // A frame of some ten seconds.
     let low = site.submit(
         &project,
-        &["-f", "1..2", "--samples", "30000", "--priority", "10"],
+        &["-f", "1..2", "--samples", "12000", "--priority", "10"],
     );
     let ((_, frame), _) = tape.begins(low, anna);
     let patient = site.submit(&project, &["-f", "1", "--priority", "1000"]);
@@ -204,7 +204,13 @@ fn only_where_asked_a_frame_is_ended_for_a_higher_job() {
         assert_eq!(tape_over(&mut tape, job), JobState::Done);
     }
     // What was ended is nobody's failure, and is rendered again.
-    tape.begins(low, anna);
-    assert_eq!(site.journal(low).failures, 0);
-    site.boss.run(&["job", "cancel", &low.to_string()]).unwrap();
+    let times = |tape: &Tape| {
+        let all = tape.places(begun).into_iter();
+        all.filter(|(_, (of, _))| *of == (low, frame)).count()
+    };
+    while times(&tape) < 2 {
+        tape.begins(low, anna);
+    }
+    assert_eq!(tape_over(&mut tape, low), JobState::Done);
+    assert_eq!(site.delivered_once(low).failures, 0);
 }

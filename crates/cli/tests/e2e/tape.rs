@@ -11,7 +11,7 @@ use tessera_wire::event::{Event, What};
 use xtask::farm::Home;
 
 /// Longest wait for an event: far beyond anything that works.
-const COMES: Duration = Duration::from_secs(180);
+const COMES: Duration = Duration::from_secs(90);
 
 /// Longest that a manager is away while it is watched.
 const AWAY: Duration = Duration::from_secs(60);
@@ -89,7 +89,7 @@ impl Tape {
     }
 
     fn last(&self) -> Vec<String> {
-        let from = self.events.len().saturating_sub(15);
+        let from = self.events.len().saturating_sub(80);
         self.events[from..].iter().map(brief).collect()
     }
 
