@@ -10,3 +10,4 @@ pub mod compare;
 pub mod contact_sheet;
 pub mod demo;
 pub mod farm;
+pub mod sim;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, compare, contact_sheet, demo};
+use xtask::{bench, compare, contact_sheet, demo, sim};
 
 /// So that benches can tell what a structure holds in memory.
 #[global_allocator]
@@ -28,6 +28,7 @@ enum Command {
     ContactSheet(contact_sheet::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::ContactSheet(arguments) => contact_sheet::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Sim(arguments) => sim::run_all(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -39,6 +39,8 @@ pub(crate) struct JobBook {
     pub dispatched: u64,
     /// When something of it was handed out last, or it could begin to wait.
     pub served: Duration,
+    /// The same before that: how long what was handed out last had waited.
+    pub waited_since: Duration,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,8 @@ pub(crate) struct WorkerBook {
 #[derive(Debug)]
 pub(crate) struct LeaseBook {
     pub worker: WorkerId,
-    pub since: Duration,
+    /// Positions whose failure was reported under it: the worker is done with them.
+    pub failed: BTreeSet<u32>,
 }
 
 impl JobBook {
@@ -101,6 +104,7 @@ impl JobBook {
             slots: 0,
             dispatched: 0,
             served: now,
+            waited_since: now,
         }
     }
 
@@ -113,16 +117,6 @@ impl JobBook {
                 sum.2 + step.given_up.count(),
             )
         })
-    }
-
-    /// Not delivered and not given up frames of live leases, each once.
-    pub(crate) fn leased(&self) -> u32 {
-        let units: BTreeSet<UnitId> = self.leases.iter().map(|key| key.unit).collect();
-        let wanted = |unit: &UnitId| {
-            let step = &self.steps[usize::from(unit.step.0)];
-            step.wanted(unit.index).count() as u32
-        };
-        units.iter().map(wanted).sum()
     }
 }
 
@@ -199,7 +193,7 @@ impl Books {
             books.jobs.insert(job.job.id, book);
         }
         for lease in &snapshot.leases {
-            books.begin(lease.key, lease.worker, now);
+            books.begin(lease.key, lease.worker);
         }
         books
     }
@@ -236,7 +230,7 @@ impl Books {
                 job.state = *state;
                 job.served = now;
             }
-            Change::Leased(lease) => self.begin(lease.key, lease.worker, now),
+            Change::Leased(lease) => self.begin(lease.key, lease.worker),
             Change::LeaseEnded(key) => self.end(*key),
             Change::UnitClosed(unit) => self.close(*unit),
             Change::FrameDone(result) => {
@@ -256,6 +250,9 @@ impl Books {
             }
             Change::FrameFailed(error) => {
                 let unit = error.lease.unit;
+                if let Some(lease) = self.leases.get_mut(&error.lease) {
+                    lease.failed.insert(error.position);
+                }
                 let step = self.step(unit.job, unit.step)?;
                 let failure = step.failures.entry(error.position).or_default();
                 failure.count += 1;
@@ -294,6 +291,18 @@ impl Books {
         Ok(())
     }
 
+    /// Frames of a job that are in some worker's hands and still to be reported by it, each once.
+    pub(crate) fn leased(&self, job: &JobBook) -> u32 {
+        let mut frames: BTreeSet<(UnitId, u32)> = BTreeSet::new();
+        for key in &job.leases {
+            let step = &job.steps[usize::from(key.unit.step.0)];
+            let failed = &self.leases[key].failed;
+            let wanted = step.wanted(key.unit.index).filter(|at| !failed.contains(at));
+            frames.extend(wanted.map(|at| (key.unit, at)));
+        }
+        frames.len() as u32
+    }
+
     fn job(&mut self, id: JobId) -> Result<&mut JobBook, Violation> {
         self.jobs.get_mut(&id).ok_or_else(|| {
             Violation::new(
@@ -318,14 +327,17 @@ impl Books {
         Ok(())
     }
 
-    fn begin(&mut self, key: LeaseKey, worker: WorkerId, now: Duration) {
+    fn begin(&mut self, key: LeaseKey, worker: WorkerId) {
         let Some(holder) = self.workers.get_mut(&worker) else {
             return;
         };
         let Some(job) = self.jobs.get_mut(&key.unit.job) else {
             return;
         };
-        let lease = LeaseBook { worker, since: now };
+        let lease = LeaseBook {
+            worker,
+            failed: BTreeSet::new(),
+        };
         if self.leases.insert(key, lease).is_some() {
             return;
         }

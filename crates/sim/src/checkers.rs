@@ -4,8 +4,11 @@
 mod counters;
 mod exactly_once;
 mod leases;
+mod limits;
 mod liveness;
+mod matching;
 mod restored;
+mod starvation;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,10 +19,14 @@ use tessera_state::Snapshot;
 
 use crate::dice::{Concern, Dice};
 use crate::plan::Plan;
+use crate::trace::{note, told};
 use crate::violation::Violation;
 use crate::world::World;
 
+use starvation::Waiting;
+
 pub(crate) use liveness::{Progress, is_over};
+pub(crate) use matching::fits;
 
 /// The checkers look at everything so often.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -37,6 +44,7 @@ pub(crate) struct Checks {
     /// Compare with the record when nothing waits to be recorded.
     compare: bool,
     pub(crate) progress: Progress,
+    waiting: Waiting,
 }
 
 impl Checks {
@@ -48,6 +56,7 @@ impl Checks {
             died_clean: false,
             compare: false,
             progress: Progress::default(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -59,10 +68,6 @@ impl Checks {
         self.retried.contains(&job)
     }
 
-    pub(crate) fn note_retried(&mut self, job: JobId) {
-        self.retried.insert(job);
-    }
-
     /// The manager died; all that it had decided was recorded, or not.
     pub(crate) fn died(&mut self, clean: bool) {
         self.died_clean = clean;
@@ -70,7 +75,7 @@ impl Checks {
 
     /// The books were opened anew.
     pub(crate) fn reopened(&mut self) {
-        self.progress.reopened();
+        self.waiting.reopened();
     }
 }
 
@@ -113,10 +118,24 @@ pub(crate) fn decided(
         })
         .collect();
     for change in &effects.changes {
+        if world.trace.is_on() {
+            note!(world, "journal", "{}", told(change));
+        }
         world.books.enter(world.now, change)?;
         if let Change::Leased(lease) = change {
-            leases::handed_out(world, lease, ordered.contains(&lease.key))?;
+            let is_ordered = ordered.contains(&lease.key);
+            leases::handed_out(world, lease, is_ordered)?;
+            if is_ordered {
+                matching::handed_out(world, lease)?;
+                limits::handed_out(world, lease)?;
+                starvation::handed_out(world, lease)?;
+            }
             world.checks.progress.moved(world.now);
+        }
+        if let Change::FramesRetried(job) = change
+            && world.is_healed
+        {
+            world.checks.retried.insert(*job);
         }
         if matches!(change, Change::FrameDone(_) | Change::FrameFailed(_)) {
             world.checks.progress.moved(world.now);
@@ -137,6 +156,7 @@ pub(crate) fn look(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     counters::check(world)?;
+    starvation::look(world)?;
     liveness::check(world)?;
     world.checks.compare |= world.checks.dice.below(10) == 0;
     Ok(())

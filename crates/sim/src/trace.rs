@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
+use tessera_model::{Change, LeaseKey};
+
 /// Lines kept for the end of a report: enough to see what led to it.
 pub(crate) const TAIL_MAX: usize = 80;
 
@@ -61,6 +63,33 @@ impl Trace {
             // A trace that cannot be written is noticed by whoever reads it; the run's verdict does not depend on it.
             Self::Full(to) => drop(writeln!(to, "{line}")),
         }
+    }
+}
+
+/// A change in a few words.
+pub(crate) fn told(change: &Change) -> String {
+    let lease = |key: &LeaseKey| format!("{} attempt {}", key.unit, key.attempt.0);
+    match change {
+        Change::JobAdded(job) => format!("job {} is added", job.id),
+        Change::JobPinned(job, build) => format!("job {job} gets {build}"),
+        Change::JobState(job, state) => format!("job {job} is {state:?}"),
+        Change::JobEdited(job, _) => format!("job {job} is edited"),
+        Change::Leased(new) => format!("{} is leased to worker {}", lease(&new.key), new.worker),
+        Change::LeaseEnded(key) => format!("{} has ended", lease(key)),
+        Change::UnitClosed(unit) => format!("{unit} is closed"),
+        Change::FrameDone(result) => {
+            format!("position {} of {} is done", result.position, lease(&result.lease))
+        }
+        Change::FrameFailed(error) => {
+            let (position, worker) = (error.position, error.worker);
+            let of = lease(&error.lease);
+            format!("position {position} of {of} failed at worker {worker}: {:?}", error.kind)
+        }
+        Change::FrameGivenUp(key, position) => {
+            format!("position {position} of {} is given up", lease(key))
+        }
+        Change::WorkerSet(worker) => format!("worker {} is {:?}", worker.id, worker.mode),
+        other => format!("{other:?}"),
     }
 }
 

@@ -98,6 +98,30 @@ impl Work {
         }
     }
 
+    /// What it asks, for a trace.
+    pub(crate) fn describe(&self) -> String {
+        let steps = self.new.steps.iter().map(|step| {
+            let order = if step.in_order { " in order" } else { "" };
+            let follows = if step.by_frame { " by frame" } else { "" };
+            format!("{}{order}{follows}", step.frames)
+        });
+        let settings = &self.new.settings;
+        format!(
+            "frames {}; chunk {}, priority {}, category {}, of {}, tags {:?}, needs {:?}, resources {:?}, attempts {}, Blender {}; {} ms a frame",
+            steps.collect::<Vec<_>>().join(" then "),
+            settings.chunk,
+            settings.priority,
+            settings.category,
+            self.new.owner,
+            settings.tags,
+            settings.requirement,
+            settings.resources,
+            settings.max_attempts,
+            self.new.file_version,
+            self.frame.as_millis()
+        )
+    }
+
     /// Frames of all its steps.
     pub(crate) fn frames(&self) -> u32 {
         self.new.steps.iter().map(|step| step.frames.len()).sum()
@@ -162,9 +186,10 @@ fn work(
         false => Vec::new(),
     };
     let owner = *dice.pick(&["ada", "bo", "cy", "dee"]);
+    let steps = steps(dice, frames);
     let new = NewJob {
         owner: owner.parse().expect("a user's name"),
-        settings: settings(dice, index, machines),
+        settings: settings(dice, index, machines, &steps),
         manifest: Blob {
             digest: [scene as u8; 32],
             size: 1000 + scene,
@@ -175,7 +200,7 @@ fn work(
             .pick(&["3.4", "4.0", "4.2", "5.0"])
             .parse()
             .expect("a series"),
-        steps: steps(dice, frames),
+        steps,
         client_note: index.to_string(),
     };
     Work {
@@ -194,7 +219,12 @@ fn work(
     }
 }
 
-fn settings(dice: &mut Dice, index: WorkIndex, machines: &[Machine]) -> JobSettings {
+fn settings(
+    dice: &mut Dice,
+    index: WorkIndex,
+    machines: &[Machine],
+    steps: &[Step],
+) -> JobSettings {
     let tags = match dice.percent(70) {
         true => Vec::new(),
         false => subset(dice, &TAGS.map(str::to_owned), 30),
@@ -203,6 +233,12 @@ fn settings(dice: &mut Dice, index: WorkIndex, machines: &[Machine]) -> JobSetti
         true => Requirement::default(),
         false => requirement(dice, machines),
     };
+    let mut requirement = requirement;
+    let StepKind::Render(overrides) = &steps[0].kind;
+    if matches!(overrides.device, Device::Interface(_)) {
+        // Another maker's GPU would not have the interface.
+        requirement.gpu = requirement.gpu.map(|_| "rtx 4090".into());
+    }
     let names = RESOURCES.map(|(name, _)| name.to_owned());
     JobSettings {
         category: (*dice.pick(&["default", "film", "tests"])).into(),

@@ -27,7 +27,7 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
             ("frames", view.frames, frames),
             ("done", view.done, done),
             ("failed", view.failed, failed),
-            ("leased", view.leased, book.leased()),
+            ("leased", view.leased, world.books.leased(book)),
             ("rendering, at most", view.rendering.max(rendering), rendering),
             ("blocked workers", view.blocked.len() as u32, book.blocked.len() as u32),
         ] {

@@ -3,6 +3,7 @@
 
 use tessera_model::Lease;
 
+use super::matching::ready_unit;
 use crate::violation::Violation;
 use crate::world::World;
 
@@ -20,6 +21,7 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease, ordered: bool) -> Res
         Err(Violation::new(PROPERTY, text))
     };
     if ordered {
+        job.waited_since = job.served;
         job.served = world.now;
         job.dispatched += step.wanted(unit.index).count() as u64;
         if step.wanted(unit.index).next().is_none() {
@@ -38,13 +40,14 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease, ordered: bool) -> Res
             if *worker == lease.worker {
                 return wrong("the same worker has it already");
             }
-            if ordered && lease.key.attempt.0 != attempt.0 + 1 {
+            if ordered && lease.key.attempt <= *attempt {
                 return wrong(&format!("its other attempt is {}", attempt.0));
             }
-            let free = job.steps.iter_mut().find_map(|step| step.free().next());
-            match free.filter(|_| ordered) {
-                Some(free) => wrong(&format!("though unit {free} of the job lay free")),
-                None => Ok(()),
+            match ready_unit(&mut world.books, unit.job, world.now, Some(lease.worker)) {
+                Some((step, free)) if ordered => {
+                    wrong(&format!("though unit {free} of step {} lay free", step.0))
+                }
+                _ => Ok(()),
             }
         }
         _ => wrong("it is in three hands"),

@@ -25,8 +25,6 @@ impl Progress {
     pub(crate) fn moved(&mut self, now: Duration) {
         self.moved_at = now;
     }
-
-    pub(crate) fn reopened(&mut self) {}
 }
 
 /// Whether a run has come to its end: the farm is healed and all jobs are over, or wait for one that failed.
@@ -65,7 +63,9 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
     let stuck = world.books.jobs.iter().find(|(_, job)| !job.state.is_over());
     let why = |id: JobId| {
         let view = world.manager.engine.as_ref()?.scheduler.job(clock, id)?;
-        Some(format!("job {id}: {} of {} frames, \"{}\"", view.done, view.frames, view.waiting_because))
+        let state = (view.done, view.failed, view.frames);
+        let build = view.job.build.map_or("no Blender yet".into(), |build| build.to_string());
+        Some(format!("job {id} ({build}): {state:?} frames done, failed, all; \"{}\"", view.waiting_because))
     };
     let what = stuck.and_then(|(id, _)| why(*id));
     let what = what.unwrap_or_else(|| "jobs that nobody could submit".into());

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use tessera_model::{FarmSettings, JobId, JobState, WorkerId};
+use tessera_model::{FarmSettings, JobEdit, JobState, Requirement, StepIndex, WorkerId};
 use tessera_scheduler::{Input, JobCommand, WorkerCommand};
 
 use super::users::resources;
+use crate::books::JobBook;
+use crate::checkers::fits;
 use crate::event::Event;
 use crate::life::say_facts;
 use crate::machine::bought;
@@ -63,7 +65,31 @@ fn heal_things(world: &mut World) {
 }
 
 fn ask(world: &mut World, input: Input) {
+    note!(world, "a person", "wants {input:?}");
     world.to_manager(Arrival::Person(Box::new(input)));
+}
+
+/// What must be changed of a job so that somebody can render it, if anything must.
+fn possible(world: &World, job: &JobBook) -> Option<JobEdit> {
+    let books = &world.books;
+    let mut after = job.job.settings.after.clone();
+    after.retain(|after| books.jobs.contains_key(&after.job));
+    let step = StepIndex(0);
+    let workers = books.workers.values();
+    let mut there = workers.filter(|worker| world.by_worker.contains_key(&worker.record.id));
+    let is_possible = there.any(|worker| {
+        let is_blocked = job.blocked.contains(&worker.record.id);
+        is_blocked || fits(job, worker, step).is_ok()
+    });
+    let edit = JobEdit {
+        after: (after != job.job.settings.after).then_some(after),
+        requirement: (!is_possible).then(Requirement::default),
+        tags: (!is_possible).then(Vec::new),
+        ..JobEdit::default()
+    };
+    let is_asked = job.job.settings.requirement == Requirement::default() && job.job.settings.tags.is_empty();
+    let is_over = job.state == JobState::Done;
+    (edit != JobEdit::default() && !is_over && !(is_asked && edit.after.is_none())).then_some(edit)
 }
 
 /// Undoes what people did. Whether nothing was left to undo.
@@ -85,21 +111,21 @@ fn heal_people(world: &mut World) -> bool {
     wishes.extend(workers.map(|&worker| Input::Worker(worker, WorkerCommand::Resume)));
     for (&id, job) in &world.books.jobs {
         let blocked = job.blocked.iter();
+        let lacks = job.counts().2 > 0;
         if !world.checks.was_retried(id) {
             wishes.extend(blocked.map(|&w| Input::Worker(w, WorkerCommand::Unblock(Some(id)))));
+        }
+        if let Some(edit) = possible(world, job) {
+            wishes.push(Input::Job(id, JobCommand::Edit(edit)));
         }
         match job.state {
             JobState::Paused => wishes.push(Input::Job(id, JobCommand::Resume)),
             JobState::Cancelled => wishes.push(Input::Job(id, JobCommand::Retry)),
-            JobState::Active | JobState::Failed if !world.checks.was_retried(id) => {
+            JobState::Active | JobState::Failed if lacks && !world.checks.was_retried(id) => {
                 wishes.push(Input::Job(id, JobCommand::Retry));
             }
             _ => {}
         }
-    }
-    let jobs: Vec<JobId> = world.books.jobs.keys().copied().collect();
-    for id in jobs {
-        world.checks.note_retried(id);
     }
     let waiting = world.works.iter().filter(|work| work.job.is_none()).count();
     let is_done = wishes.is_empty() && waiting == 0;

@@ -150,7 +150,7 @@ fn submitted(
 ) -> Result<(), Violation> {
     match outcome {
         Some(Outcome::Submitted(job, _)) => {
-            note!(world, "manager", "takes in job {job} ({} frames)", world.works[index].frames());
+            note!(world, "manager", "takes in job {job}: {}", world.works[index].describe());
             world.works[index].job = Some(job);
         }
         Some(Outcome::Refused(refusal @ (Refusal::NoBuild { .. } | Refusal::NoJob(_)))) => {

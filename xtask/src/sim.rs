@@ -1,0 +1,119 @@
+//! `cargo xtask sim`: many simulated farms in which much goes wrong, and what must hold in them all the same.
+
+use std::fs::File;
+use std::io::{BufWriter, Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use tessera_sim::{Campaign, DEFAULT_MINUTES, Failure, Faults, Plan, Trace, run, shrink};
+
+/// Simulate farms in which much goes wrong, and check what must hold.
+///
+/// Every seed is another farm. One that fails is said with the command that runs it again, made as small as it goes, and
+/// shown with the end of its trace.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// How many farms.
+    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    seeds: u64,
+    /// This one.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Machines of each.
+    #[arg(long, default_value_t = 20)]
+    workers: u32,
+    /// Frames of all its jobs together.
+    #[arg(long, default_value_t = 1000)]
+    frames: u32,
+    /// Its jobs; as many as suit the frames if not said.
+    #[arg(long)]
+    jobs: Option<u32>,
+    /// What goes wrong: all, none, or names with commas between.
+    #[arg(long, default_value = "all")]
+    faults: Faults,
+    /// How long it goes wrong.
+    #[arg(long, default_value_t = DEFAULT_MINUTES)]
+    minutes: u32,
+    /// Write what happens, line by line, to this file; - is the terminal. Of one seed.
+    #[arg(long, requires = "seed")]
+    trace: Option<String>,
+    /// Farms at once; as many as there are processors if not said.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Leave a failing farm as it is.
+    #[arg(long)]
+    no_shrink: bool,
+}
+
+/// Runs it. Exit status 1 if something did not hold.
+///
+/// # Errors
+/// If the trace cannot be written.
+pub fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let plan = Plan {
+        jobs: arguments.jobs,
+        faults: arguments.faults,
+        minutes: arguments.minutes.max(1),
+        ..Plan::new(
+            arguments.seed.unwrap_or(1),
+            arguments.workers,
+            arguments.frames,
+        )
+    };
+    if let Some(to) = &arguments.trace {
+        return traced(plan, to);
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let campaign = Campaign {
+        first: plan,
+        seeds: arguments.seeds,
+        threads: arguments.threads.unwrap_or(processors),
+    };
+    match campaign.run(|_, _| {}) {
+        Ok(summary) => {
+            println!("{} farms: {summary}", arguments.seeds);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(failure) => {
+            report(*failure, !arguments.no_shrink);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn traced(plan: Plan, to: &str) -> anyhow::Result<ExitCode> {
+    let out: Box<dyn Write + Send> = match to {
+        "-" => Box::new(stdout()),
+        path => Box::new(BufWriter::new(
+            File::create(path).with_context(|| format!("cannot write the trace {path}"))?,
+        )),
+    };
+    match run(plan, Trace::Full(out)).verdict {
+        Ok(summary) => {
+            println!("{summary}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(violation) => {
+            eprintln!("{violation}\nagain: {plan}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn report(failure: Failure, smaller: bool) {
+    let Failure { plan, violation } = failure;
+    eprintln!("seed {}: {violation}\nagain: {plan}", plan.seed);
+    let (plan, violation) = match smaller {
+        true => {
+            eprintln!("\nmaking it smaller ...");
+            shrink(plan, violation)
+        }
+        false => (plan, violation),
+    };
+    eprintln!("\nthe end of it:");
+    for line in run(plan, Trace::tail()).tail {
+        eprintln!("{line}");
+    }
+    eprintln!("\n{violation}\nagain, line by line: {plan} --trace -");
+}
