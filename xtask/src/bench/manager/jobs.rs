@@ -15,10 +15,12 @@ use tessera_wire::link::FrameToRender;
 
 use super::scene::{MAIN_FILE, Scene, build};
 
-pub(super) const FRAMES_PER_JOB: u32 = 1_000;
+/// Of a job that is done, and of one to come.
+pub(super) const FRAMES_DONE: u32 = 1_000;
+const FRAMES_TO_COME: u32 = 5_000;
 
-fn steps() -> Vec<Step> {
-    let frames: FrameSet = format!("1..{FRAMES_PER_JOB}").parse().expect("a range");
+fn steps(frames: u32) -> Vec<Step> {
+    let frames: FrameSet = format!("1..{frames}").parse().expect("a range");
     vec![Step {
         kind: StepKind::Render(Overrides::default()),
         frames,
@@ -50,11 +52,11 @@ pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Resu
             main_file: MAIN_FILE.into(),
             file_version: "4.2".parse().expect("a series"),
             build: Some(build()),
-            steps: steps(),
+            steps: steps(FRAMES_DONE),
             client_note: String::new(),
             submitted_at: Timestamp(0),
         };
-        let done = (0..FRAMES_PER_JOB).map(|position| {
+        let done = (0..FRAMES_DONE).map(|position| {
             let unit = UnitId {
                 job: id,
                 step: StepIndex(0),
@@ -88,7 +90,7 @@ pub(super) async fn submit(api: &Api, jobs: u32, scene: &Scene) -> Result<()> {
             manifest: scene.manifest,
             main_file: MAIN_FILE.into(),
             file_version: "4.2".parse()?,
-            steps: steps(),
+            steps: steps(FRAMES_TO_COME),
             client_note: String::new(),
         };
         api.submit(&job).await?;

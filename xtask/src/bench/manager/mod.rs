@@ -2,8 +2,8 @@
 //!
 //! Command: `tessera manager --listen 127.0.0.1:PORT --no-discovery` in a fresh home, with 900 jobs of 1,000 frames each in its record
 //! that are rendered already, written there by the code that the manager itself writes with. 5,000 workers of one slot, all in this
-//! process, pair and link over the loopback network, each with a key, a certificate and connections of its own. 300 more
-//! jobs of 1,000 frames are submitted through the API. Each worker answers a lease with `Started`, posts the result (one picture, one log,
+//! process, pair and link over the loopback network, each with a key, a certificate and connections of its own. 60 more
+//! jobs of 5,000 frames are submitted through the API. Each worker answers a lease with `Started`, posts the result (one picture, one log,
 //! both in the store already: moving pixels is not what is measured) and says `Finished`; a frame takes no time, so the manager is
 //! what everybody waits for. All beat their hearts every five seconds. A slice is a unit of one frame.
 //!
@@ -29,11 +29,11 @@ use super::memory::resident_mb;
 use super::table::{Aim, Figure};
 use crate::farm::{Home, Manager};
 use crowd::{Crowd, LOOK};
-use jobs::FRAMES_PER_JOB;
+use jobs::FRAMES_DONE;
 use scene::Scene;
 
 /// Enough for ten thousand slices a second.
-const JOBS: u32 = 300;
+const JOBS: u32 = 60;
 
 const RUN_UP: Duration = Duration::from_secs(5);
 const COUNTED: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let recorded = bench.scaled(900);
     let folder = home.folder().join("data/manager");
     let took = runtime.block_on(jobs::record_done(&folder, recorded, &scene))?;
-    let frames = recorded * FRAMES_PER_JOB;
+    let frames = recorded * FRAMES_DONE;
     println!("  {frames} frames recorded in {:.1} s", took.as_secs_f64());
 
     let manager = home.manager(&[])?;

@@ -10,6 +10,8 @@
 //! Baseline for the number of frames: the same 1,000 workers and 100 jobs with a million frames and with ten thousand, in
 //! turn window by window, so that what disturbs the machine disturbs both.
 //!
+//! The hungry farm: as many workers and jobs, five frames a job, so that half of the workers are idle at any time.
+//!
 //! Memory is counted by this program's allocator: bytes asked for, those of the farm around the scheduler not in it.
 
 mod counting;
@@ -17,7 +19,7 @@ mod random;
 mod stopwatch;
 mod world;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -33,6 +35,9 @@ const FRAMES: u32 = 1_000_000;
 /// Units handed out on the clock.
 const DECISIONS: u64 = 500_000;
 
+/// Time on the clock of the farm that has too little to do.
+const HUNGRY: Duration = Duration::from_secs(3);
+
 /// Windows of each of the two farms that are compared, and units handed out in each.
 const WINDOWS: usize = 15;
 const WINDOW_DECISIONS: u64 = 20_000;
@@ -40,6 +45,7 @@ const WINDOW_DECISIONS: u64 = 20_000;
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let mut figures = whole_farm(bench)?;
     figures.push(frames_compared(bench));
+    figures.extend(hungry_farm(bench));
     figures.push(one_great_job()?);
     Ok(figures)
 }
@@ -132,6 +138,28 @@ fn frames_compared(bench: &Bench) -> Figure {
         Aim::AtMost(1.2),
         format!("{many:.2} µs against {few:.2} µs, medians of {WINDOWS} windows each"),
     )
+}
+
+fn hungry_farm(bench: &Bench) -> [Figure; 2] {
+    let mut world = World::filled(Size {
+        workers: bench.scaled(10_000),
+        jobs: bench.scaled(1_000),
+        frames_per_job: 5,
+    });
+    world.watch.reset();
+    world.drive_for(HUNGRY);
+    let calls = world.watch.calls_us();
+    let note = format!("{} calls, half of the workers idle", calls.len());
+    let us = |name, share, aim, note| figure(name, quantile(&calls, share), "µs", aim, note);
+    [
+        us(
+            "scheduler: a call on a hungry farm, median",
+            0.5,
+            Aim::None,
+            note,
+        ),
+        us("  p99", 0.99, Aim::AtMost(1000.0), String::new()),
+    ]
 }
 
 fn one_great_job() -> Result<Figure> {

@@ -3,7 +3,7 @@
 //! Time is data: a frame takes about a second of it, workers beat their hearts as real ones do, and usage is sampled as on
 //! a real farm. Only calls of the scheduler are on the clock; what the farm around it does is not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tessera_model::{
@@ -46,7 +46,8 @@ pub(super) struct World {
     hands: Vec<VecDeque<(LeaseKey, FrameOrder)>>,
     /// Workers that have something new to render.
     to_start: Vec<WorkerId>,
-    jobs_submitted: u32,
+    /// Which of the farm's sorts of jobs each one is.
+    jobs: BTreeMap<JobId, u32>,
     inputs: u32,
     next_heartbeat: Duration,
     beating: u32,
@@ -63,15 +64,15 @@ impl World {
             random: Random::seeded(SEED),
             hands: vec![VecDeque::new(); size.workers as usize],
             to_start: Vec::new(),
-            jobs_submitted: 0,
+            jobs: BTreeMap::new(),
             inputs: 0,
             next_heartbeat: Duration::ZERO,
             beating: 0,
         };
         // A farm with one worker has the Blender that jobs are pinned to.
         world.join(0);
-        for _ in 0..size.jobs {
-            world.submit();
+        for number in 0..size.jobs {
+            world.submit(number);
         }
         for number in 1..size.workers {
             world.join(number);
@@ -83,11 +84,22 @@ impl World {
     pub(super) fn drive(&mut self, decisions: u64) {
         let until = self.watch.decisions + decisions;
         while self.watch.decisions < until {
-            let at = self.random.below(self.hands.len());
-            self.finish_frame(WorkerId(at as u32 + 1));
-            self.now += FRAME / self.size.workers;
-            self.beat();
+            self.go_on();
         }
+    }
+
+    /// Workers render until calls of the scheduler have taken so long.
+    pub(super) fn drive_for(&mut self, time: Duration) {
+        while self.watch.whole < time {
+            self.go_on();
+        }
+    }
+
+    fn go_on(&mut self) {
+        let at = self.random.below(self.hands.len());
+        self.finish_frame(WorkerId(at as u32 + 1));
+        self.now += FRAME / self.size.workers;
+        self.beat();
     }
 
     pub(super) fn into_scheduler(self) -> Scheduler {
@@ -107,19 +119,17 @@ impl World {
         self.apply(Purpose::Work, linked);
     }
 
-    fn submit(&mut self) {
-        let number = self.jobs_submitted;
-        self.jobs_submitted += 1;
+    fn submit(&mut self, number: u32) {
         let mean = self.size.frames_per_job as usize;
         let frames = match self.size.jobs {
             1 => mean,
             _ => mean / 2 + self.random.below(mean.max(1)) + 1,
         };
         let outcome = self.apply(Purpose::Turnover, job(number, frames));
-        assert!(
-            matches!(outcome, Outcome::Submitted(..)),
-            "a job was not taken in: {outcome:?}"
-        );
+        let Outcome::Submitted(job, _) = outcome else {
+            panic!("a job was not taken in: {outcome:?}");
+        };
+        self.jobs.insert(job, number);
     }
 
     fn finish_frame(&mut self, worker: WorkerId) {
@@ -229,9 +239,12 @@ impl World {
         }
     }
 
+    /// One of the same sort takes its place.
     fn replace(&mut self, job: JobId) {
         self.apply(Purpose::Turnover, Input::Job(job, JobCommand::Remove));
-        self.submit();
+        if let Some(number) = self.jobs.remove(&job) {
+            self.submit(number);
+        }
     }
 }
 
