@@ -49,16 +49,17 @@ impl TreesDir {
     }
 
     /// Makes a tree of a slot's own with the files of the shared one: what is done to it is seen by nobody else. The one before
-    /// it goes. Blocking.
+    /// it goes. Told to stop, it ends as interrupted, after the file at hand. Blocking.
     pub(crate) fn make_own(
         &self,
         manifest: &Digest,
         slot: usize,
         writer: Writer,
+        stop: &CancellationToken,
     ) -> io::Result<OwnTree> {
         self.remove_own(slot)?;
         let path = self.own(slot);
-        let copied = copy_below(&self.of(manifest), &path, writer == Writer::Scripts);
+        let copied = copy_below(&self.of(manifest), &path, writer == Writer::Scripts, stop);
         if copied.is_err() {
             // Half of it is of use to nobody, least of all on a full disk.
             let _ = self.remove_own(slot);
@@ -126,17 +127,20 @@ const CACHE_PREFIXES: [&str; 2] = ["blendcache_", "cache_fluid"];
 const WRITTEN_EXTENSIONS: [&str; 6] = ["bphys", "uni", "vdb", "gz", "raw", "blend"];
 
 /// Makes the folders of `from` under `to`, with copies of what may be `written` to and links to all else. The bytes copied.
-fn copy_below(from: &Path, to: &Path, written: bool) -> io::Result<u64> {
+fn copy_below(from: &Path, to: &Path, written: bool, stop: &CancellationToken) -> io::Result<u64> {
     std::fs::create_dir(to)?;
     let mut bytes = 0;
     for entry in std::fs::read_dir(from)? {
+        if stop.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let entry = entry?;
         let name = entry.file_name();
         let (old, new) = (entry.path(), to.join(&name));
         if entry.file_type()?.is_dir() {
             let name = name.to_string_lossy();
             let cache = CACHE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-            bytes += copy_below(&old, &new, written || cache)?;
+            bytes += copy_below(&old, &new, written || cache, stop)?;
         } else if written || is_written(&old) || std::fs::hard_link(&old, &new).is_err() {
             // Not every file system has links. One that can share blocks until they are written to does so here.
             bytes += std::fs::copy(&old, &new)?;
@@ -309,8 +313,9 @@ mod tests {
             std::fs::write(path, "shared").unwrap();
         }
         let mut paths = Vec::new();
+        let go_on = CancellationToken::new();
         for (slot, writer) in [(0, Writer::Simulation), (1, Writer::Scripts)] {
-            let own = trees.make_own(&manifest, slot, writer).unwrap();
+            let own = trees.make_own(&manifest, slot, writer, &go_on).unwrap();
             let copied = files.map(|(_, written)| written || writer == Writer::Scripts);
             let count = copied.iter().filter(|copied| **copied).count();
             assert_eq!(own.bytes, 6 * count as u64);
@@ -324,12 +329,20 @@ mod tests {
             paths.push(own.path);
         }
         // Made anew, it is as the shared one is.
-        let own = trees.make_own(&manifest, 1, Writer::Simulation).unwrap();
+        let own = trees
+            .make_own(&manifest, 1, Writer::Simulation, &go_on)
+            .unwrap();
         let text = std::fs::read_to_string(own.path.join("home/u/a.blend")).unwrap();
         assert_eq!(text, "shared");
         trees.remove_own(1).unwrap();
         trees.remove_own(1).unwrap();
         assert!(paths[0].exists() && !paths[1].exists());
+        // One that is stopped leaves nothing.
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let stopped = trees.make_own(&manifest, 1, Writer::Scripts, &stop);
+        assert_eq!(stopped.unwrap_err().kind(), io::ErrorKind::Interrupted);
+        assert!(!paths[1].exists());
         // And of a former run nothing is left.
         let found: Vec<Digest> = trees
             .find()

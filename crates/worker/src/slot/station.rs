@@ -206,7 +206,11 @@ impl Station {
 
     /// Where the order's files lie. Simulations write caches beside the file, and read what they find there; scripts write what
     /// they like. Both get files of their own, where nothing is left of another try or job and nothing is left for one.
-    async fn tree(&mut self, order: &FrameOrder) -> Result<PathBuf, NoFrame> {
+    async fn tree(
+        &mut self,
+        order: &FrameOrder,
+        stop: &CancellationToken,
+    ) -> Result<PathBuf, NoFrame> {
         self.leave_own_tree().await;
         let (slot, trees) = (self.slot, self.context.trees.clone());
         let manifest = order.scene.manifest;
@@ -215,11 +219,15 @@ impl Station {
             (false, true) => Writer::Simulation,
             (false, false) => return Ok(trees.of(&manifest)),
         };
-        let making = tokio::task::spawn_blocking(move || trees.make_own(&manifest, slot, writer));
+        let till = stop.clone();
+        let making =
+            tokio::task::spawn_blocking(move || trees.make_own(&manifest, slot, writer, &till));
         let made = making.await.map_err(std::io::Error::other);
-        let own = made
-            .and_then(|made| made)
-            .map_err(|error| Failure::of_io("lay out the job's files", &error))?;
+        let own = match made.and_then(|made| made) {
+            Ok(own) => own,
+            Err(_) if stop.is_cancelled() => return Err(NoFrame::Stopped),
+            Err(error) => return Err(Failure::of_io("lay out the job's files", &error).into()),
+        };
         let path = own.path.clone();
         self.own = Some(own);
         Ok(path)
@@ -236,7 +244,7 @@ impl Station {
         if let Some(living) = &mut self.living {
             living.open = None;
         }
-        let root = self.tree(order).await?;
+        let root = self.tree(order, stop).await?;
         let shared = self.context.trees.of(&order.scene.manifest);
         let open = Open {
             path: root.join(&order.scene.main_file),
