@@ -3,12 +3,14 @@
 //! A batch reads what it touches in one go ([`touched`]), does its changes to that in memory, one after the other, and
 //! writes in one go what has come of it ([`outcome`]). So a busy farm's batch, whose units are leased, delivered and closed,
 //! costs a few statements however many changes it has, and what only happened in between costs none. What comes seldom
-//! (jobs, workers, credentials, errors) is done by statements of its own, at its place in the order.
+//! (jobs, workers, credentials) is done by statements of its own, at its place in the order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::SqliteConnection;
-use tessera_model::{Change, FrameResult, JobId, StepIndex, Term, UnitId, WorkerId};
+use tessera_model::{
+    Change, FrameError, FrameResult, JobId, LeaseKey, StepIndex, Term, UnitId, WorkerId,
+};
 
 use super::fault::Fault;
 use super::leases::UnitAtWork;
@@ -18,6 +20,9 @@ use crate::WriteError;
 
 /// Job, step, page.
 pub(super) type PageKey = (JobId, StepIndex, u32);
+
+/// A frame (by its position) under a lease, in which it fails at most once.
+pub(super) type FailureKey = (LeaseKey, u32);
 
 /// A batch at work: the transaction's connection, and all that its changes of frames and units touch, as it is by now.
 #[derive(Debug)]
@@ -35,6 +40,10 @@ pub(super) struct Batch<'c> {
     pub(super) pages: BTreeMap<PageKey, PageAtWork>,
     /// Accepted in this batch.
     pub(super) results: BTreeMap<PageKey, Vec<&'c FrameResult>>,
+    /// Failures that were told before, of those that the batch tells, and by now these too.
+    pub(super) told: HashSet<FailureKey>,
+    /// Told for the first time, in their order.
+    pub(super) errors: Vec<&'c FrameError>,
     /// Ended jobs of which results may still wait to be packed.
     pub(super) ended: BTreeSet<JobId>,
 }
@@ -51,6 +60,7 @@ impl Sqlite {
                     }
                 }
                 outcome::write(&mut batch).await?;
+                errors::finish(&mut batch).await?;
                 pack::finish(&mut batch).await?;
                 Ok(batch.ended)
             })
@@ -67,6 +77,7 @@ fn hold<'c>(batch: &mut Batch<'c>, change: &'c Change) -> Result<bool, WriteErro
         Change::LeaseEnded(key) => leases::end(batch, *key),
         Change::UnitClosed(unit) => leases::close_unit(batch, *unit),
         Change::FrameDone(result) => accept::accept(batch, result)?,
+        Change::FrameFailed(error) => errors::fail(batch, error)?,
         Change::FrameGivenUp(key, position) => errors::give_up(batch, *key, *position)?,
         _ => return Ok(false),
     }
@@ -84,7 +95,6 @@ async fn act(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         Change::JobRemoved(job) => jobs::remove(batch, *job).await,
         Change::JobBlocked(job, worker) => jobs::block(batch, *job, *worker).await,
         Change::JobUnblocked(job, worker) => jobs::unblock(batch, *job, *worker).await,
-        Change::FrameFailed(error) => errors::fail(batch, error).await,
         Change::FramesRetried(job) => errors::retry(batch, *job).await,
         Change::WorkerSet(worker) => members::set_worker(batch, worker).await,
         Change::WorkerRemoved(worker) => members::remove_worker(batch, *worker).await,
@@ -99,6 +109,7 @@ async fn act(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         | Change::LeaseEnded(_)
         | Change::UnitClosed(_)
         | Change::FrameDone(_)
+        | Change::FrameFailed(_)
         | Change::FrameGivenUp(..) => unreachable!("done in memory"),
     }
 }
@@ -136,6 +147,8 @@ impl Batch<'_> {
             }
         }
         self.results.retain(|&(of, _, _), _| of != job);
+        self.told.retain(|(lease, _)| lease.unit.job != job);
+        self.errors.retain(|error| error.lease.unit.job != job);
         self.ended.remove(&job);
     }
 

@@ -1,5 +1,7 @@
 //! Failed frames: writing of errors, counts and given-up bits, and reading of errors.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{FrameError, JobId, LeaseKey, StepIndex};
@@ -8,38 +10,41 @@ use super::commit::Batch;
 use super::fault::Fault;
 use super::pages::page_of;
 use super::{Sqlite, job_key, jobs};
-use crate::encoding::{decode_text, encode_text};
+use crate::encoding::decode_text;
 use crate::view::{ErrorEntry, ErrorSeq};
 use crate::{MAX_ERRORS_PER_JOB, MAX_ERRORS_PER_READ, ReadError, WriteError};
 
-/// How many errors the whole farm records between two looks at whether the job of the last one has too many. A prime, so
-/// that jobs that take turns in failing come in turns under that look.
-const TRIM_EVERY: i64 = 997;
+/// How many errors of a job are recorded between two looks at whether it has too many.
+const TRIM_EVERY: u64 = 1000;
 
 /// A frame failed. Told twice of the same lease, it failed once.
-pub(super) async fn fail(batch: &mut Batch<'_>, error: &FrameError) -> Result<(), Fault> {
+pub(super) fn fail<'c>(batch: &mut Batch<'c>, error: &'c FrameError) -> Result<(), WriteError> {
     let unit = error.lease.unit;
     batch.check_frame(unit.job, unit.step, error.position)?;
-    let done = sqlx::query(
-        "INSERT INTO frame_error (job, step, position, unit, attempt, body)
-         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )
-    .bind(job_key(unit.job))
-    .bind(unit.step.0)
-    .bind(error.position)
-    .bind(unit.index)
-    .bind(error.lease.attempt.0)
-    .bind(encode_text(error))
-    .execute(&mut *batch.conn)
-    .await?;
-    if done.rows_affected() == 0 {
-        return Ok(());
+    if batch.told.insert((error.lease, error.position)) {
+        batch.errors.push(error);
+        let (page, at) = page_of(batch, unit.job, unit.step, error.position);
+        page.frames.fail(at);
+        page.is_changed = true;
     }
-    let (page, at) = page_of(batch, unit.job, unit.step, error.position);
-    page.frames.fail(at);
-    page.is_changed = true;
-    if done.last_insert_rowid() % TRIM_EVERY == 0 {
-        trim(batch.conn, unit.job, MAX_ERRORS_PER_JOB).await?;
+    Ok(())
+}
+
+/// Trims the errors of the jobs that got some, every [`TRIM_EVERY`] of them.
+pub(super) async fn finish(batch: &mut Batch<'_>) -> Result<(), Fault> {
+    let mut new: BTreeMap<JobId, u64> = BTreeMap::new();
+    for error in std::mem::take(&mut batch.errors) {
+        *new.entry(error.lease.unit.job).or_default() += 1;
+    }
+    for (job, new) in new {
+        let ever: i64 = sqlx::query_scalar("SELECT failures FROM tally WHERE job = ?")
+            .bind(job_key(job))
+            .fetch_one(&mut *batch.conn)
+            .await?;
+        let ever = ever.cast_unsigned();
+        if ever / TRIM_EVERY > ever.saturating_sub(new) / TRIM_EVERY {
+            trim(batch.conn, job, MAX_ERRORS_PER_JOB).await?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What has come of a batch, written in one go.
 
-use tessera_model::{Attempt, UnitId, WorkerId};
+use tessera_model::{Attempt, FrameError, LeaseKey, UnitId, WorkerId};
 
 use super::commit::{Batch, PageKey};
 use super::fault::Fault;
@@ -8,12 +8,12 @@ use super::leases::{Unit, UnitAtWork};
 use super::pages::PageAtWork;
 use super::rows::Rows;
 use super::{job_key, pack};
-use crate::encoding::encode_results;
+use crate::encoding::{encode_results, encode_text};
 
 /// The order matters: leases hang on the unit's attempt, and results that wait come before the bits that say they are done.
 ///
 /// The parameters: units closed, latest attempts, leases ended, leases begun, tallies, the bytes of results that wait one
-/// after the other, these results, pages there are, pages there were not. (Numbered ones would not do: the driver loses
+/// after the other, these results, the texts of errors likewise, these errors, pages there are, pages there were not. (Numbered ones would not do: the driver loses
 /// count of them over several statements.)
 const OUTCOME: &str = "
     DELETE FROM unit_attempt WHERE (job, step, unit) IN (
@@ -31,6 +31,10 @@ const OUTCOME: &str = "
     WHERE tally.job = of.value->>0;
     INSERT INTO accept (job, step, position, body)
     SELECT value->>0, value->>1, value->>2, substr(?, value->>3, value->>4) FROM json_each(?);
+    INSERT INTO frame_error (job, step, position, unit, attempt, body)
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4,
+        CAST(substr(?, value->>5, value->>6) AS TEXT)
+    FROM json_each(?);
     UPDATE frame_page SET
         accepted = accepted + (of.value->>3), done = of.value->>4,
         given_up = of.value->>5, failures = of.value->>6
@@ -40,6 +44,13 @@ const OUTCOME: &str = "
     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
     FROM json_each(?)";
 
+/// Puts `bytes` after the others; where they begin, as SQL counts (from 1), and how many they are.
+fn append(all: &mut Vec<u8>, bytes: &[u8]) -> (usize, usize) {
+    let begin = all.len() + 1;
+    all.extend(bytes);
+    (begin, bytes.len())
+}
+
 struct Outcome {
     closed: Rows,
     attempts: Rows,
@@ -48,6 +59,8 @@ struct Outcome {
     tallies: Rows,
     waiting: Rows,
     bodies: Vec<u8>,
+    errors: Rows,
+    texts: Vec<u8>,
     changed: Rows,
     new: Rows,
 }
@@ -62,6 +75,8 @@ pub(super) async fn write(batch: &mut Batch<'_>) -> Result<(), Fault> {
         tallies: Rows::new(),
         waiting: Rows::new(),
         bodies: Vec::new(),
+        errors: Rows::new(),
+        texts: Vec::new(),
         changed: Rows::new(),
         new: Rows::new(),
     };
@@ -78,18 +93,15 @@ pub(super) async fn write(batch: &mut Batch<'_>) -> Result<(), Fault> {
         }
         for result in results {
             let body = encode_results([result]);
-            let (job, step, _) = key;
-            // SQL counts from 1.
-            let begin = outcome.bodies.len() + 1;
-            outcome.waiting.push([
-                &job_key(job),
-                &step.0,
-                &result.position,
-                &begin,
-                &body.len(),
-            ]);
-            outcome.bodies.extend(body);
+            let (job, step) = (job_key(key.0), key.1.0);
+            let (begin, len) = append(&mut outcome.bodies, &body);
+            outcome
+                .waiting
+                .push([&job, &step, &result.position, &begin, &len]);
         }
+    }
+    for error in &batch.errors {
+        outcome.error(error);
     }
     for (key, page) in std::mem::take(&mut batch.pages) {
         if page.is_changed {
@@ -123,6 +135,20 @@ impl Outcome {
         }
     }
 
+    fn error(&mut self, error: &FrameError) {
+        let LeaseKey { unit, attempt } = error.lease;
+        let (begin, len) = append(&mut self.texts, encode_text(error).as_bytes());
+        self.errors.push([
+            &job_key(unit.job),
+            &unit.step.0,
+            &error.position,
+            &unit.index,
+            &attempt.0,
+            &begin,
+            &len,
+        ]);
+    }
+
     fn page(&mut self, (job, step, page): PageKey, at_work: &PageAtWork) {
         let rows = if at_work.is_there {
             &mut self.changed
@@ -150,6 +176,7 @@ impl Outcome {
             &self.begun,
             &self.tallies,
             &self.waiting,
+            &self.errors,
             &self.changed,
             &self.new,
         ];
@@ -164,6 +191,8 @@ impl Outcome {
             .bind(self.tallies.into_json())
             .bind(self.bodies)
             .bind(self.waiting.into_json())
+            .bind(self.texts)
+            .bind(self.errors.into_json())
             .bind(self.changed.into_json())
             .bind(self.new.into_json())
             .execute(&mut *batch.conn)

@@ -10,6 +10,12 @@ pub(super) struct Rows {
     json: String,
 }
 
+impl Default for Rows {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Rows {
     pub(super) fn new() -> Self {
         Self { json: "[".into() }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
-use tessera_model::{Attempt, Change, JobId, StepIndex, Term, UnitId, WorkerId};
+use tessera_model::{Attempt, Change, JobId, LeaseKey, StepIndex, Term, UnitId, WorkerId};
 
-use super::commit::{Batch, PageKey};
+use super::commit::{Batch, FailureKey, PageKey};
 use super::fault::Fault;
 use super::leases::UnitAtWork;
 use super::pages::PageAtWork;
@@ -18,7 +18,7 @@ use crate::encoding::{FramePage, place};
 
 /// The first column says which statement a row is of.
 ///
-/// The parameters: jobs, workers, units, pages, and those of the pages that get results.
+/// The parameters: jobs, workers, units, pages, those of the pages that get results, and failures.
 const TOUCHED: &str = "
     SELECT 0, term FROM farm;
     SELECT 1, job, step, frames FROM step WHERE job IN (SELECT value FROM json_each(?));
@@ -37,7 +37,12 @@ const TOUCHED: &str = "
     CROSS JOIN accept
         ON accept.job = of.value->>0 AND accept.step = of.value->>1
         AND accept.position >= (of.value->>2) * 256 AND accept.position < (of.value->>2) * 256 + 256
-    GROUP BY of.key";
+    GROUP BY of.key;
+    SELECT 6, e.job, e.step, e.unit, e.attempt, e.position
+    FROM json_each(?) AS of
+    CROSS JOIN frame_error AS e
+        ON e.job = of.value->>0 AND e.step = of.value->>1 AND e.position = of.value->>2
+        AND e.unit = of.value->>3 AND e.attempt = of.value->>4";
 
 /// Ids that the changes name.
 #[derive(Default)]
@@ -47,6 +52,7 @@ struct Named {
     units: BTreeMap<UnitId, UnitAtWork>,
     pages: BTreeMap<PageKey, PageAtWork>,
     grown: BTreeSet<PageKey>,
+    failures: Rows,
 }
 
 /// Begins a batch. Refuses every term but the current one: inside the transaction, so that no new term can begin in between.
@@ -73,7 +79,8 @@ pub(super) async fn read<'c>(
         .bind(list(named.workers.iter().map(|worker| worker.0)))
         .bind(units.into_json())
         .bind(pages(&mut named.pages.keys()))
-        .bind(pages(&mut named.grown.iter()));
+        .bind(pages(&mut named.grown.iter()))
+        .bind(named.failures.into_json());
     let mut batch = Batch {
         conn,
         steps: HashMap::new(),
@@ -82,6 +89,8 @@ pub(super) async fn read<'c>(
         leased: BTreeMap::new(),
         pages: named.pages,
         results: BTreeMap::new(),
+        told: HashSet::new(),
+        errors: Vec::new(),
         ended,
     };
     let mut found = Found {
@@ -90,6 +99,7 @@ pub(super) async fn read<'c>(
         workers: &mut batch.workers,
         units: &mut batch.units,
         pages: &mut batch.pages,
+        told: &mut batch.told,
     };
     let mut rows = query.fetch(&mut *batch.conn);
     while let Some(row) = rows.try_next().await? {
@@ -135,7 +145,14 @@ fn names(changes: &[Change]) -> Named {
             Change::FrameDone(result) => {
                 page(&mut named, result.lease.unit, result.position, true);
             }
-            Change::FrameFailed(error) => page(&mut named, error.lease.unit, error.position, false),
+            Change::FrameFailed(error) => {
+                let LeaseKey { unit, attempt } = error.lease;
+                page(&mut named, unit, error.position, false);
+                let (job, step) = (job_key(unit.job), unit.step.0);
+                named
+                    .failures
+                    .push([&job, &step, &error.position, &unit.index, &attempt.0]);
+            }
             Change::FrameGivenUp(key, position) => page(&mut named, key.unit, *position, false),
             _ => {}
         }
@@ -150,6 +167,7 @@ struct Found<'b> {
     workers: &'b mut HashSet<WorkerId>,
     units: &'b mut BTreeMap<UnitId, UnitAtWork>,
     pages: &'b mut BTreeMap<PageKey, PageAtWork>,
+    told: &'b mut HashSet<FailureKey>,
 }
 
 const ASKED_FOR: &str = "rows are found by the keys that the batch names";
@@ -159,6 +177,13 @@ impl Found<'_> {
         let page_key = || -> Result<PageKey, sqlx::Error> {
             let job = job_id(row.try_get(1)?);
             Ok((job, StepIndex(row.try_get(2)?), row.try_get(3)?))
+        };
+        let unit = || -> Result<UnitId, sqlx::Error> {
+            Ok(UnitId {
+                job: job_id(row.try_get(1)?),
+                step: StepIndex(row.try_get(2)?),
+                index: row.try_get(3)?,
+            })
         };
         match row.try_get::<i64, _>(0)? {
             0 => {
@@ -173,11 +198,7 @@ impl Found<'_> {
                 self.workers.insert(WorkerId(row.try_get(1)?));
             }
             3 => {
-                let unit = UnitId {
-                    job: job_id(row.try_get(1)?),
-                    step: StepIndex(row.try_get(2)?),
-                    index: row.try_get(3)?,
-                };
+                let unit = unit()?;
                 let lease: Option<u32> = row.try_get(5)?;
                 let lease = match lease {
                     Some(attempt) => Some((Attempt(attempt), WorkerId(row.try_get(6)?))),
@@ -195,6 +216,12 @@ impl Found<'_> {
             5 => {
                 let of = self.pages.get_mut(&page_key()?).expect(ASKED_FOR);
                 of.waiting = row.try_get(4)?;
+            }
+            6 => {
+                let unit = unit()?;
+                let attempt = Attempt(row.try_get(4)?);
+                self.told
+                    .insert((LeaseKey { unit, attempt }, row.try_get(5)?));
             }
             other => unreachable!("no statement gives rows of kind {other}"),
         }
