@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tessera_model::{After, JobId, JobState, StepIndex};
 
-use crate::books::refresh_unit;
+use crate::books::{refresh_all_units, refresh_unit};
 use crate::job::JobEntry;
 use crate::line;
 use crate::scheduler::Scheduler;
@@ -130,6 +130,14 @@ pub(crate) fn job_changed(scheduler: &mut Scheduler, now: Duration, job: JobId) 
         }
         line::refresh_job(scheduler, now, waiting);
     }
+}
+
+/// A job is gone without having been done: who waits for its frames waits in vain.
+pub(crate) fn job_gone(scheduler: &mut Scheduler, now: Duration, job: JobId) {
+    for waiting in waiting_for(scheduler, job) {
+        refresh_all_units(scheduler, now, waiting);
+    }
+    job_changed(scheduler, now, job);
 }
 
 /// Takes over what a job waits for.

@@ -138,11 +138,8 @@ fn gain(
     }
     let expected = job.cost.expect_us(held.left, owner.speed)?;
     let since = now.saturating_sub(begun).as_micros() as u64;
-    let rest = if since < expected {
-        expected - since
-    } else {
-        since - expected
-    };
+    // What is left of the expected time, or as long again as it is late.
+    let rest = expected.abs_diff(since);
     let load = if worker.has_loaded(job.job.id) {
         0
     } else {

@@ -340,6 +340,7 @@ fn remove(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects)
             }
         }
     }
+    depend::job_gone(scheduler, now.elapsed, id);
     effects.jobs.remove(&id);
     effects.removed_jobs.insert(id);
     effects.changes.push(Change::JobRemoved(id));

@@ -135,6 +135,9 @@ pub(super) fn done(
         }
     } else {
         end_if_reported(scheduler, now, key, effects);
+        // The frame that it backed off for may have been this one.
+        let unit = key.unit;
+        refresh_unit(scheduler, now.elapsed, unit.job, unit.step, unit.index);
     }
     depend::frame_done(scheduler, now.elapsed, key.unit.job, key.unit.step, frame);
     if step_over {

@@ -159,6 +159,10 @@ fn set_facts(
         return;
     };
     if worker.record.facts.as_ref() != Some(&facts) {
+        if worker.slots() != facts.slots as usize {
+            // Other slots are other Blenders.
+            unloaded(scheduler, id);
+        }
         // What it holds is counted by its slots.
         recount(scheduler, &[id], |scheduler| {
             pools::leave(scheduler, id);

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tessera_model::{JobState, WorkerId};
+use tessera_model::{
+    After, FarmSettings, JobEdit, JobId, JobState, Rest, Share, WorkerFacts, WorkerId,
+};
 
 use super::world::{World, job};
-use crate::{Input, JobCommand, WorkerCommand};
+use crate::{Input, JobCommand, NewJob, WorkerCommand};
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -16,7 +18,11 @@ enum Event {
         chunk: u32,
         in_order: bool,
         priority: u32,
+        kind: u8,
     },
+    Edit(u8, u8),
+    Settings(u8),
+    Facts(u8, u8),
     Join(u32),
     Render(u8, u8),
     Fail(u8, u8),
@@ -35,13 +41,16 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     use Event::{
-        Again, Cut, Die, Fail, Heartbeat, Job, Join, Link, Lose, Pass, Recalls, Render, Restart,
-        Submit, Worker,
+        Again, Cut, Die, Edit, Facts, Fail, Heartbeat, Job, Join, Link, Lose, Pass, Recalls,
+        Render, Restart, Settings, Submit, Worker,
     };
     let any = any::<u8>;
     prop_oneof![
-        2 => (1..12u32, 1..4u32, proptest::bool::ANY, 1..4u32).prop_map(
-            |(frames, chunk, in_order, priority)| Submit { frames, chunk, in_order, priority }),
+        3 => (1..12u32, 1..4u32, proptest::bool::weighted(0.2), 1..4u32, any()).prop_map(
+            |(frames, chunk, in_order, priority, kind)| Submit { frames, chunk, in_order, priority, kind }),
+        2 => (any(), 0..10u8).prop_map(|(j, e)| Edit(j, e)),
+        1 => (0..8u8).prop_map(Settings),
+        1 => (any(), 0..6u8).prop_map(|(w, f)| Facts(w, f)),
         2 => (1..3u32).prop_map(Join),
         12 => (any(), 0..3u8).prop_map(|(w, at)| Render(w, at)),
         4 => (any(), 0..3u8).prop_map(|(w, at)| Fail(w, at)),
@@ -73,12 +82,28 @@ fn play(world: &mut World, event: Event) {
             chunk,
             in_order,
             priority,
+            kind,
         } => {
             let mut new = job(&format!("1..{frames}"));
             new.settings.chunk = chunk;
             new.settings.priority = priority;
             new.steps[0].in_order = in_order;
+            let before = world.scheduler.jobs.keys().next_back().copied();
+            dress(&mut new, kind, before);
             world.submit(new);
+        }
+        Event::Edit(j, what) => {
+            let jobs: Vec<JobId> = world.scheduler.jobs.keys().copied().collect();
+            if let Some(id) = pick(&jobs, j) {
+                // It may be refused, when jobs would wait for each other: then nothing changes.
+                world.edit(id, edit(what, jobs[0]));
+            }
+        }
+        Event::Settings(what) => world.set(|farm| set(farm, what)),
+        Event::Facts(w, what) => {
+            if let Some(w) = worker(w) {
+                world.say(w, |facts| say(facts, what));
+            }
         }
         Event::Join(slots) => {
             if workers.len() < 5 {
@@ -160,17 +185,122 @@ fn play(world: &mut World, event: Event) {
     }
 }
 
+/// Makes a job one of many kinds, by the bits of a number.
+fn dress(new: &mut NewJob, kind: u8, before: Option<JobId>) {
+    let is = |bits: u8, value: u8| kind & bits == value;
+    if is(0b11, 1) {
+        new.owner = "bob".parse().unwrap();
+    }
+    if is(0b110, 0b110) {
+        new.settings.category = "film".into();
+    }
+    if is(0b1110, 0b1000) {
+        new.settings.resources = vec!["nuke".into()];
+    }
+    if is(0b1_1100, 0b1_0000) {
+        new.settings.tags = vec!["a".into()];
+    }
+    if is(0b11_1000, 0b10_1000) {
+        new.settings.preempt = true;
+    }
+    if is(0b111_0000, 0b101_0000) {
+        let mut second = new.steps[0].clone();
+        second.by_frame = true;
+        second.in_order = false;
+        new.steps.push(second);
+    }
+    if is(0b1100_0000, 0b1000_0000)
+        && let Some(job) = before
+    {
+        let frames = is(1, 1);
+        new.settings.after = vec![After { job, frames }];
+    }
+}
+
+fn edit(what: u8, first: JobId) -> JobEdit {
+    let after = |frames| Some(vec![After { job: first, frames }]);
+    let mut edit = JobEdit::default();
+    match what {
+        0 => edit.priority = Some(7),
+        1 => edit.chunk = Some(1),
+        2 => edit.chunk = Some(3),
+        3 => edit.tags = Some(vec!["a".into()]),
+        4 => edit.tags = Some(Vec::new()),
+        5 => edit.after = after(true),
+        6 => edit.after = after(false),
+        7 => edit.resources = Some(vec!["nuke".into()]),
+        8 => edit.preempt = Some(true),
+        _ => edit.category = Some("film".into()),
+    }
+    edit
+}
+
+fn set(farm: &mut FarmSettings, what: u8) {
+    let nobody = Share::default();
+    match what {
+        0 => farm.cap_percent = 30,
+        1 => farm.queued_per_slot = 0,
+        2 => {
+            farm.resources.insert("nuke".into(), 1);
+        }
+        3 => {
+            let slots_max = Some(1);
+            let share = Share {
+                slots_max,
+                ..nobody
+            };
+            farm.users.insert("bob".parse().unwrap(), share);
+        }
+        4 => {
+            let priority = Some(3);
+            let share = Share { priority, ..nobody };
+            farm.categories.insert("film".into(), share);
+        }
+        5 => farm.first_frames = 3,
+        6 => farm.sample_ms = 500,
+        _ => *farm = FarmSettings::default(),
+    }
+}
+
+fn say(facts: &mut WorkerFacts, what: u8) {
+    match what {
+        0 => facts.slots = 3,
+        1 => facts.slots = 1,
+        2 => facts.tags = vec!["a".into()],
+        3 => facts.tags.clear(),
+        4 => {
+            let reason = "sleeps".into();
+            facts.rest = Some(Rest {
+                reason,
+                until: None,
+            });
+        }
+        _ => facts.rest = None,
+    }
+}
+
 /// Undoes what users did, so that nothing but the scheduler stands between the jobs and their end.
 fn release(world: &mut World) {
     let workers: Vec<WorkerId> = world.scheduler.workers.keys().copied().collect();
     let jobs: Vec<_> = world.scheduler.jobs.keys().copied().collect();
+    world.set(|farm| *farm = FarmSettings::default());
     for &worker in &workers {
+        world.say(worker, |facts| {
+            facts.tags = vec!["a".into()];
+            facts.rest = None;
+        });
         world.input(Input::Worker(worker, WorkerCommand::Resume));
         for &job in &jobs {
             world.input(Input::Worker(worker, WorkerCommand::Unblock(Some(job))));
         }
     }
     for &job in &jobs {
+        let after = Some(Vec::new());
+        let edit = JobEdit {
+            after,
+            ..JobEdit::default()
+        };
+        world.edit(job, edit);
         world.input(Input::Job(job, JobCommand::Resume));
         world.input(Input::Job(job, JobCommand::Retry));
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tessera_model::{
-    Attempt, Change, FrameBits, JobId, Lease, LeaseKey, StepIndex, UnitId, WorkerId, WorkerRecord,
+    Attempt, Change, FarmSettings, FrameBits, JobId, Lease, LeaseKey, StepIndex, UnitId, WorkerId,
+    WorkerRecord,
 };
 
 use crate::{Restored, RestoredJob, RestoredStep};
@@ -18,6 +19,8 @@ pub(super) struct Record {
     blocked: BTreeSet<(JobId, WorkerId)>,
     next_job: u64,
     next_worker: u32,
+    /// Settings of the farm.
+    pub farm: FarmSettings,
     /// Accepts of every frame ever, removed jobs aside.
     pub accepts: BTreeMap<(JobId, StepIndex, u32), u32>,
 }
@@ -99,6 +102,12 @@ impl Record {
             Change::JobUnblocked(job, worker) => {
                 self.blocked.remove(&(job, worker));
             }
+            Change::JobChunked(id, layouts) => {
+                for (step, layout) in self.job(id).job.steps.iter_mut().zip(layouts) {
+                    step.chunking = Some(layout);
+                }
+            }
+            Change::FarmSet(settings) => self.farm = *settings,
             other => panic!("the scheduler does not make {other:?}"),
         }
     }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, Build, BuildKind, Device, FarmSettings, FrameError, FrameErrorKind, FrameResult, JobId,
-    JobSettings, LeaseKey, Overrides, ResultTimings, Step, StepKind, Timestamp, WorkerFacts,
+    Blob, Build, BuildKind, Device, FarmSettings, FrameError, FrameErrorKind, FrameResult, JobEdit,
+    JobId, JobSettings, LeaseKey, Overrides, ResultTimings, Step, StepKind, Timestamp, WorkerFacts,
     WorkerId,
 };
 
 use super::audit::audit;
 use super::record::Record;
-use crate::{Effects, FrameOrder, Input, NewJob, Now, Order, Outcome, Scheduler};
+use crate::{Effects, FrameOrder, Input, JobCommand, NewJob, Now, Order, Outcome, Scheduler};
 
 pub(super) struct World {
     pub scheduler: Scheduler,
@@ -179,6 +179,27 @@ impl World {
         }
     }
 
+    /// A worker says something new of itself.
+    pub(super) fn say(&mut self, worker: WorkerId, change: impl FnOnce(&mut WorkerFacts)) {
+        let facts = self.facts.get_mut(&worker).unwrap();
+        change(facts);
+        let facts = facts.clone();
+        if self.linked.contains(&worker) {
+            self.input(Input::Facts { worker, facts });
+        }
+    }
+
+    pub(super) fn set(&mut self, change: impl FnOnce(&mut FarmSettings)) {
+        let mut settings = self.scheduler.settings().clone();
+        change(&mut settings);
+        let outcome = self.input(Input::Settings(Box::new(settings))).outcome;
+        assert_eq!(outcome, Outcome::Applied);
+    }
+
+    pub(super) fn edit(&mut self, job: JobId, edit: JobEdit) -> Outcome {
+        self.input(Input::Job(job, JobCommand::Edit(edit))).outcome
+    }
+
     pub(super) fn submit(&mut self, job: NewJob) -> JobId {
         match self.input(Input::Submit(Box::new(job))).outcome {
             Outcome::Submitted(job, _) => job,
@@ -288,7 +309,8 @@ impl World {
     /// The manager dies and comes back; all links are gone, what workers hold they still hold.
     pub(super) fn restart(&mut self) {
         let clock = self.clock();
-        self.scheduler = Scheduler::restore(FarmSettings::default(), clock, self.record.restored());
+        self.scheduler =
+            Scheduler::restore(self.record.farm.clone(), clock, self.record.restored());
         self.linked.clear();
         self.orders.clear();
         self.check();
@@ -327,7 +349,7 @@ impl World {
     /// What the record gives back is what the scheduler holds.
     fn check_restored(&self) {
         let clock = self.clock();
-        let again = Scheduler::restore(FarmSettings::default(), clock, self.record.restored());
+        let again = Scheduler::restore(self.record.farm.clone(), clock, self.record.restored());
         assert_eq!(
             again.leases.keys().collect::<Vec<_>>(),
             self.scheduler.leases.keys().collect::<Vec<_>>()
