@@ -75,7 +75,10 @@ const FIGURES: &[(&str, Measure)] = &[
     ("alone", alone::measure),
     ("delta", delta::measure),
     ("memory", memory::measure),
-    ("scheduler", scheduler::measure),
+    ("scheduler", scheduler::whole_farm),
+    ("scheduler-frames", scheduler::frames_compared),
+    ("scheduler-hungry", scheduler::hungry_farm),
+    ("scheduler-memory", scheduler::one_great_job),
     ("manager", manager::measure),
 ];
 

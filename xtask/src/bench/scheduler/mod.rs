@@ -42,14 +42,6 @@ const HUNGRY: Duration = Duration::from_secs(3);
 const WINDOWS: usize = 15;
 const WINDOW_DECISIONS: u64 = 20_000;
 
-pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let mut figures = whole_farm(bench)?;
-    figures.push(frames_compared(bench));
-    figures.extend(hungry_farm(bench));
-    figures.push(one_great_job()?);
-    Ok(figures)
-}
-
 fn figure(name: &str, value: f64, unit: &'static str, aim: Aim, note: String) -> Figure {
     Figure {
         name: name.into(),
@@ -60,7 +52,8 @@ fn figure(name: &str, value: f64, unit: &'static str, aim: Aim, note: String) ->
     }
 }
 
-fn whole_farm(bench: &Bench) -> Result<Vec<Figure>> {
+/// What it decides in a second, and what that farm takes in memory.
+pub(super) fn whole_farm(bench: &Bench) -> Result<Vec<Figure>> {
     let size = Size {
         workers: bench.scaled(10_000),
         jobs: bench.scaled(1_000),
@@ -92,6 +85,7 @@ fn whole_farm(bench: &Bench) -> Result<Vec<Figure>> {
         ),
         us("  a call, median", 0.5, Aim::None),
         us("  a call, p99", 0.99, Aim::AtMost(1000.0)),
+        us("  a call, 999 of 1,000", 0.999, Aim::None),
         us("  a call, longest", 1.0, Aim::None),
         figure(
             "  filling the farm",
@@ -110,7 +104,8 @@ fn whole_farm(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-fn frames_compared(bench: &Bench) -> Figure {
+/// Many frames against few.
+pub(super) fn frames_compared(bench: &Bench) -> Result<Vec<Figure>> {
     let farm = |frames: u32| {
         let size = Size {
             workers: bench.scaled(1_000),
@@ -131,16 +126,17 @@ fn frames_compared(bench: &Bench) -> Figure {
         }
     }
     let [many, few] = costs.map(|costs| quantile(&costs, 0.5));
-    figure(
+    Ok(vec![figure(
         "scheduler: a decision among 1,000,000 frames against 10,000",
         many / few,
         "×",
         Aim::AtMost(1.2),
         format!("{many:.2} µs against {few:.2} µs, medians of {WINDOWS} windows each"),
-    )
+    )])
 }
 
-fn hungry_farm(bench: &Bench) -> [Figure; 2] {
+/// Workers that find nothing to do.
+pub(super) fn hungry_farm(bench: &Bench) -> Result<Vec<Figure>> {
     let mut world = World::filled(Size {
         workers: bench.scaled(10_000),
         jobs: bench.scaled(1_000),
@@ -151,7 +147,7 @@ fn hungry_farm(bench: &Bench) -> [Figure; 2] {
     let calls = world.watch.calls_us();
     let note = format!("{} calls, half of the workers idle", calls.len());
     let us = |name, share, aim, note| figure(name, quantile(&calls, share), "µs", aim, note);
-    [
+    Ok(vec![
         us(
             "scheduler: a call on a hungry farm, median",
             0.5,
@@ -159,10 +155,11 @@ fn hungry_farm(bench: &Bench) -> [Figure; 2] {
             note,
         ),
         us("  p99", 0.99, Aim::AtMost(1000.0), String::new()),
-    ]
+    ])
 }
 
-fn one_great_job() -> Result<Figure> {
+/// Frames alone, without a farm around them.
+pub(super) fn one_great_job(_: &Bench) -> Result<Vec<Figure>> {
     let world = World::filled(Size {
         workers: 1,
         jobs: 1,
@@ -172,11 +169,11 @@ fn one_great_job() -> Result<Figure> {
     drop(world.into_scheduler());
     let bytes = before - live_bytes();
     ensure!(bytes > 0, "the memory of this program is not counted");
-    Ok(figure(
+    Ok(vec![figure(
         "scheduler: memory of one job of 1,000,000 frames",
         bytes as f64 / 1e6,
         "MB",
         Aim::AtMost(64.0),
         String::new(),
-    ))
+    )])
 }
