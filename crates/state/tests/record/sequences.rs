@@ -109,6 +109,27 @@ fn member_change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// Much that happens to one unit within one batch, of which only what comes of it is written.
+fn one_unit() -> impl Strategy<Value = Vec<Change>> {
+    let unit = (1u64..=2, select(vec![0u32, 1, 255, 256]));
+    let act = (0u8..14, 1u32..4, worker_id());
+    (unit, proptest::collection::vec(act, 2..9)).prop_map(|((job, at), acts)| {
+        let job = JobId(job);
+        let step = StepIndex(0);
+        let change = |(act, attempt, worker)| match act {
+            0..4 => facts::leased(job, step, at, attempt, worker),
+            4..6 => Change::LeaseEnded(facts::key(job, step, at, attempt)),
+            6..8 => Change::UnitClosed(facts::unit(job, step, at)),
+            8..10 => facts::failed(job, step, at, attempt),
+            10 => Change::FrameGivenUp(facts::key(job, step, at, attempt), at),
+            11 => facts::done(job, step, at),
+            12 => Change::FramesRetried(job),
+            _ => Change::WorkerRemoved(worker),
+        };
+        acts.into_iter().map(change).collect()
+    })
+}
+
 fn batch() -> impl Strategy<Value = Vec<Change>> {
     let any_change = prop_oneof![
         3 => job_change(),
@@ -123,6 +144,7 @@ fn batch() -> impl Strategy<Value = Vec<Change>> {
     });
     prop_oneof![
         8 => proptest::collection::vec(any_change, 1..4),
+        6 => one_unit(),
         2 => range,
     ]
 }
@@ -144,6 +166,7 @@ async fn check(backend: Backend, acts: Vec<Act>) {
     assert_eq!(term, model.begin_term());
     // Most of what follows needs these.
     let mut first = facts::farm(STEPS[1]);
+    first.push(Change::WorkerSet(facts::worker(2, "crucible")));
     first.push(Change::JobAdded(facts::job(2, STEPS[2])));
     commit_to_both(&record.state, &mut model, term, &first).await;
     for act in acts {
