@@ -3,6 +3,7 @@
 
 mod counters;
 mod exactly_once;
+mod explanations;
 mod leases;
 mod limits;
 mod liveness;
@@ -30,6 +31,9 @@ pub(crate) use matching::fits;
 
 /// The checkers look at everything so often.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// So often when they look they also ask why somebody waits, which costs a copy of the scheduler.
+const ASKED_PERCENT: u64 = 30;
 
 /// What the checkers remember.
 #[derive(Debug)]
@@ -158,6 +162,9 @@ pub(crate) fn look(world: &mut World) -> Result<(), Violation> {
     counters::check(world)?;
     starvation::look(world)?;
     liveness::check(world)?;
+    if world.checks.dice.percent(ASKED_PERCENT) {
+        explanations::check(world)?;
+    }
     world.checks.compare |= world.checks.dice.below(10) == 0;
     Ok(())
 }

@@ -161,7 +161,7 @@ pub(crate) fn bought(now: Duration) -> Vec<Machine> {
         .collect()
 }
 
-fn complete_facts(os: &str) -> WorkerFacts {
+pub(crate) fn complete_facts(os: &str) -> WorkerFacts {
     WorkerFacts {
         slots: 4,
         threads: 16,
