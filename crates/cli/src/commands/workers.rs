@@ -110,7 +110,13 @@ pub(super) fn state(worker: &WorkerStatus) -> String {
             None => "away".to_owned(),
         };
     }
-    names::mode(worker.mode).to_owned()
+    let rests = |facts: &tessera_model::WorkerFacts| facts.rest.is_some();
+    match worker.mode {
+        tessera_model::WorkerMode::Active if worker.facts.as_ref().is_some_and(rests) => {
+            "resting".to_owned()
+        }
+        mode => names::mode(mode).to_owned(),
+    }
 }
 
 fn renders(worker: &WorkerStatus) -> String {
