@@ -343,7 +343,6 @@ mod tests {
             "submit a.blend --os beos",
             "submit a.blend --memory much",
             "submit a.blend --blender-version new",
-            "job edit 1",
             "settings set",
             "settings unset",
             "frobnicate",

@@ -77,7 +77,7 @@ pub(crate) struct SceneFlags {
     #[command(flatten)]
     pub(crate) needs: NeedFlags,
     /// Blender to read the file with (an executable, or a Python that can import bpy); repeatable
-    #[arg(long, value_name = "PATH", help_heading = "Options")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) blender: Vec<PathBuf>,
 }
 
@@ -185,12 +185,11 @@ impl JobCommand {
 #[command(after_help = "\
 Examples:
   tessera job edit 12 --priority 200 --category film
-  tessera job edit 12 --memory 64GB --gpu none    `none`, or nothing as in --tags '', takes back what was asked for
-  tessera job edit 12 --after 7;8 --chunk 10      holds for the frames that were not handed out yet")]
-#[group(id = "changes", required = true, multiple = true, args = [
-    "name", "priority", "category", "tags", "comment", "chunk", "attempts", "preempt", "resources", "after", "after_frames",
-    "workers", "memory", "cores", "gpu", "gpu_memory", "os", "blender_version",
-])]
+  tessera job edit 12 --memory 64GB --gpu none --tags ''
+  tessera job edit 12 --after '7;8' --chunk 10
+
+`none`, or '' for a list, takes back what was asked for. A chunk holds for the frames that were not handed out yet.")]
+#[command(override_usage = "tessera job edit <JOB> <CHANGES>...")]
 pub(crate) struct EditFlags {
     /// The job
     pub(crate) job: JobId,

@@ -79,43 +79,56 @@ impl fmt::Display for Cores {
 
 /// What a worker must have.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Workers")]
 pub(crate) struct NeedFlags {
     /// Only workers of these names: anna;ben
-    #[arg(long, value_delimiter = ';', value_name = "NAME;NAME")]
+    #[arg(
+        long,
+        help_heading = "Workers",
+        value_delimiter = ';',
+        value_name = "NAME;NAME"
+    )]
     pub(crate) workers: Option<Vec<String>>,
     /// Only workers with so much memory: 32GB
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, help_heading = "Workers", value_name = "BYTES")]
     pub(crate) memory: Option<OrNone<Bytes>>,
     /// Only workers with so many logical processors
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = "Workers", value_name = "N")]
     pub(crate) cores: Option<OrNone<Cores>>,
     /// Only workers with a GPU whose name has this in it: "rtx 4090"
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Workers", value_name = "NAME")]
     pub(crate) gpu: Option<OrNone<String>>,
     /// Only workers with so much memory of a GPU, of the one named by --gpu if one is: 12GB
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, help_heading = "Workers", value_name = "BYTES")]
     pub(crate) gpu_memory: Option<OrNone<Bytes>>,
     /// Only workers under this system: linux, macos or windows
-    #[arg(long, value_name = "SYSTEM")]
+    #[arg(long, help_heading = "Workers", value_name = "SYSTEM")]
     pub(crate) os: Option<OrNone<Os>>,
     /// Only these versions of Blender: 4.2, 4.2..5.0, 4.2.. or ..4.5
-    #[arg(long, value_name = "FROM..TO")]
+    #[arg(long, help_heading = "Workers", value_name = "FROM..TO")]
     pub(crate) blender_version: Option<OrNone<SeriesRange>>,
 }
 
 /// How a job stands to other jobs.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Job")]
 pub(crate) struct OrderFlags {
     /// Counted resources of the farm that each frame takes one of while it renders: nuke;renderman
-    #[arg(long, value_delimiter = ';', value_name = "A;B")]
+    #[arg(long, help_heading = "Job", value_delimiter = ';', value_name = "A;B")]
     pub(crate) resources: Option<Vec<String>>,
     /// Begin when these jobs are done: 3;4
-    #[arg(long, value_delimiter = ';', value_name = "JOB;JOB")]
+    #[arg(
+        long,
+        help_heading = "Job",
+        value_delimiter = ';',
+        value_name = "JOB;JOB"
+    )]
     pub(crate) after: Option<Vec<OrNone<JobId>>>,
     /// Begin each frame when these jobs' frame of the same number is done
-    #[arg(long, value_delimiter = ';', value_name = "JOB;JOB")]
+    #[arg(
+        long,
+        help_heading = "Job",
+        value_delimiter = ';',
+        value_name = "JOB;JOB"
+    )]
     pub(crate) after_frames: Option<Vec<OrNone<JobId>>>,
 }
 

@@ -10,7 +10,7 @@ use super::FarmFlags;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  tessera settings                                          all of them, what they are and what they mean
+  tessera settings                    all of them, with what they mean
   tessera settings set cap_percent=50 sample_ms=10s
   tessera settings set users.ada.slots_max=10 categories.film.priority=3 resources.nuke=4
   tessera settings unset users.ada resources.nuke cap_percent

@@ -89,7 +89,7 @@ impl Tape {
     }
 
     fn last(&self) -> Vec<String> {
-        let from = self.events.len().saturating_sub(80);
+        let from = self.events.len().saturating_sub(4000);
         self.events[from..].iter().map(brief).collect()
     }
 

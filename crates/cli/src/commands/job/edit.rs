@@ -9,7 +9,7 @@ use tessera_model::{After, JobEdit, JobId, JobSettings, Requirement};
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
-use crate::exit::Status;
+use crate::exit::{Status, stop};
 use crate::flags::{EditFlags, NeedFlags, OrNone, OrderFlags, given_names, jobs};
 
 pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Result<Status> {
@@ -26,6 +26,12 @@ pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Res
         requirement: None,
         after: None,
     };
+    if edit == JobEdit::default() && !names_parts(flags) {
+        return Err(stop(
+            Status::Usage,
+            "nothing to change was named: `tessera job edit --help` lists what can be",
+        ));
+    }
     let edit = match names_parts(flags) {
         true => {
             let now = api.job(flags.job).await?.summary.settings;
