@@ -186,6 +186,7 @@ pub(crate) fn set_recalled(scheduler: &mut Scheduler, key: LeaseKey, to: bool) {
             scheduler.recalled += 1;
         } else {
             scheduler.recalled -= 1;
+            scheduler.pools.idle_news = true;
         }
     }
 }

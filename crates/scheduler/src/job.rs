@@ -25,7 +25,7 @@ pub(crate) struct JobEntry {
     pub trouble: BTreeMap<WorkerId, u32>,
     /// Leases that have not ended.
     pub leases: BTreeSet<LeaseKey>,
-    /// Wanted frames in workers' hands, those of a second lease of the same unit not counted.
+    /// Wanted frames in workers' hands: those that the first lease of each unit has not reported yet.
     pub leased: u32,
     /// Leases that are being rendered.
     pub rendering: u32,
@@ -79,7 +79,7 @@ pub(crate) struct StepEntry {
     pub failures: BTreeMap<u32, Failures>,
     /// Highest attempt of units handed out and not closed.
     pub attempts: BTreeMap<u32, Attempt>,
-    /// How often a unit was lost together with its worker while it was being rendered.
+    /// How often a position was lost together with its worker while it was being rendered.
     pub lost: BTreeMap<u32, u32>,
 }
 

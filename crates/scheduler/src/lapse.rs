@@ -109,7 +109,7 @@ pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: 
     let Some(step) = entry.step_mut(key.unit.step) else {
         return;
     };
-    let lost = step.lost.entry(key.unit.index).or_default();
+    let lost = step.lost.entry(position).or_default();
     *lost += 1;
     if *lost < lost_max {
         return;

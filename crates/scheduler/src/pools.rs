@@ -61,6 +61,8 @@ pub(crate) struct Spot {
     pub hungry: Option<Hungry>,
     /// Units beyond its slots.
     pub spare: u32,
+    /// Units in hand.
+    pub held: u32,
 }
 
 /// Workers that meet the same needs.
@@ -87,6 +89,8 @@ pub(crate) struct Pools {
     pub slots: u32,
     /// Of those, workers with an empty slot.
     pub idle: BTreeSet<WorkerId>,
+    /// A slot became empty, or something came to lie ready: who is idle may have something taken back for it.
+    pub idle_news: bool,
 }
 
 fn has_bit(words: &[u64], bit: usize) -> bool {
@@ -227,6 +231,7 @@ pub(crate) fn place(scheduler: &mut Scheduler, id: WorkerId) {
         slots,
         hungry: None,
         spare: 0,
+        held: 0,
     });
     count(pools, pool_id, slots, 1);
     scheduler.line.caps_stale = true;
@@ -297,7 +302,8 @@ pub(crate) fn reindex(scheduler: &mut Scheduler, id: WorkerId) {
     let spare = held.saturating_sub(spot.slots);
     let pools = &mut scheduler.pools;
     if held < spot.slots {
-        pools.idle.insert(id);
+        // Each further slot that is empty counts, not only the first.
+        pools.idle_news |= pools.idle.insert(id) || held < spot.held;
     } else {
         pools.idle.remove(&id);
     }
@@ -313,6 +319,8 @@ pub(crate) fn reindex(scheduler: &mut Scheduler, id: WorkerId) {
         }
         spot.hungry = hungry;
     }
+    spot.held = held;
+    pools.idle_news |= spare > spot.spare;
     if spot.spare != spare {
         pool.spare.remove(&(spot.spare, id));
         if spare > 0 {

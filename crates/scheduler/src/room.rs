@@ -1,6 +1,8 @@
 //! Making room: units that lie ready and have not begun are asked back for whoever has more need of them, and, only for
 //! jobs that were submitted so, what is being rendered is ended.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tessera_model::{Change, JobId, LeaseKey, WorkerId};
@@ -10,8 +12,9 @@ use crate::books::{end_lease, set_recalled};
 use crate::effects::{Effects, Order};
 use crate::job::JobEntry;
 use crate::line;
-use crate::pools::Pool;
+use crate::pools::PoolId;
 use crate::scheduler::Scheduler;
+use crate::worker::WorkerEntry;
 
 /// Workers looked at for one that can give something up; bounds the time of one input.
 const ASKED_MAX: usize = 64;
@@ -63,80 +66,91 @@ fn lies_ready(scheduler: &Scheduler, key: &LeaseKey) -> bool {
 
 /// Asks back one unit that has not begun for each slot that stays empty.
 pub(crate) fn for_idle(scheduler: &mut Scheduler, effects: &mut Effects) {
-    let mut asked = 0;
-    let idle = scheduler.pools.idle.len();
-    if idle <= scheduler.recalled
-        || scheduler
-            .pools
-            .pools
-            .values()
-            .all(|pool| pool.spare.is_empty())
-    {
+    if !std::mem::take(&mut scheduler.pools.idle_news) || scheduler.pools.idle.is_empty() {
         return;
     }
-    let thieves: Vec<WorkerId> = scheduler
-        .pools
-        .idle
-        .iter()
-        .copied()
-        .take(ASKED_MAX)
-        .collect();
-    for thief in thieves {
-        let free = scheduler.workers.get(&thief).map_or(0, |worker| {
-            worker.slots().saturating_sub(worker.leases.len())
-        });
-        for _ in 0..free {
-            if idle_slots(scheduler) <= scheduler.recalled || asked == ASKED_MAX {
-                return;
-            }
-            asked += 1;
-            let Some(key) = ready_elsewhere(scheduler, thief) else {
+    let mut ready: BTreeMap<PoolId, Vec<LeaseKey>> = BTreeMap::new();
+    let mut wanted = idle_slots(scheduler).saturating_sub(scheduler.recalled);
+    let idle = scheduler.pools.idle.iter().copied();
+    for thief in idle.take(ASKED_MAX).collect::<Vec<_>>() {
+        let Some(worker) = scheduler.workers.get(&thief) else {
+            continue;
+        };
+        let (Some(spot), free) = (worker.spot, free_slots(worker)) else {
+            continue;
+        };
+        let among = ready
+            .entry(spot.pool)
+            .or_insert_with(|| ready_for(scheduler, spot.pool));
+        for _ in 0..free.min(wanted) {
+            let may = |key: &LeaseKey| {
+                scheduler.workers[&thief]
+                    .leases
+                    .iter()
+                    .all(|own| own != key)
+                    && lies_ready(scheduler, key)
+                    && !scheduler.jobs[&key.unit.job].blocked.contains(&thief)
+            };
+            let Some(at) = among.iter().position(may) else {
                 break;
             };
+            let key = among.remove(at);
             recall(scheduler, key, effects);
+            wanted -= 1;
         }
     }
 }
 
-/// Empty slots, as far as it matters here: never less than the workers that have one.
-fn idle_slots(scheduler: &Scheduler) -> usize {
-    let free = |id: &WorkerId| {
-        scheduler.workers.get(id).map_or(0, |worker| {
-            worker.slots().saturating_sub(worker.leases.len())
-        })
-    };
-    let idle = &scheduler.pools.idle;
-    idle.iter()
-        .take(ASKED_MAX)
-        .map(free)
-        .sum::<usize>()
-        .max(idle.len())
+fn free_slots(worker: &WorkerEntry) -> usize {
+    worker.slots().saturating_sub(worker.leases.len())
 }
 
-/// A unit that lies ready at another worker: of the worker with most of them, the one handed out last.
-fn ready_elsewhere(scheduler: &Scheduler, thief: WorkerId) -> Option<LeaseKey> {
-    let entry = scheduler.workers.get(&thief)?;
-    let pool = scheduler.pools.pools.get(&entry.spot?.pool)?;
-    let may = |key: &LeaseKey| {
-        scheduler.jobs.get(&key.unit.job).is_some_and(|job| {
-            job.rank.is_some_and(|rank| pool.jobs.get(rank)) && !job.blocked.contains(&thief)
-        })
+/// Empty slots, as far as it matters here: never less than the workers that have one.
+fn idle_slots(scheduler: &Scheduler) -> usize {
+    let idle = &scheduler.pools.idle;
+    let free = idle
+        .iter()
+        .take(ASKED_MAX)
+        .filter_map(|id| Some(free_slots(scheduler.workers.get(id)?)));
+    free.sum::<usize>().max(idle.len())
+}
+
+/// Units that lie ready and that workers of this pool may have: of the workers with most of them first, and of each what
+/// was handed out last.
+fn ready_for(scheduler: &Scheduler, pool: PoolId) -> Vec<LeaseKey> {
+    let Some(thieves) = scheduler.pools.pools.get(&pool) else {
+        return Vec::new();
     };
-    let most = |pool: &Pool| pool.spare.iter().rev().take(ASKED_MAX).copied().collect();
-    let mut owners: Vec<(u32, WorkerId)> = scheduler
-        .pools
-        .pools
-        .values()
-        .flat_map(|pool| -> Vec<(u32, WorkerId)> { most(pool) })
+    let may = |key: &LeaseKey| {
+        let job = scheduler.jobs.get(&key.unit.job);
+        job.and_then(|job| job.rank)
+            .is_some_and(|rank| thieves.jobs.get(rank))
+    };
+    let pools = scheduler.pools.pools.values();
+    let mut owners: Vec<(u32, WorkerId)> = pools
+        .flat_map(|pool| pool.spare.iter().rev().take(ASKED_MAX).copied())
         .collect();
-    owners.sort_unstable_by_key(|&(spare, id)| (std::cmp::Reverse(spare), id));
-    owners.into_iter().take(ASKED_MAX).find_map(|(_, owner)| {
-        let leases = &scheduler.workers.get(&owner)?.leases;
-        let mut ready = leases.iter().rev();
-        ready
-            .find(|key| lies_ready(scheduler, key) && may(key))
+    owners.sort_unstable_by_key(|&(spare, id)| (Reverse(spare), id));
+    // One of each first, so that no worker is stripped while another keeps all it has.
+    let mut ranked: Vec<(Reverse<usize>, usize, LeaseKey)> = Vec::new();
+    for (at, (_, owner)) in owners.into_iter().take(ASKED_MAX).enumerate() {
+        let leases = scheduler.workers.get(&owner).map(|worker| &worker.leases);
+        let mut ready: Vec<LeaseKey> = leases
+            .into_iter()
+            .flatten()
+            .filter(|key| lies_ready(scheduler, key) && may(key))
             .copied()
-    })
+            .collect();
+        let keeps = scheduler.workers.get(&owner).map_or(0, WorkerEntry::slots);
+        let begun = leases.map_or(0, Vec::len) - ready.len();
+        ready.drain(..keeps.saturating_sub(begun).min(ready.len()));
+        let count = ready.len();
+        for (left, key) in ready.into_iter().enumerate() {
+            ranked.push((Reverse(left + 1), at * ASKED_MAX + count, key));
+        }
+    }
+    ranked.sort_unstable();
+    ranked.into_iter().map(|(.., key)| key).collect()
 }
 
 /// A job that has not had its first frames, or has waited for too long, and finds no room: one worker is asked for all that lies ready there.
@@ -195,7 +209,7 @@ fn most_laden(scheduler: &Scheduler, job: &JobEntry) -> Option<WorkerId> {
         .filter(|pool| pool.meets(job.need))
         .flat_map(|pool| pool.spare.iter().rev().take(ASKED_MAX))
         .filter(|(_, id)| !job.blocked.contains(id))
-        .max_by_key(|&&(spare, id)| (spare, std::cmp::Reverse(id)))
+        .max_by_key(|&&(spare, id)| (spare, Reverse(id)))
         .map(|&(_, id)| id)
 }
 
@@ -276,7 +290,7 @@ fn victim(scheduler: &Scheduler, id: JobId) -> Option<(WorkerId, Choice)> {
     if !scheduler.line.ready.get(rank) || job.places >= cap || is_exhausted(scheduler, job) {
         return None;
     }
-    let mut best: Option<((u32, std::cmp::Reverse<Duration>), WorkerId, Choice)> = None;
+    let mut best: Option<((u32, Reverse<Duration>), WorkerId, Choice)> = None;
     for other in scheduler
         .line
         .order
@@ -295,7 +309,7 @@ fn victim(scheduler: &Scheduler, id: JobId) -> Option<(WorkerId, Choice)> {
             let Some(held) = scheduler.leases.get(key) else {
                 continue;
             };
-            let rank = (priority, std::cmp::Reverse(held.begun.unwrap_or(held.seen)));
+            let rank = (priority, Reverse(held.begun.unwrap_or(held.seen)));
             if best.as_ref().is_some_and(|(known, ..)| rank >= *known) {
                 continue;
             }

@@ -72,8 +72,12 @@ pub enum Reason {
     },
     /// Workers that have all it needs and get nothing of it, after failures or by an administrator's word.
     Blocked {
+        /// The job.
+        job: JobId,
         /// Which.
         workers: Vec<WorkerId>,
+        /// Their names.
+        names: Vec<String>,
     },
     /// As much as may be at once is rendered for this user or category, or with this resource.
     Limit {
@@ -244,7 +248,14 @@ fn able_workers(
         reasons.push(Reason::Absent { why, workers });
     }
     if !blocked.is_empty() {
-        reasons.push(Reason::Blocked { workers: blocked });
+        let names = blocked
+            .iter()
+            .map(|id| scheduler.workers[id].record.name.clone());
+        reasons.push(Reason::Blocked {
+            job: job.job.id,
+            names: names.collect(),
+            workers: blocked,
+        });
     }
     let limits = job.accounts.iter().filter_map(|&id| {
         let account = scheduler.accounts.get(id);
@@ -473,14 +484,15 @@ impl fmt::Display for Reason {
                 write!(f, "{} that could render it ", Count(*workers, "worker"))?;
                 absent(f, why, *workers)
             }
-            Self::Blocked { workers } => {
-                let count = workers.len() as u32;
+            Self::Blocked { job, names, .. } => {
+                let count = names.len() as u32;
                 write!(
                     f,
-                    "{} that could render it {} blocked for this job ({}; `tessera worker-admin unblock` undoes it)",
+                    "{} that could render it {} blocked for this job, {} (`tessera worker-admin unblock {} --job {job}` undoes it)",
                     Count(count, "worker"),
                     is_or_are(count),
-                    list(workers)
+                    names.join(", "),
+                    names.first().map_or("", String::as_str),
                 )
             }
             Self::Limit { of, limit } => {

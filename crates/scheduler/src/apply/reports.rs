@@ -105,12 +105,12 @@ pub(super) fn done(
     step.done.set(position);
     step.given_up.clear(position);
     step.failures.remove(&position);
+    step.lost.remove(&position);
     let unit = key.unit.index;
     let unit_done = step.unit_done(unit);
     let step_over = step.is_over();
     if unit_done {
         step.attempts.remove(&unit);
-        step.lost.remove(&unit);
         step.take(unit);
     }
     entry.trouble.remove(&worker);
@@ -265,10 +265,12 @@ pub(crate) fn record_failure(
             position + 1
         };
         for at in position..last {
+            step.lost.remove(&at);
             if !step.done.get(at) && step.given_up.set(at) {
                 effects.changes.push(Change::FrameGivenUp(key, at));
             }
         }
+        stop_others(scheduler, now, key, position, effects);
     }
     refresh_unit(
         scheduler,
@@ -299,6 +301,34 @@ pub(crate) fn record_failure(
             .changes
             .push(Change::JobBlocked(key.unit.job, worker));
         line::refresh_cap(scheduler, key.unit.job);
+    }
+}
+
+/// A frame was given up through one lease of a unit: another one has a frame less to render, or nothing any more.
+fn stop_others(
+    scheduler: &mut Scheduler,
+    now: Now,
+    key: LeaseKey,
+    position: u32,
+    effects: &mut Effects,
+) {
+    others_need_it_no_more(scheduler, now, key, position);
+    let wanted = scheduler
+        .jobs
+        .get(&key.unit.job)
+        .and_then(|entry| entry.step(key.unit.step))
+        .is_some_and(|step| step.is_wanted(key.unit.index));
+    if wanted {
+        return;
+    }
+    for other in leases_of_unit(scheduler, key) {
+        if other != key {
+            if let Some(held) = scheduler.leases.get(&other) {
+                effects.orders.push((held.worker, Order::Cancel(other)));
+            }
+            end_lease(scheduler, now.elapsed, other, effects);
+            effects.changes.push(Change::LeaseEnded(other));
+        }
     }
 }
 
