@@ -99,6 +99,9 @@ pub const PRIORITY_MAX: u32 = 1000;
 /// Most users, categories or resources that can be set: bounds what is read at every decision's sample.
 pub const NAMED_MAX: usize = 10_000;
 
+/// Longest name of a category or resource that can be set, in characters.
+const NAME_MAX: usize = 200;
+
 /// Longest time that can be set, in milliseconds: a day.
 const TIME_MAX_MS: u64 = 86_400_000;
 
@@ -149,6 +152,15 @@ impl FarmSettings {
             ("resources", self.resources.len()),
         ] {
             range(what, named as u64, 0, NAMED_MAX as u64)?;
+        }
+        let names = self.categories.keys().chain(self.resources.keys());
+        for name in names {
+            let fits = (1..=NAME_MAX).contains(&name.chars().count());
+            if !fits || name.chars().any(char::is_control) {
+                return Err(format!(
+                    "a name of a category or resource has 1 to {NAME_MAX} characters and no control characters"
+                ));
+            }
         }
         let shares = self.users.values().chain(self.categories.values());
         for priority in shares.filter_map(|share| share.priority) {
