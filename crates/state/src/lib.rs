@@ -11,6 +11,9 @@
 //! Frames are kept by the page of [`FRAMES_PER_PAGE`] positions: done and given-up bits and failure counts are one small
 //! row a page; results are rows while a page fills and are then packed into one row. A million frames are about four
 //! thousand rows, which [`State::load`] reads in some ten milliseconds.
+//!
+//! A record can be in memory too ([`State::open_in_memory`]): the same database and the same code without a file, so that
+//! a simulated farm commits to what a real one does. The suite in `tests/record` runs on every place a record can be.
 
 mod encoding;
 mod error;

@@ -200,3 +200,34 @@ impl Outcome {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::super::{Sqlite, touched};
+    use super::*;
+
+    /// A batch must cost what it touches and not what there is: no statement of it walks through a table of the record.
+    #[tokio::test]
+    async fn every_row_is_found_by_its_key() {
+        let store = Sqlite::open_in_memory().await.unwrap();
+        let statements = touched::TOUCHED.split(';').chain(OUTCOME.split(';'));
+        for statement in statements.filter(|text| !text.trim().is_empty()) {
+            let mut conn = store.read().await.unwrap();
+            let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+                .fetch_all(&mut *conn)
+                .await
+                .unwrap();
+            for row in plan {
+                let step: String = row.try_get("detail").unwrap();
+                let walks = step
+                    .strip_prefix("SCAN ")
+                    .and_then(|of| of.split(' ').next());
+                // The parameters, and the one row of the farm.
+                let small = [None, Some("of"), Some("json_each"), Some("farm")];
+                assert!(small.contains(&walks), "{step}: {statement}");
+            }
+        }
+    }
+}

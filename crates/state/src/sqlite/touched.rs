@@ -19,7 +19,7 @@ use crate::encoding::{FramePage, place};
 /// The first column says which statement a row is of.
 ///
 /// The parameters: jobs, workers, units, pages, those of the pages that get results, and failures.
-const TOUCHED: &str = "
+pub(super) const TOUCHED: &str = "
     SELECT 0, term FROM farm;
     SELECT 1, job, step, frames FROM step WHERE job IN (SELECT value FROM json_each(?));
     SELECT 2, id FROM worker WHERE id IN (SELECT value FROM json_each(?));

@@ -435,6 +435,10 @@ async fn a_dropped_commit_is_whole_or_nothing(backend: Backend) {
             std::thread::yield_now();
         }
         drop(commit);
+        let at_once = state.accepts(JOB).await.unwrap().unwrap();
+        let of_batch = (from..from + per_batch).filter(|&at| at_once.steps[0].of(at) == 1);
+        let of_batch = of_batch.count() as u32;
+        assert!(of_batch == 0 || of_batch == per_batch, "{of_batch}");
         let last = [done(JOB, STEP, 8000 + round)];
         state.commit(term, &last).await.unwrap();
         let accepts = state.accepts(JOB).await.unwrap().unwrap();
