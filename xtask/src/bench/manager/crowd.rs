@@ -17,8 +17,8 @@ use super::worker::{Tally, Worker};
 /// Handshakes at once: below the number of strangers that a manager lets in.
 const JOINING_MAX: usize = 64;
 
-/// Longest that all of them may take to be in.
-const LINKED_WITHIN: Duration = Duration::from_secs(120);
+/// Longest that all of them may take to be in, and to get to work.
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// How often it is looked whether something has come about.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
@@ -77,10 +77,23 @@ impl Crowd {
         self.tally.done.load(Ordering::Relaxed)
     }
 
+    /// Waits until so many slices are done.
+    pub(super) async fn run_up(&mut self, slices: u64) -> Result<()> {
+        let begun = Instant::now();
+        while self.done() < slices {
+            self.check()?;
+            if begun.elapsed() > WITHIN {
+                bail!("only {} slices are done", self.done());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// A moment, unless one of them has failed.
     async fn wait(&mut self, since: Instant) -> Result<()> {
         self.check()?;
-        if since.elapsed() > LINKED_WITHIN {
+        if since.elapsed() > WITHIN {
             bail!("only {} of the workers are linked", self.linked());
         }
         tokio::time::sleep(LOOK).await;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use futures_util::StreamExt as _;
 use tessera_client::Api;
 use tessera_model::{
     Attempt, Change, FrameSet, Job, JobId, JobSettings, JobState, LeaseKey, Overrides, Step,
@@ -18,6 +19,8 @@ use super::scene::{MAIN_FILE, Scene, build};
 /// Of a job that is done, and of one to come.
 pub(super) const FRAMES_DONE: u32 = 1_000;
 const FRAMES_TO_COME: u32 = 5_000;
+
+const SUBMITTED_AT_ONCE: usize = 16;
 
 fn steps(frames: u32) -> Vec<Step> {
     let frames: FrameSet = format!("1..{frames}").parse().expect("a range");
@@ -82,18 +85,22 @@ pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Resu
     Ok(begun.elapsed())
 }
 
-/// Submits so many jobs.
+/// Submits so many jobs, some at once: with thousands of reports before each in line, one alone takes a while.
 pub(super) async fn submit(api: &Api, jobs: u32, scene: &Scene) -> Result<()> {
-    for number in 0..jobs {
+    let submitted = futures_util::stream::iter(0..jobs).map(|number| {
         let job = Submit {
             settings: settings(number),
             manifest: scene.manifest,
             main_file: MAIN_FILE.into(),
-            file_version: "4.2".parse()?,
+            file_version: "4.2".parse().expect("a series"),
             steps: steps(FRAMES_TO_COME),
             client_note: String::new(),
         };
-        api.submit(&job).await?;
+        async move { api.submit(&job).await }
+    });
+    let mut submitted = submitted.buffer_unordered(SUBMITTED_AT_ONCE);
+    while let Some(submitted) = submitted.next().await {
+        submitted?;
     }
     Ok(())
 }

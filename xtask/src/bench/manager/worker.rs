@@ -5,9 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tessera_client::{Api, ApiError, LinkReceiver, LinkSender, WorkerFarm};
+use tessera_client::{Api, ApiError, LinkReceiver, LinkSender, Retry, WorkerFarm};
 use tessera_model::{WorkerFacts, WorkerId};
 use tessera_wire::PROTOCOL;
 use tessera_wire::api::Verdict;
@@ -16,6 +17,9 @@ use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::scene::{Scene, build};
+
+/// How long a report is tried again: thousands of connections that are made at once take their time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all of them do together.
 #[derive(Debug, Default)]
@@ -45,7 +49,7 @@ impl Worker {
     pub(super) fn new(farm: &WorkerFarm, scene: Arc<Scene>, tally: Arc<Tally>) -> Result<Self> {
         Ok(Self {
             id: farm.worker,
-            api: Api::new(farm.access())?,
+            api: Api::new(farm.access())?.retrying(Retry::for_at_most(PATIENCE)),
             scene,
             tally,
             hand: VecDeque::new(),
