@@ -162,7 +162,7 @@ pub(crate) enum JobCommand {
     /// Try failed frames again
     Retry(JobSelection),
     /// Change a job's settings while it runs
-    Edit(EditFlags),
+    Edit(Box<EditFlags>),
 }
 
 impl JobCommand {

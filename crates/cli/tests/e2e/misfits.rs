@@ -45,7 +45,7 @@ fn a_worker_that_fails_a_job_is_kept_from_it() {
     let why = tessera_run(&boss, &["job", "why", &number]).done().text();
     println!("blocked: {why}");
     assert!(why.contains("blocked") && why.contains("paused"), "{why}");
-    tape.from_now();
+    tape.skip_to_now();
     let blocked_at = tape.events.len();
 
     // Anna starts again, then the manager does.
@@ -103,7 +103,7 @@ fn a_poisoned_frame_fails_alone() {
     ];
     tessera_run(&site.boss, &arguments).failed(1, &["1 of 8 frames", "frame 3"]);
     assert_eq!(files_in(&out).len(), 7);
-    tape.from_now();
+    tape.skip_to_now();
     let failed = tape.places(|event| match &event.what {
         What::FrameFailed { error, given_up } => Some((error.frame, error.worker, *given_up)),
         _ => None,

@@ -170,7 +170,7 @@ fn workers_are_steered_while_they_render() {
     );
 
     // Blocked in mid-frame: its Blender dies, the frame is somebody else's.
-    tape.from_now();
+    tape.skip_to_now();
     let ((_, frame), _) = tape.begins(job, anna);
     let blenders = site.workers[0].blenders();
     timed(
@@ -242,7 +242,7 @@ fn workers_are_steered_while_they_render() {
     );
 
     // Drained, it finishes its frame and ends by itself.
-    tape.from_now();
+    tape.skip_to_now();
     let ((_, frame), _) = tape.begins(job, anna);
     run(&["worker-admin", "drain", "anna"]);
     let (status, _) = site.workers[0].process.end().unwrap();

@@ -61,7 +61,7 @@ impl Tape {
     }
 
     /// Looks for what comes after this moment only.
-    pub fn from_now(&mut self) {
+    pub fn skip_to_now(&mut self) {
         self.events.extend(self.told.try_iter());
         self.mark = self.events.len();
     }
@@ -89,7 +89,7 @@ impl Tape {
     }
 
     fn last(&self) -> Vec<String> {
-        let from = self.events.len().saturating_sub(4000);
+        let from = self.events.len().saturating_sub(60);
         self.events[from..].iter().map(brief).collect()
     }
 
