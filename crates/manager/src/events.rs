@@ -1,10 +1,12 @@
 //! What happened, for those who watch.
 //!
 //! The newest events are kept, so that a watcher whose connection broke goes on where it was. Whoever was away longer
-//! is told to read everything anew; nobody waits for a slow watcher, and a slow watcher costs nobody anything.
+//! is told to read everything anew; nobody waits for a slow watcher, and a slow watcher costs nobody anything. While nobody
+//! watches, nothing is kept, and what would be told is not even put together: on a large farm that is a third of the work.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tessera_model::{JobId, Term, Timestamp};
 use tessera_wire::event::{Event, What};
@@ -18,6 +20,9 @@ const KEPT_MAX_BYTES: usize = 16 << 20;
 
 /// Events that a watcher may lag behind before it is told to read everything anew.
 const LAG_MAX: usize = 1024;
+
+/// For so long after someone watched, events are kept for a watcher that comes back.
+const AWAY_MAX: Duration = Duration::from_secs(300);
 
 /// Numbers of one run of the manager. The term is the upper part, so a number of an earlier run is never taken for one of this.
 const NUMBERS_BITS: u32 = 32;
@@ -38,6 +43,8 @@ struct Ring {
     next: u64,
     kept: VecDeque<Arc<Written>>,
     kept_bytes: usize,
+    /// When someone was last seen watching.
+    watched: Option<Instant>,
 }
 
 impl Ring {
@@ -98,6 +105,7 @@ impl Events {
                 next: (term.0 << NUMBERS_BITS) + 1,
                 kept: VecDeque::new(),
                 kept_bytes: 0,
+                watched: None,
             }),
             live: broadcast::channel(LAG_MAX).0,
         }
@@ -109,11 +117,12 @@ impl Events {
             .unwrap_or_else(|poison| poison.into_inner())
     }
 
-    /// Tells everyone.
-    pub(crate) fn publish(&self, at: Timestamp, told: Vec<What>) {
-        if told.is_empty() {
+    /// Tells everyone. With nobody to tell it to, it is not asked what happened.
+    pub(crate) fn publish(&self, at: Timestamp, told: impl FnOnce() -> Vec<What>) {
+        if self.pass_over() {
             return;
         }
+        let told = told();
         let mut ring = self.ring();
         for what in told {
             let written = write(ring.next, at, what);
@@ -124,9 +133,26 @@ impl Events {
         }
     }
 
+    /// Whether nobody watches, nor will come back for what happens now: from now on nothing is known of what was before.
+    fn pass_over(&self) -> bool {
+        let mut ring = self.ring();
+        if self.live.receiver_count() > 0 {
+            ring.watched = Some(Instant::now());
+        }
+        if ring.watched.is_some_and(|at| at.elapsed() < AWAY_MAX) {
+            return false;
+        }
+        // A number that nobody was told, so that who asks for what came after an earlier one learns that something is missing.
+        ring.next += 1;
+        ring.kept.clear();
+        ring.kept_bytes = 0;
+        true
+    }
+
     /// Watches from now on, or from after `since`. If that cannot be told any more, a resync comes first.
     pub(crate) fn watch(&self, since: Option<u64>, now: Timestamp) -> Watch {
-        let ring = self.ring();
+        let mut ring = self.ring();
+        ring.watched = Some(Instant::now());
         let live = self.live.subscribe();
         let newest = ring.next - 1;
         let oldest_known = ring.kept.front().map_or(newest, |first| first.seq - 1);
@@ -154,7 +180,7 @@ mod tests {
 
     fn happen(events: &Events, count: u64) {
         for job in 0..count {
-            events.publish(Timestamp(0), vec![What::JobRemoved { job: JobId(job) }]);
+            events.publish(Timestamp(0), || vec![What::JobRemoved { job: JobId(job) }]);
         }
     }
 
@@ -189,6 +215,17 @@ mod tests {
             events.watch(Some(base + 3), Timestamp(0)).missed.len(),
             KEPT_MAX
         );
+    }
+
+    #[test]
+    fn what_nobody_watches_is_not_put_together() {
+        let base = 3 << 32;
+        let events = Events::new(Term(3));
+        events.publish(Timestamp(0), || unreachable!("nobody watches"));
+        check(&events, base, &[base + 1], true);
+        check(&events, base + 1, &[], false);
+        happen(&events, 1);
+        check(&events, base + 1, &[base + 2], false);
     }
 
     #[tokio::test]

@@ -41,14 +41,10 @@ pub(super) fn release(
             _ => {}
         }
     }
-    tell(
-        &core.scheduler,
-        now,
-        batch.news,
-        &batch.changes,
-        links,
-        events,
-    );
+    let scheduler = &core.scheduler;
+    events.publish(now.wall, || {
+        told(scheduler, now, batch.news, &batch.changes, links)
+    });
     for question in batch.questions {
         question(&core.scheduler, now);
     }
@@ -99,14 +95,13 @@ fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
 }
 
 /// Frames first, then the jobs they change: who sees a job done has seen its last frame.
-fn tell(
+fn told(
     scheduler: &Scheduler,
     now: tessera_scheduler::Now,
     news: News,
     changes: &[Change],
     links: &Links,
-    events: &Events,
-) {
+) -> Vec<What> {
     let mut told = Vec::new();
     for (job, step, position, frame, worker) in news.started {
         told.push(What::FrameStarted {
@@ -153,5 +148,5 @@ fn tell(
             _ => {}
         }
     }
-    events.publish(now.wall, told);
+    told
 }

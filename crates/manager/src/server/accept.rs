@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -159,11 +159,13 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
                     () = server.ending.cancelled() => return,
                     guest = server.guests.admit() => guest,
                 };
-                let connection = connection(server.clone(), stream, address, guest);
-                server.connections.spawn(async move {
-                    let _room = room;
-                    connection.await;
-                });
+                let admitted = Admitted {
+                    address,
+                    guest,
+                    room,
+                };
+                let connections = server.connections.clone();
+                connections.spawn(connection(server.clone(), stream, admitted));
             }
             Ok((_, address, _)) => tracing::debug!(%address, "not among those who may connect"),
             Err(error) => {
@@ -174,23 +176,41 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
     }
 }
 
-async fn connection(server: Server, stream: TcpStream, address: SocketAddr, guest: Guest) {
+/// The other end of a connection that was let in.
+struct Admitted {
+    address: SocketAddr,
+    guest: Guest,
+    room: OwnedSemaphorePermit,
+}
+
+async fn connection(server: Server, stream: TcpStream, admitted: Admitted) {
+    let address = admitted.address;
     // Small answers leave at once. A socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let handshake = timeout(HANDSHAKE_TIMEOUT, server.tls.accept(stream));
     let handshaken = tokio::select! {
         () = server.ending.cancelled() => return,
-        () = guest.overstays() => return,
+        () = admitted.guest.overstays() => return,
         handshaken = handshake => handshaken,
     };
     match handshaken {
-        Ok(Ok(stream)) => requests(server, stream, address, guest).await,
+        Ok(Ok(stream)) => {
+            // A task of its own, so that what only the handshake needed is not kept for as long as the connection lasts: there
+            // are thousands of them.
+            let connections = server.connections.clone();
+            connections.spawn(requests(server, Box::new(stream), admitted));
+        }
         Ok(Err(error)) => tracing::debug!(%address, "handshake failed: {error}"),
         Err(_) => tracing::debug!(%address, "handshake took too long"),
     }
 }
 
-async fn requests(server: Server, stream: TlsStream<TcpStream>, address: SocketAddr, guest: Guest) {
+async fn requests(server: Server, stream: Box<TlsStream<TcpStream>>, admitted: Admitted) {
+    let Admitted {
+        address,
+        guest,
+        room: _room,
+    } = admitted;
     let shown = stream
         .get_ref()
         .1
