@@ -81,6 +81,42 @@ fn a_worker_that_fails_a_job_is_kept_from_it() {
     site.delivered_once(job);
 }
 
+/// The last frame lies with a worker that stands still: who has nothing left to do renders it too, the first result counts, and
+/// the other one does not when it comes.
+#[test]
+fn a_straggler_is_helped_and_counts_once() {
+    let world = World::any();
+    let project = world.scene("slow");
+    let site = Site::with_workers(&world, &["anna", "ben"]);
+    let [anna, ben] = ["anna", "ben"].map(|name| worker_id(&site.boss, name));
+    // It is not the silence that takes the frame from her, and she has no other.
+    let set = [
+        "settings",
+        "set",
+        "expired_after_ms=1h",
+        "duplicate_gain_ms=1s",
+        "queued_per_slot=0",
+    ];
+    site.boss.run(&set).unwrap();
+    let mut tape = Tape::of(&site.boss);
+    let job = site.submit(&project, &["--scripts", "-f", "1..12"]);
+    let ((_, frame), _) = tape.begins(job, anna);
+    site.workers[0].process.signal("STOP").unwrap();
+    assert_eq!(tape.over(job), JobState::Done);
+    let by = tape
+        .places(done)
+        .into_iter()
+        .find(|(_, (of, _))| *of == (job, frame));
+    assert_eq!(by.unwrap().1.1, ben, "it was rendered by who was free");
+    site.workers[0].process.signal("CONT").unwrap();
+    // She hands hers in, and is there for the next job.
+    let next = site.submit(&project, &["-f", "1..8"]);
+    tape.begins(next, anna);
+    assert_eq!(tape.over(next), JobState::Done);
+    let journal = site.delivered_once(job);
+    assert!(journal.leases > 12 && journal.failures == 0, "{journal:?}");
+}
+
 /// A frame that kills every Blender that touches it fails alone; all others are delivered.
 #[test]
 fn a_poisoned_frame_fails_alone() {

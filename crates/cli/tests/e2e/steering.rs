@@ -257,6 +257,36 @@ fn workers_are_steered_while_they_render() {
     site.delivered_once(job);
 }
 
+/// How many frames are handed out together is changed in mid-job: what was handed out stays as it is, and nothing is lost or
+/// done twice over it, nor when the manager is killed then.
+#[test]
+fn a_chunk_is_changed_in_mid_job() {
+    let world = World::any();
+    let project = world.scene("plain");
+    let mut site = Site::with_workers(&world, &["anna"]);
+    let mut tape = Tape::of(&site.boss);
+    let job = site.submit(&project, &["-f", "1..60"]);
+    let number = job.to_string();
+    tape.begins(job, None);
+    let chunked = |size| ["job", "edit", &number, "--chunk", size].map(str::to_owned);
+    let edit = |site: &Site, size| {
+        let words = chunked(size);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        site.boss.run(&words).unwrap();
+    };
+    edit(&site, "7");
+    let shown = tessera_run(&site.boss, &["job", "show", &number]).done();
+    assert!(shown.text().contains("7 frames"), "{shown}");
+    site.manager.process.signal("KILL").unwrap();
+    site.manager.process.end().unwrap();
+    site.restart_manager();
+    tape.begins(job, None);
+    edit(&site, "3");
+    assert_eq!(tape.over(job), JobState::Done);
+    let journal = site.delivered_once(job);
+    assert!(journal.leases < 45, "{journal:?}");
+}
+
 /// Settings of the farm hold at once, stay when the manager is killed, and go back when they are told to.
 #[test]
 fn settings_survive_the_managers_death() {
