@@ -20,10 +20,12 @@ demo: setup-demo ## start a farm on this machine, render the example with two wo
 test: setup-test ## every row of the product once, on real Blender 3.4.1 and 5.0.1
 	$(CARGO) fmt --all --check
 	$(TEST) --workspace
+	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
 
 test-all: setup-test ## the long suites too
 	$(TEST) --workspace --features tessera-blender/slow-tests
 	$(CARGO) test --package tessera-cli --test e2e -- --ignored
+	$(CARGO) test --package tessera-sim --test sim -- --ignored --nocapture
 
 bench: setup-test ## measured ratios, each against a baseline of the same run
 	$(CARGO) build --release --package tessera-cli --package xtask

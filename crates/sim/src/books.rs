@@ -79,6 +79,8 @@ pub(crate) struct LeaseBook {
     pub worker: WorkerId,
     /// Positions whose failure was reported under it: the worker is done with them.
     pub failed: BTreeSet<u32>,
+    /// It is the second of its unit.
+    pub is_second: bool,
 }
 
 impl JobBook {
@@ -291,16 +293,17 @@ impl Books {
         Ok(())
     }
 
-    /// Frames of a job that are in some worker's hands and still to be reported by it, each once.
+    /// Frames of a job that workers still have to report; of a unit with two leases those of the first.
     pub(crate) fn leased(&self, job: &JobBook) -> u32 {
-        let mut frames: BTreeSet<(UnitId, u32)> = BTreeSet::new();
-        for key in &job.leases {
+        let firsts = job.leases.iter().filter(|key| !self.leases[key].is_second);
+        let left = firsts.map(|key| {
             let step = &job.steps[usize::from(key.unit.step.0)];
             let failed = &self.leases[key].failed;
-            let wanted = step.wanted(key.unit.index).filter(|at| !failed.contains(at));
-            frames.extend(wanted.map(|at| (key.unit, at)));
-        }
-        frames.len() as u32
+            step.wanted(key.unit.index)
+                .filter(|at| !failed.contains(at))
+                .count() as u32
+        });
+        left.sum()
     }
 
     fn job(&mut self, id: JobId) -> Result<&mut JobBook, Violation> {
@@ -334,9 +337,11 @@ impl Books {
         let Some(job) = self.jobs.get_mut(&key.unit.job) else {
             return;
         };
+        let held = &job.steps[usize::from(key.unit.step.0)].held;
         let lease = LeaseBook {
             worker,
             failed: BTreeSet::new(),
+            is_second: held.contains_key(&key.unit.index),
         };
         if self.leases.insert(key, lease).is_some() {
             return;
@@ -364,6 +369,11 @@ impl Books {
             return;
         };
         job.leases.remove(&key);
+        if let Some(other) = job.leases.iter().find(|other| other.unit == key.unit)
+            && let Some(other) = self.leases.get_mut(other)
+        {
+            other.is_second = false;
+        }
         if let Some(at) = job.at.get_mut(&lease.worker) {
             if *at <= slots.unwrap_or(0) {
                 job.slots -= 1;

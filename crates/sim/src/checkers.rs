@@ -86,10 +86,7 @@ impl Checks {
 /// What the checkers need to know of an input after it was consumed.
 #[derive(Debug)]
 pub(crate) enum About {
-    Report {
-        worker: WorkerId,
-        key: LeaseKey,
-    },
+    Report { worker: WorkerId, key: LeaseKey },
     Other,
 }
 
@@ -148,8 +145,14 @@ pub(crate) fn decided(
     if let (About::Report { worker, key }, Outcome::Refused(Refusal::Invalid(why))) =
         (about, &effects.outcome)
     {
-        let how = format!("worker {worker} reported {} attempt {}: {why}", key.unit, key.attempt.0);
-        return Err(Violation::new("an honest worker's report is not refused", how));
+        let how = format!(
+            "worker {worker} reported {} attempt {}: {why}",
+            key.unit, key.attempt.0
+        );
+        return Err(Violation::new(
+            "an honest worker's report is not refused",
+            how,
+        ));
     }
     Ok(())
 }

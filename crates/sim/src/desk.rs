@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use tessera_model::{FrameErrorKind, LeaseKey, WorkerMode};
+use tessera_model::{FrameErrorKind, JobId, LeaseKey, WorkerMode};
 use tessera_scheduler::FrameOrder;
 
 use crate::work::WorkIndex;
@@ -75,7 +75,9 @@ impl fmt::Display for FromWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lease = |key: &LeaseKey| format!("{} attempt {}", key.unit, key.attempt.0);
         match self {
-            Self::Started(key, position) => write!(f, "begins position {position} of {}", lease(key)),
+            Self::Started(key, position) => {
+                write!(f, "begins position {position} of {}", lease(key))
+            }
             Self::Returned(key) => write!(f, "gives back {}", lease(key)),
             Self::Finished(key) => write!(f, "has finished {}", lease(key)),
             Self::Heartbeat(holds) => write!(f, "lives, holding {}", holds.len()),
@@ -310,7 +312,9 @@ impl Desk {
         let rendering = |key: &LeaseKey| {
             let is_on = |slot: &&Slot| slot.busy.is_some_and(|on| on.key == *key && on.started);
             self.slots.iter().find(is_on)?;
-            self.leases[key].next_frame().map(|(_, frame)| frame.position)
+            self.leases[key]
+                .next_frame()
+                .map(|(_, frame)| frame.position)
         };
         let holds = self.leases.keys();
         holds.map(|key| (*key, rendering(key))).collect()
@@ -319,6 +323,12 @@ impl Desk {
     /// Whether a slot is still at what it was given.
     pub(crate) fn is_on(&self, slot: usize, run: u64) -> bool {
         self.slots[slot].busy.is_some_and(|busy| busy.run == run)
+    }
+
+    /// Jobs that slots have a frame of, one for each slot.
+    pub(crate) fn at_work(&self) -> impl Iterator<Item = JobId> + '_ {
+        let busy = self.slots.iter().filter_map(|slot| slot.busy);
+        busy.map(|busy| busy.key.unit.job)
     }
 
     /// Slots that have a frame.

@@ -27,7 +27,9 @@ pub(crate) use heal::heal;
 fn every(world: &World, fault: Fault) -> Option<Duration> {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     // A machine has its troubles, so a farm has the more of them the larger it is; but not so many that nothing works.
-    let machines = u32::try_from(world.machines.len()).unwrap_or(u32::MAX).clamp(1, 300);
+    let machines = u32::try_from(world.machines.len())
+        .unwrap_or(u32::MAX)
+        .clamp(1, 300);
     let each = |time: Duration| (time / machines).max(Duration::from_millis(500));
     match fault {
         Fault::Crash | Fault::Hang => Some(each(minutes(20))),

@@ -10,6 +10,7 @@
 //! - `manager`: the real scheduler and record, driven as the engine drives them.
 //! - `fault`, `faults`: what goes wrong, one file for each kind.
 //! - `books`, `checkers`: what must hold, one file for each property, counted without the scheduler.
+//! - `scenario`: a farm set up by hand, and who works for whom in it.
 //! - `run`, `campaign`, `shrink`: one run; many; and a failing one made as small as it goes.
 
 mod books;
@@ -27,6 +28,7 @@ mod network;
 mod plan;
 mod queue;
 mod run;
+mod scenario;
 mod shrink;
 mod trace;
 mod violation;
@@ -37,6 +39,7 @@ pub use campaign::{Campaign, Failure};
 pub use fault::{ALL as ALL_FAULTS, Fault, Faults};
 pub use plan::{DEFAULT_MINUTES, Plan};
 pub use run::{Ended, Summary, run};
+pub use scenario::{Measured, Scenario, ScenarioJob, measure};
 pub use shrink::shrink;
 pub use trace::Trace;
 pub use violation::Violation;

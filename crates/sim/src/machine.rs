@@ -73,7 +73,7 @@ impl Link {
 }
 
 impl Machine {
-    fn new(name: String, facts: WorkerFacts, slowness: u64, joins_at: Duration) -> Self {
+    pub(crate) fn new(name: String, facts: WorkerFacts, slowness: u64, joins_at: Duration) -> Self {
         Self {
             name,
             facts,

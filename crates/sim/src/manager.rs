@@ -11,7 +11,9 @@ mod turn;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tessera_model::{Change, FrameError, FrameResult, JobId, LeaseKey, Term, Timestamp, WorkerFacts, WorkerId};
+use tessera_model::{
+    Change, FrameError, FrameResult, JobId, LeaseKey, Term, Timestamp, WorkerFacts, WorkerId,
+};
 use tessera_scheduler::{
     Input, Now, Order, Outcome, Restored, RestoredJob, RestoredStep, Scheduler,
 };
@@ -86,7 +88,7 @@ pub(crate) enum Arrival {
     Greets {
         link: LinkNumber,
         worker: WorkerId,
-        facts: WorkerFacts,
+        facts: Box<WorkerFacts>,
         holds: Vec<LeaseKey>,
     },
     /// A link has ended at this end.
@@ -199,7 +201,10 @@ impl Manager {
 /// The record as the scheduler wants it.
 pub(crate) fn restored(snapshot: &Snapshot) -> Restored {
     let blocked = |job: &tessera_state::JobSnapshot| -> Vec<(JobId, WorkerId)> {
-        job.blocked.iter().map(|&worker| (job.job.id, worker)).collect()
+        job.blocked
+            .iter()
+            .map(|&worker| (job.job.id, worker))
+            .collect()
     };
     let jobs = snapshot.jobs.iter().map(|job| RestoredJob {
         job: job.job.clone(),
@@ -229,11 +234,15 @@ pub(crate) fn restored(snapshot: &Snapshot) -> Restored {
 pub(crate) fn reported(input: &Input) -> Option<(LeaseKey, u32)> {
     match input {
         Input::Done(result) => {
-            let FrameResult { lease, position, .. } = **result;
+            let FrameResult {
+                lease, position, ..
+            } = **result;
             Some((lease, position))
         }
         Input::Failed(error) => {
-            let FrameError { lease, position, .. } = **error;
+            let FrameError {
+                lease, position, ..
+            } = **error;
             Some((lease, position))
         }
         _ => None,
@@ -247,7 +256,10 @@ pub(crate) async fn start(world: &mut World) -> Result<(), Violation> {
     }
     let term = world.manager.state.begin_term().await;
     world.manager.term = term.map_err(|error| {
-        Violation::new("a new manager takes over from its record", error.to_string())
+        Violation::new(
+            "a new manager takes over from its record",
+            error.to_string(),
+        )
     })?;
     let snapshot = checkers::load(world).await?;
     world.manager.starts += 1;
@@ -272,17 +284,24 @@ pub(crate) async fn kill(world: &mut World, written: bool) -> Result<bool, Viola
     };
     note!(world, "manager", "dies");
     world.checks.died(engine.batch.is_none() || written);
-    if let Some(batch) = engine.batch.filter(|_| written && !world.manager.is_disk_full) {
+    if let Some(batch) = engine
+        .batch
+        .filter(|_| written && !world.manager.is_disk_full)
+    {
         turn::record(world, &batch).await?;
     }
     world.links.clear();
-    let links: Vec<_> = std::mem::take(&mut world.link_machines).into_iter().collect();
+    let links: Vec<_> = std::mem::take(&mut world.link_machines)
+        .into_iter()
+        .collect();
     for (link, machine) in links {
         world.network.forget(link);
         let notices = Duration::from_millis(world.manager.dice.below(3000));
         let starts = world.machines[machine].starts;
         let lost = MachineEvent::LinkLost(link);
-        world.queue.push(world.now + notices, Event::Machine(machine, starts, lost));
+        world
+            .queue
+            .push(world.now + notices, Event::Machine(machine, starts, lost));
     }
     Ok(true)
 }

@@ -90,7 +90,9 @@ pub fn run(plan: Plan, trace: Trace) -> Ended {
         .build()
         .expect("a thread can have a runtime");
     runtime.block_on(async {
-        let state = State::open_in_memory().await.expect("memory can hold an empty record");
+        let state = State::open_in_memory()
+            .await
+            .expect("memory can hold an empty record");
         let mut world = World::new(plan, state, trace);
         let began = Instant::now();
         let verdict = live(&mut world).await;
@@ -145,6 +147,9 @@ async fn live(world: &mut World) -> Result<(), Violation> {
 
 /// When all must be done: the trouble, and all frames one after another on the slowest machine, each tried often.
 fn deadline(world: &World) -> Duration {
-    let work = world.works.iter().map(|work| (work.frame + work.load) * work.frames());
+    let work = world
+        .works
+        .iter()
+        .map(|work| (work.frame + work.load) * work.frames());
     world.plan.trouble() + SLACK + 10 * work.sum::<Duration>()
 }

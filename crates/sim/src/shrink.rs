@@ -51,13 +51,31 @@ fn smaller(plan: Plan) -> Vec<Plan> {
     for (numerator, denominator) in [(1, 4), (1, 2), (3, 4)] {
         let part = |of: u32| (of * numerator / denominator).max(1);
         let jobs = plan.job_count();
-        plans.push(Plan { workers: part(plan.workers), ..plan });
-        plans.push(Plan { frames: part(plan.frames), ..plan });
-        plans.push(Plan { jobs: Some(part(jobs)), ..plan });
-        plans.push(Plan { minutes: part(plan.minutes), ..plan });
+        plans.push(Plan {
+            workers: part(plan.workers),
+            ..plan
+        });
+        plans.push(Plan {
+            frames: part(plan.frames),
+            ..plan
+        });
+        plans.push(Plan {
+            jobs: Some(part(jobs)),
+            ..plan
+        });
+        plans.push(Plan {
+            minutes: part(plan.minutes),
+            ..plan
+        });
     }
-    plans.push(Plan { workers: plan.workers.saturating_sub(1).max(1), ..plan });
-    plans.push(Plan { frames: plan.frames.saturating_sub(1).max(1), ..plan });
+    plans.push(Plan {
+        workers: plan.workers.saturating_sub(1).max(1),
+        ..plan
+    });
+    plans.push(Plan {
+        frames: plan.frames.saturating_sub(1).max(1),
+        ..plan
+    });
     plans.retain(|smaller| *smaller != plan);
     plans
 }

@@ -78,12 +78,19 @@ pub(crate) fn told(change: &Change) -> String {
         Change::LeaseEnded(key) => format!("{} has ended", lease(key)),
         Change::UnitClosed(unit) => format!("{unit} is closed"),
         Change::FrameDone(result) => {
-            format!("position {} of {} is done", result.position, lease(&result.lease))
+            format!(
+                "position {} of {} is done",
+                result.position,
+                lease(&result.lease)
+            )
         }
         Change::FrameFailed(error) => {
             let (position, worker) = (error.position, error.worker);
             let of = lease(&error.lease);
-            format!("position {position} of {of} failed at worker {worker}: {:?}", error.kind)
+            format!(
+                "position {position} of {of} failed at worker {worker}: {:?}",
+                error.kind
+            )
         }
         Change::FrameGivenUp(key, position) => {
             format!("position {position} of {} is given up", lease(key))

@@ -49,6 +49,34 @@ pub(crate) struct Work {
     lethal: Vec<(u16, u32)>,
 }
 
+/// A job as a scenario has it: all that a test does not say is plain.
+pub(crate) struct Plain {
+    pub new: NewJob,
+    pub submit_at: Duration,
+    pub frame: Duration,
+    pub load: Duration,
+    pub scene: u64,
+}
+
+impl From<Plain> for Work {
+    fn from(plain: Plain) -> Self {
+        Self {
+            new: plain.new,
+            after: Vec::new(),
+            submit_at: plain.submit_at,
+            frame: plain.frame,
+            load: plain.load,
+            fetch: Duration::from_millis(500),
+            scene: plain.scene,
+            job: None,
+            bad_machine: None,
+            seed: plain.scene,
+            poisoned: Vec::new(),
+            lethal: Vec::new(),
+        }
+    }
+}
+
 /// How a frame will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_model::WorkerId;
+use tessera_model::{JobId, WorkerId};
 use tessera_state::State;
 
 use crate::books::Books;
@@ -53,6 +53,17 @@ impl World {
     pub(crate) fn new(plan: Plan, state: State, trace: Trace) -> Self {
         let machines = machines(&plan);
         let works = works(&plan, &machines);
+        Self::of(plan, machines, works, state, trace)
+    }
+
+    /// Of these machines and jobs.
+    pub(crate) fn of(
+        plan: Plan,
+        machines: Vec<Machine>,
+        works: Vec<Work>,
+        state: State,
+        trace: Trace,
+    ) -> Self {
         let mut network = Network::new(&plan);
         let mut queue = Queue::new();
         for (index, machine) in machines.iter().enumerate() {
@@ -111,7 +122,8 @@ impl World {
             Event::Ends(fault, machine) => faults::end(self, fault, machine),
             Event::Look => {
                 checkers::look(self)?;
-                self.queue.push(self.now + checkers::LOOK_EVERY, Event::Look);
+                self.queue
+                    .push(self.now + checkers::LOOK_EVERY, Event::Look);
             }
             Event::Heal => faults::heal(self),
         }
@@ -123,23 +135,24 @@ impl World {
         if at.worker.is_some() {
             self.queue.push(self.now, Event::Boot(machine));
         } else if !at.is_gone {
-            self.to_manager(manager::Arrival::Joins(machine));
+            self.ask_manager(manager::Arrival::Joins(machine));
             self.queue.push(self.now + ASK_AGAIN, Event::Join(machine));
         }
     }
 
     fn submit(&mut self, index: usize) {
         if self.works[index].job.is_none() {
-            self.to_manager(manager::Arrival::Submits(index));
+            self.ask_manager(manager::Arrival::Submits(index));
             self.queue.push(self.now + ASK_AGAIN, Event::Submit(index));
         }
     }
 
     /// A person's request, by a good line.
-    pub(crate) fn to_manager(&mut self, arrival: manager::Arrival) {
+    pub(crate) fn ask_manager(&mut self, arrival: manager::Arrival) {
         let starts = self.manager.starts;
         let at = self.now + Duration::from_millis(3);
-        self.queue.push(at, Event::ToManager(starts, Box::new(arrival)));
+        self.queue
+            .push(at, Event::ToManager(starts, Box::new(arrival)));
     }
 
     pub(crate) fn machine_name(&self, machine: MachineIndex) -> String {
@@ -155,6 +168,14 @@ impl World {
             Some(&machine) => self.machine_name(machine),
             None => "nobody".into(),
         }
+    }
+
+    /// What the scheduler itself says of a job that waits.
+    pub(crate) fn why(&self, job: JobId) -> String {
+        let clock = self.manager.clock(self.now);
+        let engine = self.manager.engine.as_ref();
+        let why = engine.and_then(|engine| engine.scheduler.why_job(clock, job));
+        why.map_or("nothing".into(), |why| format!("\"{why}\""))
     }
 
     /// Scenes opened so far, on all machines.

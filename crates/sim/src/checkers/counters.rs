@@ -15,7 +15,8 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
     let mut live = 0;
     for (&id, book) in &world.books.jobs {
         let wrong = |what: &str, said: u64, counted: u64| {
-            let how = format!("job {id}: {what}: the scheduler says {said}, a recount says {counted}");
+            let how =
+                format!("job {id}: {what}: the scheduler says {said}, a recount says {counted}");
             Err(Violation::new(PROPERTY, how))
         };
         let Some(view) = engine.scheduler.job(clock, id) else {
@@ -28,15 +29,26 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
             ("done", view.done, done),
             ("failed", view.failed, failed),
             ("leased", view.leased, world.books.leased(book)),
-            ("rendering, at most", view.rendering.max(rendering), rendering),
-            ("blocked workers", view.blocked.len() as u32, book.blocked.len() as u32),
+            (
+                "rendering, at most",
+                view.rendering.max(rendering),
+                rendering,
+            ),
+            (
+                "blocked workers",
+                view.blocked.len() as u32,
+                book.blocked.len() as u32,
+            ),
         ] {
             if said != counted {
                 return wrong(what, said.into(), counted.into());
             }
         }
         if view.state != book.state {
-            let how = format!("job {id} is {:?}, and {:?} by the journal", view.state, book.state);
+            let how = format!(
+                "job {id} is {:?}, and {:?} by the journal",
+                view.state, book.state
+            );
             return Err(Violation::new(PROPERTY, how));
         }
         if view.state == JobState::Done && done != frames {
@@ -48,14 +60,20 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
         live += usize::from(!view.state.is_over());
     }
     if engine.scheduler.live_jobs() != live {
-        let how = format!("{} live jobs, and {live} by a recount", engine.scheduler.live_jobs());
+        let how = format!(
+            "{} live jobs, and {live} by a recount",
+            engine.scheduler.live_jobs()
+        );
         return Err(Violation::new(PROPERTY, how));
     }
     for (&id, book) in &world.books.workers {
         let view = engine.scheduler.worker(clock, id);
         let holds = view.as_ref().map_or(0, |view| view.holds.len());
         if view.is_none() || holds > book.leases.len() {
-            let how = format!("worker {id} holds {holds} leases, and {} by a recount", book.leases.len());
+            let how = format!(
+                "worker {id} holds {holds} leases, and {} by a recount",
+                book.leases.len()
+            );
             return Err(Violation::new(PROPERTY, how));
         }
     }

@@ -31,7 +31,9 @@ pub(super) async fn finished(world: &World) -> Result<(), Violation> {
             }
             let book = &book.steps[usize::from(step.step.0)];
             if step.accepted != book.done {
-                return wrong(format!("job {id}: other frames were accepted than are done"));
+                return wrong(format!(
+                    "job {id}: other frames were accepted than are done"
+                ));
             }
         }
     }

@@ -25,8 +25,14 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease) -> Result<(), Violati
         // More that lies ready where no further slot is needed takes nothing from anybody.
         if here <= worker.slots() && held > bound.most {
             let unit = lease.key.unit;
-            let how = format!("with {unit} {} has {held} slots of {}", bound.what, bound.most);
-            return Err(Violation::new("limits of users, categories and resources hold", how));
+            let how = format!(
+                "with {unit} {} has {held} slots of {}",
+                bound.what, bound.most
+            );
+            return Err(Violation::new(
+                "limits of users, categories and resources hold",
+                how,
+            ));
         }
     }
     let takes_a_slot = job.at.get(&lease.worker).copied().unwrap_or(0) <= worker.slots();
@@ -133,8 +139,10 @@ fn cap(world: &mut World, lease: &Lease) -> Result<(), Violation> {
     for other in others {
         if could_have(world, other, lease.worker) {
             let how = format!(
-                "with {} at worker {} job {id} has {held} slots, its cap is {cap}, and job {other} has work for that worker",
-                lease.key.unit, lease.worker
+                "with {} at worker {} job {id} has {held} slots, its cap is {cap}, and job {other} has work for that worker; of itself it says {}",
+                lease.key.unit,
+                lease.worker,
+                world.why(other)
             );
             return Err(Violation::new(
                 "no job has more than its cap while another has work",
@@ -162,5 +170,7 @@ pub(super) fn could_have(world: &mut World, id: JobId, worker: WorkerId) -> bool
 /// Whether a job's user, category and resources have room for one more.
 pub(super) fn has_room(books: &Books, job: &JobBook) -> bool {
     let bounds = bounds(books, job);
-    bounds.iter().all(|bound| slots(books, bound.of.as_ref()) < bound.most)
+    bounds
+        .iter()
+        .all(|bound| slots(books, bound.of.as_ref()) < bound.most)
 }

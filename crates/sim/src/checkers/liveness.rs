@@ -9,7 +9,8 @@ use crate::violation::Violation;
 use crate::work::Work;
 use crate::world::World;
 
-const PROPERTY: &str = "once nothing goes wrong any more, every job ends with all frames that can be rendered";
+const PROPERTY: &str =
+    "once nothing goes wrong any more, every job ends with all frames that can be rendered";
 
 /// Nothing being handed out or rendered for so long, in a healed farm with work, means that nothing ever will be: longer
 /// than any back-off (60 s), lapse (90 s) or file transfer.
@@ -30,7 +31,11 @@ impl Progress {
 /// Whether a run has come to its end: the farm is healed and all jobs are over, or wait for one that failed.
 pub(crate) fn is_over(world: &World) -> bool {
     let submitted = world.works.iter().all(|work| work.job.is_some());
-    let quiet = world.manager.engine.as_ref().is_some_and(|engine| engine.is_clean());
+    let quiet = world
+        .manager
+        .engine
+        .as_ref()
+        .is_some_and(|engine| engine.is_clean());
     let over = |job: &JobBook| job.state.is_over() || waits_in_vain(world, job);
     let jobs = &world.books.jobs;
     world.checks.healed_at.is_some() && submitted && quiet && jobs.values().all(over)
@@ -53,30 +58,52 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
     let Some(healed_at) = world.checks.healed_at else {
         return Ok(());
     };
-    let rendering: usize = world.machines.iter().map(|machine| machine.rendering()).sum();
+    let rendering: usize = world
+        .machines
+        .iter()
+        .map(|machine| machine.rendering())
+        .sum();
     let since = healed_at.max(world.checks.progress.moved_at);
     let still = world.now.saturating_sub(since);
     if rendering > 0 || still < STILL_MAX || is_over(world) {
         return Ok(());
     }
     let clock = world.manager.clock(world.now);
-    let stuck = world.books.jobs.iter().find(|(_, job)| !job.state.is_over());
+    let stuck = world
+        .books
+        .jobs
+        .iter()
+        .find(|(_, job)| !job.state.is_over());
     let why = |id: JobId| {
         let view = world.manager.engine.as_ref()?.scheduler.job(clock, id)?;
         let state = (view.done, view.failed, view.frames);
-        let build = view.job.build.map_or("no Blender yet".into(), |build| build.to_string());
-        Some(format!("job {id} ({build}): {state:?} frames done, failed, all; \"{}\"", view.waiting_because))
+        let build = view
+            .job
+            .build
+            .map_or("no Blender yet".into(), |build| build.to_string());
+        Some(format!(
+            "job {id} ({build}): {state:?} frames done, failed, all; \"{}\"",
+            view.waiting_because
+        ))
     };
     let what = stuck.and_then(|(id, _)| why(*id));
     let what = what.unwrap_or_else(|| "jobs that nobody could submit".into());
-    let how = format!("nothing has moved for {} s, and there is work left: {what}", still.as_secs());
+    let how = format!(
+        "nothing has moved for {} s, and there is work left: {what}",
+        still.as_secs()
+    );
     Err(Violation::new(PROPERTY, how))
 }
 
 /// At the end: what is missing could not be rendered.
 pub(super) fn finished(world: &World) -> Result<(), Violation> {
     for (&id, book) in &world.books.jobs {
-        let Some(work) = book.job.client_note.parse().ok().and_then(|at: usize| world.works.get(at))
+        let Some(work) = book
+            .job
+            .client_note
+            .parse()
+            .ok()
+            .and_then(|at: usize| world.works.get(at))
         else {
             continue;
         };
@@ -92,21 +119,18 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
         return Ok(());
     }
     if book.state != JobState::Failed {
-        return wrong(format!("job {id} is {:?}: {done} of {frames} frames", book.state));
+        return wrong(format!(
+            "job {id} is {:?}: {done} of {frames} frames",
+            book.state
+        ));
     }
     let hopeless = done == 0 && failed >= world.books.farm.hopeless_after;
     if done + failed != frames && !hopeless {
         return wrong(format!("job {id} failed with frames left to try"));
     }
     for (index, step) in book.steps.iter().enumerate() {
-        let in_order = book.job.steps[index].in_order;
-        let at = StepIndex(index as u16);
-        let mut doomed = false;
         for position in 0..step.done.len() {
-            let here = work.is_doomed(at, position);
-            // Where order matters nothing after such a frame can be rendered either.
-            doomed = here || (in_order && doomed);
-            if step.given_up.get(position) && !doomed {
+            if step.given_up.get(position) && !is_doomed(work, book, index, position) {
                 return wrong(format!(
                     "position {position} of step {index} of job {id} was given up, and could be rendered"
                 ));
@@ -114,4 +138,22 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether a frame can not be rendered: it fails wherever it is, or one that it needs does. Where order matters those are
+/// all before it; in a step that follows frame by frame it is the one of its number in the step before.
+fn is_doomed(work: &Work, book: &JobBook, step: usize, position: u32) -> bool {
+    let model = &book.job.steps[step];
+    let before = if model.in_order { 0 } else { position };
+    let here = StepIndex(step as u16);
+    let followed = |position: u32| {
+        let frame = model.frames.at(position)?;
+        book.job.steps[step - 1].frames.position(frame)
+    };
+    (before..=position).any(|at| {
+        work.is_doomed(here, at)
+            || (model.by_frame
+                && step > 0
+                && followed(at).is_some_and(|at| is_doomed(work, book, step - 1, at)))
+    })
 }

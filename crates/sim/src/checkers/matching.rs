@@ -194,9 +194,10 @@ fn missing_frame(books: &Books, job: &JobBook, at: usize, position: u32) -> Opti
         return Some(format!("frame {frame} of the step before is not there"));
     }
     for after in job.job.settings.after.iter().filter(|after| after.frames) {
-        let is_missing = books.jobs.get(&after.job).is_none_or(|other| {
-            (0..other.steps.len()).any(|step| lacks(other, step))
-        });
+        let is_missing = books
+            .jobs
+            .get(&after.job)
+            .is_none_or(|other| (0..other.steps.len()).any(|step| lacks(other, step)));
         if is_missing {
             return Some(format!("frame {frame} of job {} is not there", after.job));
         }

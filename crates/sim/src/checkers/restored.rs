@@ -31,7 +31,9 @@ pub(super) fn same_as_books(world: &World, snapshot: &Snapshot) -> Result<(), Vi
     }
     if snapshot.jobs.len() != books.jobs.len() {
         let (recorded, decided) = (snapshot.jobs.len(), books.jobs.len());
-        return differ(format!("{recorded} jobs are recorded, {decided} were taken in"));
+        return differ(format!(
+            "{recorded} jobs are recorded, {decided} were taken in"
+        ));
     }
     for job in &snapshot.jobs {
         let id = job.job.id;
@@ -45,14 +47,21 @@ pub(super) fn same_as_books(world: &World, snapshot: &Snapshot) -> Result<(), Vi
             ("the workers blocked for it", blocked == job.blocked),
         ] {
             if !same {
-                return differ(format!("job {id}: {part} are recorded otherwise than decided"));
+                return differ(format!(
+                    "job {id}: {part} are recorded otherwise than decided"
+                ));
             }
         }
         for (at, (one, two)) in book.steps.iter().zip(&job.steps).enumerate() {
             if one.done != two.done || one.given_up != two.given_up {
-                return differ(format!("job {id} step {at}: other frames are recorded than decided"));
+                return differ(format!(
+                    "job {id} step {at}: other frames are recorded than decided"
+                ));
             }
-            let failures = one.failures.iter().map(|(at, failure)| (*at, failure.count));
+            let failures = one
+                .failures
+                .iter()
+                .map(|(at, failure)| (*at, failure.count));
             let failures: BTreeMap<u32, u32> = failures.collect();
             if failures != two.failures {
                 let recorded = &two.failures;
@@ -111,7 +120,9 @@ pub(super) fn same_as_live(world: &World, snapshot: &Snapshot) -> Result<(), Vio
         let keys = |view: &tessera_scheduler::WorkerView| {
             // The order in which they were handed out is not recorded.
             let held = view.holds.iter();
-            let mut keys: Vec<_> = held.map(|held| (held.job, held.step, held.attempt)).collect();
+            let mut keys: Vec<_> = held
+                .map(|held| (held.job, held.step, held.attempt))
+                .collect();
             keys.sort_unstable();
             keys
         };
@@ -134,8 +145,16 @@ fn same_job(one: &JobView, two: &JobView) -> Result<(), Violation> {
     differ(format!(
         "job {}: live {:?} {}/{} done, {} failed, {} leased; restored {:?} {}/{} done, {} failed, {} leased",
         one.job.id,
-        one.state, one.done, one.frames, one.failed, one.leased,
-        two.state, two.done, two.frames, two.failed, two.leased
+        one.state,
+        one.done,
+        one.frames,
+        one.failed,
+        one.leased,
+        two.state,
+        two.done,
+        two.frames,
+        two.failed,
+        two.leased
     ))
 }
 
@@ -152,5 +171,8 @@ fn same_frame(
     if parts(one) == parts(two) {
         return Ok(());
     }
-    differ(format!("job {}: live {one:?}; restored {two:?}", job.job.id))
+    differ(format!(
+        "job {}: live {one:?}; restored {two:?}",
+        job.job.id
+    ))
 }

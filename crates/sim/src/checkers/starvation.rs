@@ -76,13 +76,23 @@ fn idle_workers(world: &mut World, ready: &[JobId]) -> Result<(), Violation> {
             if !is_work_for(world, id, worker) {
                 continue;
             }
-            let (since, _) = world.checks.waiting.idle.get(&worker).copied().unwrap_or((now, id));
+            let (since, _) = world
+                .checks
+                .waiting
+                .idle
+                .get(&worker)
+                .copied()
+                .unwrap_or((now, id));
             if now - since > IDLE_MAX {
                 let how = format!(
-                    "worker {worker} has had an empty slot for {} s, and job {id} has a unit for it",
-                    (now - since).as_secs()
+                    "worker {worker} has had an empty slot for {} s, and job {id} has a unit for it; of itself it says {}",
+                    (now - since).as_secs(),
+                    world.why(id)
                 );
-                return Err(Violation::new("no worker stands idle while there is work for it", how));
+                return Err(Violation::new(
+                    "no worker stands idle while there is work for it",
+                    how,
+                ));
             }
             still.insert(worker, (since, id));
             break;
@@ -124,22 +134,32 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease) -> Result<(), Violati
         .collect();
     let is_urgent = |world: &World| {
         let job = &world.books.jobs[&id];
-        let first = job.dispatched <= u64::from(world.books.farm.first_frames) + u64::from(job.job.settings.chunk);
+        let first = job.dispatched
+            <= u64::from(world.books.farm.first_frames) + u64::from(job.job.settings.chunk);
         let waited = world.now - job.waited_since;
-        first || waited > Duration::from_millis(world.books.farm.starved_after_ms) || job.job.settings.preempt
+        first
+            || waited > Duration::from_millis(world.books.farm.starved_after_ms)
+            || job.job.settings.preempt
     };
-    if urgent.is_empty() || is_twin || is_urgent(world) {
+    let worker = &world.books.workers[&lease.worker];
+    // From a second unit for each slot on only short ones lie ready, so others may be passed over.
+    let is_deep = worker.leases.len() as u32 > 2 * worker.slots();
+    if urgent.is_empty() || is_twin || is_deep || is_urgent(world) {
         return Ok(());
     }
     for other in urgent {
         if could_have(world, other, lease.worker) {
             let how = format!(
-                "worker {} was given {} though job {other} has had work for it and got nothing for more than {} s",
+                "worker {} was given {} though job {other} has had work for it and got nothing for more than {} s; of itself it says {}",
                 lease.worker,
                 lease.key.unit,
-                after.as_secs()
+                after.as_secs(),
+                world.why(other)
             );
-            return Err(Violation::new("a job that has waited for too long goes next", how));
+            return Err(Violation::new(
+                "a job that has waited for too long goes next",
+                how,
+            ));
         }
     }
     Ok(())

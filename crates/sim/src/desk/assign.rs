@@ -48,10 +48,13 @@ impl Desk {
         if self.closing || unsent >= UNSENT_MAX {
             return;
         }
-        let idle = self.leases.iter().filter_map(|(key, held)| match held.stage {
-            Stage::Begun { slot } if self.slots[slot].busy.is_none() => Some((slot, *key)),
-            _ => None,
-        });
+        let idle = self
+            .leases
+            .iter()
+            .filter_map(|(key, held)| match held.stage {
+                Stage::Begun { slot } if self.slots[slot].busy.is_none() => Some((slot, *key)),
+                _ => None,
+            });
         for (slot, key) in idle.collect::<Vec<_>>() {
             self.give(slot, key, acts);
         }

@@ -48,12 +48,7 @@ impl Desk {
         acts
     }
 
-    fn note_end(
-        &mut self,
-        key: LeaseKey,
-        end: Result<(), FrameErrorKind>,
-        acts: &mut Vec<Act>,
-    ) {
+    fn note_end(&mut self, key: LeaseKey, end: Result<(), FrameErrorKind>, acts: &mut Vec<Act>) {
         let Some(held) = self.leases.get_mut(&key) else {
             return;
         };

@@ -10,6 +10,11 @@ const FARTHEST_MS: u64 = 36 * 3_600_000;
 pub(super) fn strike(world: &mut World) {
     let dice = world.dice(Fault::Clock);
     let wrong_ms = dice.below(2 * FARTHEST_MS) as i64 - FARTHEST_MS as i64;
-    note!(world, "manager", "its wall clock is off by {} s", wrong_ms / 1000);
+    note!(
+        world,
+        "manager",
+        "its wall clock is off by {} s",
+        wrong_ms / 1000
+    );
     world.manager.wall_wrong_ms = wrong_ms;
 }

@@ -39,7 +39,13 @@ pub(super) fn strike(world: &mut World) {
 
 /// A frame takes its worker with it.
 pub(crate) fn lethal(world: &mut World, machine: MachineIndex, unit: UnitId, position: u32) {
-    note!(world, world.machine_name(machine), "is killed by position {position} of {unit}");
+    note!(
+        world,
+        world.machine_name(machine),
+        "is killed by position {position} of {unit}"
+    );
     end_process(world, machine, Duration::ZERO);
-    world.queue.push(world.now + Duration::from_secs(5), Event::Boot(machine));
+    world
+        .queue
+        .push(world.now + Duration::from_secs(5), Event::Boot(machine));
 }

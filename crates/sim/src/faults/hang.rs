@@ -19,7 +19,12 @@ pub(super) fn strike(world: &mut World) {
     if world.machines[machine].process.is_none() {
         return;
     }
-    note!(world, world.machine_name(machine), "stands still for {} s", still.as_secs());
+    note!(
+        world,
+        world.machine_name(machine),
+        "stands still for {} s",
+        still.as_secs()
+    );
     let until = world.now + still;
     let at = &mut world.machines[machine];
     at.frozen_until = at.frozen_until.max(until);

@@ -66,7 +66,7 @@ fn heal_things(world: &mut World) {
 
 fn ask(world: &mut World, input: Input) {
     note!(world, "a person", "wants {input:?}");
-    world.to_manager(Arrival::Person(Box::new(input)));
+    world.ask_manager(Arrival::Person(Box::new(input)));
 }
 
 /// What must be changed of a job so that somebody can render it, if anything must.
@@ -76,7 +76,13 @@ fn possible(world: &World, job: &JobBook) -> Option<JobEdit> {
     after.retain(|after| books.jobs.contains_key(&after.job));
     let step = StepIndex(0);
     let workers = books.workers.values();
-    let mut there = workers.filter(|worker| world.by_worker.contains_key(&worker.record.id));
+    let work = job.job.client_note.parse().ok();
+    let work = work.and_then(|at: usize| world.works.get(at));
+    let bad = work.and_then(|work| work.bad_machine);
+    let mut there = workers.filter(|worker| {
+        let machine = world.by_worker.get(&worker.record.id);
+        machine.is_some_and(|&machine| Some(machine) != bad)
+    });
     let is_possible = there.any(|worker| {
         let is_blocked = job.blocked.contains(&worker.record.id);
         is_blocked || fits(job, worker, step).is_ok()
@@ -87,7 +93,8 @@ fn possible(world: &World, job: &JobBook) -> Option<JobEdit> {
         tags: (!is_possible).then(Vec::new),
         ..JobEdit::default()
     };
-    let is_asked = job.job.settings.requirement == Requirement::default() && job.job.settings.tags.is_empty();
+    let is_asked =
+        job.job.settings.requirement == Requirement::default() && job.job.settings.tags.is_empty();
     let is_over = job.state == JobState::Done;
     (edit != JobEdit::default() && !is_over && !(is_asked && edit.after.is_none())).then_some(edit)
 }

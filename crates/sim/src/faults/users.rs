@@ -21,7 +21,9 @@ pub(super) fn strike(world: &mut World) {
     let input = match world.dice(Fault::Users).below(10) {
         0..=4 => act_on_job(world),
         5..=7 => act_on_worker(world),
-        8 => Some(Input::Settings(Box::new(settings(world.dice(Fault::Users))))),
+        8 => Some(Input::Settings(Box::new(settings(
+            world.dice(Fault::Users),
+        )))),
         _ => {
             rest(world);
             None
@@ -29,7 +31,7 @@ pub(super) fn strike(world: &mut World) {
     };
     if let Some(input) = input {
         note!(world, "a person", "wants {input:?}");
-        world.to_manager(Arrival::Person(Box::new(input)));
+        world.ask_manager(Arrival::Person(Box::new(input)));
     }
 }
 
@@ -123,8 +125,16 @@ fn settings(dice: &mut Dice) -> FarmSettings {
         .into_iter()
         .map(|(name, share)| (name.parse().expect("a user's name"), share))
         .collect();
-    settings.categories = [("film".to_owned(), share(true)), ("rush".to_owned(), share(false))].into();
-    let count = settings.resources.values_mut().next().expect("there are some");
+    settings.categories = [
+        ("film".to_owned(), share(true)),
+        ("rush".to_owned(), share(false)),
+    ]
+    .into();
+    let count = settings
+        .resources
+        .values_mut()
+        .next()
+        .expect("there are some");
     *count = dice.below(8) as u32;
     settings
 }
@@ -140,9 +150,16 @@ fn rest(world: &mut World) {
         reason: "its owner needs it".into(),
         until: Some(Timestamp(until.0)),
     });
-    note!(world, world.machine_name(machine), "rests for {} s", lasts.as_secs());
+    note!(
+        world,
+        world.machine_name(machine),
+        "rests for {} s",
+        lasts.as_secs()
+    );
     say_facts(world, machine);
-    world.queue.push(world.now + lasts, Event::Ends(Fault::Users, machine));
+    world
+        .queue
+        .push(world.now + lasts, Event::Ends(Fault::Users, machine));
 }
 
 pub(super) fn end_rest(world: &mut World, machine: MachineIndex) {

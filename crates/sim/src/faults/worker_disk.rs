@@ -12,7 +12,12 @@ pub(super) fn strike(world: &mut World) {
     let lasts = world
         .dice(Fault::WorkerDisk)
         .span(Duration::from_secs(10), Duration::from_secs(200));
-    note!(world, world.machine_name(machine), "has a full disk for {} s", lasts.as_secs());
+    note!(
+        world,
+        world.machine_name(machine),
+        "has a full disk for {} s",
+        lasts.as_secs()
+    );
     let at = &mut world.machines[machine];
     at.disk_full_until = world.now + lasts;
     // Somebody else's data took the room of the farm's.

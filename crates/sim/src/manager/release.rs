@@ -97,7 +97,10 @@ pub(crate) fn close_link(world: &mut World, link: LinkNumber) {
     world.network.cut(link);
     let at = world.now + world.network.delay(machine);
     let starts = world.machines[machine].starts;
-    world.queue.push(at, Event::Machine(machine, starts, MachineEvent::LinkLost(link)));
+    world.queue.push(
+        at,
+        Event::Machine(machine, starts, MachineEvent::LinkLost(link)),
+    );
 }
 
 /// Answers who asked. None: it could not be recorded.
@@ -112,14 +115,23 @@ pub(super) fn answer(
                 None => None,
                 Some(Outcome::Refused(refusal @ Refusal::Invalid(_))) => {
                     // A worker turns what is refused into a failure, and gives up if that is refused too.
-                    note!(world, "manager", "refuses a report of {}: {refusal}", key.unit);
+                    note!(
+                        world,
+                        "manager",
+                        "refuses a report of {}: {refusal}",
+                        key.unit
+                    );
                     Some(matches!(report, Report::Failed(_)))
                 }
                 Some(_) => Some(true),
             };
             if !world.network.loses_answer() {
                 let at = world.now + world.network.delay(machine);
-                let event = MachineEvent::Answered { key, position, taken };
+                let event = MachineEvent::Answered {
+                    key,
+                    position,
+                    taken,
+                };
                 world.queue.push(at, Event::Machine(machine, starts, event));
             }
         }
@@ -135,7 +147,9 @@ pub(super) fn answer(
         }
         Asker::Submitter(index) => return submitted(world, index, outcome),
         Asker::Greeter(link) => match outcome {
-            Some(Outcome::Linked { mode, drop }) => tell(world, link, ToWorker::Welcome(mode, drop)),
+            Some(Outcome::Linked { mode, drop }) => {
+                tell(world, link, ToWorker::Welcome(mode, drop))
+            }
             Some(_) => tell(world, link, ToWorker::Dismissed),
             None => close_link(world, link),
         },
@@ -150,7 +164,12 @@ fn submitted(
 ) -> Result<(), Violation> {
     match outcome {
         Some(Outcome::Submitted(job, _)) => {
-            note!(world, "manager", "takes in job {job}: {}", world.works[index].describe());
+            note!(
+                world,
+                "manager",
+                "takes in job {job}: {}",
+                world.works[index].describe()
+            );
             world.works[index].job = Some(job);
         }
         Some(Outcome::Refused(refusal @ (Refusal::NoBuild { .. } | Refusal::NoJob(_)))) => {

@@ -6,9 +6,7 @@ use tessera_model::{LeaseKey, WorkerFacts, WorkerId};
 use tessera_scheduler::{Effects, Input, Order, Outcome, Scheduler};
 
 use super::release::{answer, release};
-use super::{
-    Arrival, Asker, BATCH_MAX, Batch, Engine, RECOVERY_PAUSE, Step, reported, restored,
-};
+use super::{Arrival, Asker, BATCH_MAX, Batch, Engine, RECOVERY_PAUSE, Step, reported, restored};
 use crate::books::Books;
 use crate::checkers;
 use crate::desk::FromWorker;
@@ -149,7 +147,12 @@ fn finish(world: &mut World, batch: Batch) -> Result<(), Violation> {
 
 /// Nothing of the batch leaves, and the scheduler forgets it.
 async fn fail(world: &mut World, batch: Batch) -> Result<(), Violation> {
-    note!(world, "manager", "the disk is full: {} changes were never made", batch.changes.len());
+    note!(
+        world,
+        "manager",
+        "the disk is full: {} changes were never made",
+        batch.changes.len()
+    );
     let snapshot = crate::checkers::load(world).await?;
     let clock = world.manager.clock(world.now);
     let farm = snapshot.farm.clone().unwrap_or_default();
@@ -193,7 +196,12 @@ fn refuse_all(world: &mut World) {
     let engine = world.manager.engine.as_mut().expect("it runs");
     for arrival in std::mem::take(&mut engine.inbox) {
         let asker = match arrival {
-            Arrival::Reports { machine, starts, report, input } => {
+            Arrival::Reports {
+                machine,
+                starts,
+                report,
+                input,
+            } => {
                 reported(&input).map(|(key, at)| Asker::Reporter(machine, starts, key, at, report))
             }
             Arrival::Greets { link, .. } => {
@@ -209,7 +217,13 @@ fn refuse_all(world: &mut World) {
             }
             Arrival::LinkGone(link) => {
                 if let Some(worker) = owner(world, link) {
-                    world.manager.engine.as_mut().expect("it runs").roster.leave(worker);
+                    world
+                        .manager
+                        .engine
+                        .as_mut()
+                        .expect("it runs")
+                        .roster
+                        .leave(worker);
                 }
                 None
             }
@@ -273,15 +287,34 @@ fn take_in(
             let Some(worker) = owner(world, link) else {
                 return Ok(None);
             };
-            world.manager.engine.as_mut().expect("it runs").roster.leave(worker);
+            world
+                .manager
+                .engine
+                .as_mut()
+                .expect("it runs")
+                .roster
+                .leave(worker);
             (Input::Unlinked(worker), None)
         }
-        Arrival::Greets { link, worker, facts, holds } => {
-            return greet(world, link, worker, facts, holds, batch).map(Some);
+        Arrival::Greets {
+            link,
+            worker,
+            facts,
+            holds,
+        } => {
+            return greet(world, link, worker, *facts, holds, batch).map(Some);
         }
-        Arrival::Reports { machine, starts, report, input } => {
+        Arrival::Reports {
+            machine,
+            starts,
+            report,
+            input,
+        } => {
             let (key, at) = reported(&input).expect("a report is of a frame");
-            (*input, Some(Asker::Reporter(machine, starts, key, at, report)))
+            (
+                *input,
+                Some(Asker::Reporter(machine, starts, key, at, report)),
+            )
         }
         Arrival::Joins(machine) => {
             let name = world.machines[machine].name.clone();
