@@ -116,8 +116,13 @@ fn jobs_are_steered_while_they_run() {
     timed(
         "resume a job",
         || run(&["job", "resume", &number]),
-        || tape.begins(second, None),
+        || {
+            job_is(&mut tape, "it is given to somebody", second, |job| {
+                job.leased > 0
+            })
+        },
     );
+    tape.begins(second, None);
     for job in [first, second] {
         timed(
             "cancel a job",
