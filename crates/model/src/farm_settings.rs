@@ -81,7 +81,7 @@ impl Default for FarmSettings {
             expired_after_ms: 90_000,
             restart_grace_ms: 15_000,
             queued_per_slot: 2,
-            long_unit_ms: 5_000,
+            long_unit_ms: 1_000,
             retry_after_ms: 1_000,
             retry_after_max_ms: 60_000,
             block_after_failures: 3,

@@ -8,9 +8,7 @@ use crate::{Blob, Build, Chunking, FrameSet, JobId, Requirement, Series, Timesta
 pub const DEFAULT_CATEGORY: &str = "default";
 
 /// What to render on.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// As the file says, as Blender's command line would.

@@ -6,19 +6,21 @@
 //! 1. jobs that have not had their first frames,
 //! 2. jobs that have waited for too long,
 //! 3. the jobs whose scene it has open, as long as they stay within their part,
-//! 4. all jobs within their cap,
-//! 5. all jobs.
+//! 4. jobs that have less than their part by a slot, or by less if nobody has its scene open,
+//! 5. all jobs within their cap,
+//! 6. all jobs.
 //!
 //! Limits hold throughout. Of workers that stand equal, the one that has the scene open, or the files, takes the unit.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use tessera_model::{Attempt, Change, JobId, Lease, LeaseKey, StepIndex, WorkerId};
 
-use crate::books::{hold, takes_a_place};
+use crate::books::{hold, takes_a_place, weight_milli};
 use crate::effects::{Effects, Order};
 use crate::job::JobEntry;
-use crate::line::{self, WHOLE};
+use crate::line::{self, HALF_A_SLOT_MILLI, MOST_OF_A_SLOT_MILLI};
 use crate::mask::Mask;
 use crate::pools::{Hungry, Pool, reindex};
 use crate::scheduler::Scheduler;
@@ -39,7 +41,7 @@ const UNITS_PASSED_OVER_MAX: usize = 64;
 /// Workers asked whether they are warm and have room, before the coldness of the first is accepted.
 const WARM_ASKED_MAX: usize = 32;
 
-/// From this many units a slot on, only units of known and short time are added.
+/// From this many units a slot on, only units of known and short time are added, and those that go before all others.
 pub(crate) const SHORT_ONLY_FROM: u32 = 2;
 
 /// A unit for a worker.
@@ -134,13 +136,10 @@ fn next_hungry(scheduler: &Scheduler) -> Option<Hungry> {
 }
 
 /// The jobs, 64 ranks at a step, that a pool's workers may have units of, limits heeded and caps not.
-fn open_word(scheduler: &Scheduler, pool: &Pool, level: u32, at: usize) -> u64 {
+fn open_word(scheduler: &Scheduler, pool: &Pool, at: usize) -> u64 {
     let line = &scheduler.line;
     let mut word = line.ready.word(at) & pool.jobs.word(at);
     if word != 0 {
-        if level >= SHORT_ONLY_FROM {
-            word &= !line.long.word(at);
-        }
         for account in scheduler.accounts.exhausted() {
             word &= !account.jobs.word(at);
         }
@@ -149,7 +148,12 @@ fn open_word(scheduler: &Scheduler, pool: &Pool, level: u32, at: usize) -> u64 {
 }
 
 pub(crate) fn has_work(scheduler: &Scheduler, pool: &Pool, level: u32) -> bool {
-    (0..scheduler.line.ready.words()).any(|at| open_word(scheduler, pool, level, at) != 0)
+    let line = &scheduler.line;
+    (0..line.ready.words()).any(|at| {
+        let open = open_word(scheduler, pool, at);
+        let first = line.fresh.word(at) | line.starved.word(at);
+        open & (first | !line.long.word(at)) != 0 || (level < SHORT_ONLY_FROM && open != 0)
+    })
 }
 
 /// The unit that a worker is to have next.
@@ -171,15 +175,38 @@ pub(crate) fn choose(scheduler: &Scheduler, worker: WorkerId, level: u32) -> Opt
             None
         })
     };
-    let open = |at: usize| open_word(scheduler, pool, level, at);
+    let open = |at: usize| open_word(scheduler, pool, at);
     // A job at its cap may still lie ready where it needs no further slot.
     let room_here = room_within_cap(scheduler, entry);
     let within_cap = |at: usize| open(at) & (!line.capped.word(at) | room_here.word(at));
-    first(&|at| within_cap(at) & line.fresh.word(at))
-        .or_else(|| first(&|at| within_cap(at) & line.starved.word(at)))
-        .or_else(|| stay(scheduler, entry, &within_cap))
+    // Behind units that take long nobody would be first; something is asked back for who is to be.
+    if level < SHORT_ONLY_FROM || !holds_long(scheduler, entry) {
+        let before_all = first(&|at| within_cap(at) & line.fresh.word(at))
+            .or_else(|| first(&|at| within_cap(at) & line.starved.word(at)));
+        if before_all.is_some() {
+            return before_all;
+        }
+    }
+    let choice = stay(scheduler, entry, &within_cap, HALF_A_SLOT_MILLI - 1)
+        .or_else(|| first(&|at| within_cap(at) & line.owed_whole.word(at)))
+        .or_else(|| stay(scheduler, entry, &within_cap, MOST_OF_A_SLOT_MILLI - 1))
+        .or_else(|| first(&|at| within_cap(at) & line.owed.word(at)))
         .or_else(|| first(&within_cap))
-        .or_else(|| first(&open))
+        .or_else(|| first(&open))?;
+    // (Of a slot that two share the one that has its scene open keeps it until the next sample counts what it has too
+    // much: it changes hands by time and not with every unit.)
+    // Where enough lies ready nothing long is added, and nothing short in place of the long one whose turn it is.
+    let rank = scheduler.jobs.get(&choice.job)?.rank?;
+    (level < SHORT_ONLY_FROM || !line.long.get(rank)).then_some(choice)
+}
+
+/// Whether something in a worker's hands takes long.
+fn holds_long(scheduler: &Scheduler, worker: &WorkerEntry) -> bool {
+    let is_long = |key: &LeaseKey| {
+        let job = scheduler.jobs.get(&key.unit.job);
+        job.is_some_and(|job| job.is_long(&scheduler.settings))
+    };
+    worker.leases.iter().any(is_long)
 }
 
 /// Ranks of the jobs at their cap that this worker could have more of without another slot of the farm being theirs.
@@ -197,32 +224,45 @@ fn room_within_cap(scheduler: &Scheduler, worker: &WorkerEntry) -> Mask {
     ranks
 }
 
-/// A unit of a job whose scene the worker has open, if that job has no more than its part.
+/// A unit of a job whose scene the worker has open, if that job has no more than so much beyond its part.
 fn stay(
     scheduler: &Scheduler,
     worker: &WorkerEntry,
     allowed: &dyn Fn(usize) -> u64,
+    beyond_max_milli: i64,
 ) -> Option<Choice> {
-    worker.loaded.iter().find_map(|&id| {
+    // First what it has most of in hand, so that each worker comes to work for one job and not two for both.
+    let in_hand = |id: &JobId| {
+        let leases = worker.leases.iter();
+        leases.filter(|key| key.unit.job == *id).count()
+    };
+    let mut warm = worker.loaded.clone();
+    warm.extend(worker.leases.iter().map(|key| key.unit.job));
+    warm.sort_by_key(|id| Reverse(in_hand(id)));
+    warm.dedup();
+    warm.into_iter().find_map(|id| {
         let job = scheduler.jobs.get(&id)?;
         let rank = job.rank?;
         let is_allowed = allowed((rank / 64) as usize) >> (rank % 64) & 1 == 1;
-        if !is_allowed || !is_within_part(scheduler, worker, job) {
+        if !is_allowed || beyond_with_one_more(worker, job) > beyond_max_milli {
             return None;
         }
         try_job(scheduler, worker, id)
     })
 }
 
-/// Whether a job with one more unit here has at most the slots that are its own. Of the last one, a fraction, it may
-/// have all as long as its usage shows less than its part.
-fn is_within_part(scheduler: &Scheduler, worker: &WorkerEntry, job: &JobEntry) -> bool {
-    let more = u32::from(takes_a_place(scheduler, worker.record.id, job.job.id));
-    let places_milli = u64::from(job.places + more) * 1000;
-    let all_milli = u64::from(scheduler.pools.slots) * 1000;
-    let used_milli = job.usage.saturating_mul(all_milli) / WHOLE;
-    places_milli <= job.target_milli
-        || (places_milli < job.target_milli + 1000 && used_milli < job.target_milli)
+/// Thousandths of slots by which a job would have more than its part with one more unit here.
+fn beyond_with_one_more(worker: &WorkerEntry, job: &JobEntry) -> i64 {
+    let (units, slots) = (worker.leases.len(), worker.slots());
+    let own = worker
+        .leases
+        .iter()
+        .filter(|key| key.unit.job == job.job.id);
+    let own = own.count() as u64;
+    let without = job
+        .held_milli
+        .saturating_sub(own * weight_milli(units, slots));
+    job.beyond_milli(without + (own + 1) * weight_milli(units + 1, slots))
 }
 
 /// A unit of this job for this worker, if there is one.

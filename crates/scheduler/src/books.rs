@@ -9,11 +9,14 @@ use std::time::Duration;
 use tessera_model::{JobId, LeaseKey, StepIndex, WorkerId};
 
 use crate::accounts::AccountId;
+use crate::assign::ask_worker_again;
 use crate::depend;
 use crate::effects::Effects;
 use crate::line;
 use crate::pools;
 use crate::scheduler::Scheduler;
+use crate::usage;
+use crate::worker::WorkerEntry;
 
 /// Most leases of one unit: the one that was handed out first, and one more when a straggler is doubled.
 const LEASES_OF_UNIT_MAX: usize = 2;
@@ -69,6 +72,13 @@ pub(crate) fn hold(
     {
         return false;
     }
+    usage::accrue(scheduler, now, worker);
+    let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
+        return false;
+    };
+    let Some(step) = entry.step_mut(key.unit.step) else {
+        return false;
+    };
     step.take(key.unit.index);
     step.advance();
     let highest = step.attempts.entry(key.unit.index).or_insert(key.attempt);
@@ -110,15 +120,18 @@ pub(crate) fn end_lease(
 ) {
     set_rendering(scheduler, now, key, None);
     set_recalled(scheduler, key, false);
-    if !scheduler.leases.contains_key(&key) {
+    let Some(worker) = scheduler.leases.get(&key).map(|held| held.worker) else {
         return;
-    }
+    };
+    usage::accrue(scheduler, now, worker);
     count_out(scheduler, key);
     let Some(held) = scheduler.leases.remove(&key) else {
         return;
     };
     effects.workers.insert(held.worker);
     pools::reindex(scheduler, held.worker);
+    // With less in hand it may be given what was refused to it.
+    ask_worker_again(scheduler, held.worker);
     let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
         return;
     };
@@ -168,6 +181,11 @@ pub(crate) fn set_rendering(
     if held.rendering == position {
         return;
     }
+    let worker = held.worker;
+    usage::accrue(scheduler, now, worker);
+    let Some(held) = scheduler.leases.get_mut(&key) else {
+        return;
+    };
     if let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) {
         entry.rendering -= u32::from(held.rendering.is_some());
         entry.rendering += u32::from(position.is_some());
@@ -209,7 +227,7 @@ pub(crate) fn refresh_unit(
         state
             .failures
             .range(state.positions(unit))
-            .any(|(_, failures)| failures.not_before > now)
+            .any(|(&at, failures)| failures.not_before > now && state.wants(at))
     };
     let held = entry.leases_of(entry.unit_id(step, unit)).next().is_some();
     let free = !held
@@ -284,14 +302,40 @@ pub(crate) fn takes_a_place(scheduler: &Scheduler, worker: WorkerId, job: JobId)
     })
 }
 
+/// Thousandths of a slot that each of so many units at a worker counts for.
+pub(crate) fn weight_milli(units: usize, slots: usize) -> u64 {
+    (1000 * slots / units.max(slots).max(1)) as u64
+}
+
+/// Counts what a worker holds for the jobs in its hands, or not any more.
+fn weigh(scheduler: &mut Scheduler, worker: WorkerId, sign: i64) {
+    let Some(entry) = scheduler.workers.get(&worker) else {
+        return;
+    };
+    let weight = weight_milli(entry.leases.len(), entry.slots()) as i64 * sign;
+    let mut jobs: Vec<JobId> = entry.leases.iter().map(|key| key.unit.job).collect();
+    for id in &jobs {
+        if let Some(job) = scheduler.jobs.get_mut(id) {
+            job.held_milli = job.held_milli.saturating_add_signed(weight);
+        }
+    }
+    jobs.dedup();
+    for id in jobs {
+        line::refresh_part(scheduler, id);
+    }
+}
+
 fn count_in(scheduler: &mut Scheduler, worker: WorkerId, key: LeaseKey) {
     let job = key.unit.job;
     let (of_job, accounts) = held_here(scheduler, worker, job);
-    let Some(entry) = scheduler.workers.get_mut(&worker) else {
+    let Some(slots) = scheduler.workers.get(&worker).map(WorkerEntry::slots) else {
         return;
     };
-    entry.leases.push(key);
-    let slots = entry.slots();
+    weigh(scheduler, worker, -1);
+    if let Some(entry) = scheduler.workers.get_mut(&worker) {
+        entry.leases.push(key);
+    }
+    weigh(scheduler, worker, 1);
     if of_job < slots
         && let Some(entry) = scheduler.jobs.get_mut(&job)
     {
@@ -310,11 +354,14 @@ fn count_out(scheduler: &mut Scheduler, key: LeaseKey) {
     };
     let job = key.unit.job;
     let (of_job, accounts) = held_here(scheduler, worker, job);
-    let Some(entry) = scheduler.workers.get_mut(&worker) else {
+    let Some(slots) = scheduler.workers.get(&worker).map(WorkerEntry::slots) else {
         return;
     };
-    entry.leases.retain(|held| *held != key);
-    let slots = entry.slots();
+    weigh(scheduler, worker, -1);
+    if let Some(entry) = scheduler.workers.get_mut(&worker) {
+        entry.leases.retain(|held| *held != key);
+    }
+    weigh(scheduler, worker, 1);
     if of_job <= slots
         && let Some(entry) = scheduler.jobs.get_mut(&job)
     {

@@ -40,10 +40,16 @@ pub(crate) struct JobEntry {
     pub rank: Option<u32>,
     /// Slots that may come to render it.
     pub places: u32,
+    /// Thousandths of slots that work for it, a slot counted by the parts of what is in its worker's hands.
+    pub held_milli: u64,
     /// Used part of the farm, halved at every sample, in billionths.
     pub usage: u64,
+    /// Slot time it has used since the last sample, in microseconds.
+    pub used_us: u64,
     /// Thousandths of slots that are its own by its priority.
     pub target_milli: u64,
+    /// Thousandths of slots that it got less than its part so far, at each sample; at most one slot either way.
+    pub credit_milli: i64,
     /// Frames ever handed out, as far as it matters for going first.
     pub dispatched: u32,
     /// Since when it has had work and got no worker.
@@ -136,10 +142,14 @@ impl StepEntry {
         self.chunking.positions(unit, self.done.len())
     }
 
+    /// Whether a position still wants a result.
+    pub(crate) fn wants(&self, position: u32) -> bool {
+        !self.done.get(position) && !self.given_up.get(position)
+    }
+
     /// Positions of a unit that still want a result.
     pub(crate) fn wanted(&self, unit: u32) -> impl Iterator<Item = u32> + '_ {
-        self.positions(unit)
-            .filter(|&at| !self.done.get(at) && !self.given_up.get(at))
+        self.positions(unit).filter(|&at| self.wants(at))
     }
 
     /// Whether some frame of a unit still wants a result.
@@ -209,8 +219,11 @@ impl JobEntry {
             accounts,
             rank: None,
             places: 0,
+            held_milli: 0,
             usage: 0,
+            used_us: 0,
             target_milli: 0,
+            credit_milli: 0,
             dispatched: 0,
             waiting_since: Duration::ZERO,
             watched: false,
@@ -322,6 +335,11 @@ impl JobEntry {
                 })
             })
             .collect()
+    }
+
+    /// Thousandths of slots by which it would have more than its part with so many: negative if it would have less.
+    pub(crate) fn beyond_milli(&self, held_milli: u64) -> i64 {
+        held_milli as i64 - self.target_milli as i64 - self.credit_milli
     }
 
     /// Whether its units take longer than what may lie ready in numbers; so does what was never measured.

@@ -11,7 +11,7 @@ use crate::input::Now;
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use crate::worker::Link;
-use crate::{assign, line, pools};
+use crate::{assign, line, pools, usage};
 
 /// When something is due next.
 pub(crate) fn next(scheduler: &Scheduler) -> Option<Duration> {
@@ -28,7 +28,7 @@ pub(crate) fn lapse(scheduler: &mut Scheduler, now: Now, effects: &mut Effects) 
                 line::refresh_job(scheduler, now.elapsed, job);
             }
             Timer::Starved(job) => starved(scheduler, now.elapsed, job),
-            Timer::Sample => line::sample(scheduler, now.elapsed),
+            Timer::Sample => usage::sample(scheduler, now.elapsed),
             Timer::Rerank => {
                 scheduler.line.awaited = false;
                 scheduler.line.stale = true;

@@ -7,7 +7,7 @@
 //! - `input`, `effects`: what goes in and what comes out.
 //! - `job`, `worker`: what it knows of each; `books`: who holds what, and all that is counted from it.
 //! - `apply`: one function per input; `lapse`, `timers`: what time alone does; `restore`: the same state out of the record.
-//! - `need`, `pools`: who could work for whom; `line`, `accounts`, `mask`: who is served next, caps and limits.
+//! - `need`, `pools`: who could work for whom; `usage`, `parts`, `line`, `mask`: who is served next; `accounts`: limits.
 //! - `assign`: which unit goes to which worker; `room`: what is taken back for whom; `stragglers`: second leases at the end.
 //! - `depend`: what waits for what; `pace`: what is measured of jobs and workers.
 //! - `why`, `view`: what others may see of it.
@@ -28,12 +28,14 @@ mod line;
 mod mask;
 mod need;
 mod pace;
+mod parts;
 mod pools;
 mod restore;
 mod room;
 mod scheduler;
 mod stragglers;
 mod timers;
+mod usage;
 mod view;
 mod why;
 mod worker;

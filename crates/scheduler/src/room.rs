@@ -219,7 +219,7 @@ pub(crate) fn trim(scheduler: &mut Scheduler, effects: &mut Effects) {
         let waits = |id: &&JobId| {
             scheduler.jobs.get(id).is_some_and(|job| {
                 job.rank.is_some_and(|rank| scheduler.line.ready.get(rank))
-                    && u64::from(job.places) * 1000 < job.target_milli
+                    && job.beyond_milli(job.held_milli) <= -line::MOST_OF_A_SLOT_MILLI
                     && !is_exhausted(scheduler, job)
             })
         };
@@ -231,9 +231,10 @@ pub(crate) fn trim(scheduler: &mut Scheduler, effects: &mut Effects) {
             .order
             .iter()
             .filter(|id| {
-                scheduler.jobs.get(id).is_some_and(|job| {
-                    !job.trimmed && u64::from(job.places) * 1000 >= job.target_milli + 1000
-                })
+                scheduler
+                    .jobs
+                    .get(id)
+                    .is_some_and(|job| !job.trimmed && job.beyond_milli(job.held_milli) >= 1000)
             })
             .copied()
             .collect();

@@ -52,6 +52,8 @@ pub struct Scheduler {
     pub(crate) looked_for_stragglers: Option<Duration>,
     /// Whether usage is measured: while it is not zero everywhere.
     pub(crate) sampling: bool,
+    /// When it was measured last.
+    pub(crate) sampled_at: Duration,
 }
 
 impl Scheduler {
@@ -78,6 +80,7 @@ impl Scheduler {
             preempting: BTreeSet::new(),
             looked_for_stragglers: None,
             sampling: false,
+            sampled_at: Duration::ZERO,
         }
     }
 

@@ -76,7 +76,7 @@ fn best_for(
         if !may_double(scheduler, worker, id, job) {
             continue;
         }
-        candidates |= job.rendering > 0;
+        candidates |= !job.leases.is_empty();
         for key in job.leases.iter().take(LOOKED_AT_MAX) {
             let Some(gain) = gain(scheduler, now, worker, job, key) else {
                 continue;
@@ -132,7 +132,9 @@ fn gain(
             failures.not_before > now || failures.workers.contains(&worker.record.id)
         });
     let owner = scheduler.workers.get(&held.worker)?;
-    let begun = held.begun?;
+    // What was asked back and does not come, or lies at a silent worker, counts as begun when it was last seen there.
+    let stays = held.recalled || owner.silent;
+    let begun = held.begun.or(stays.then_some(held.seen))?;
     if !single || unfit || held.left == 0 {
         return None;
     }

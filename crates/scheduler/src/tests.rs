@@ -3,5 +3,6 @@
 mod audit;
 mod random;
 mod record;
+mod rules;
 mod scenes;
 mod world;

@@ -62,6 +62,8 @@ pub(crate) struct WorkerEntry {
     pub spot: Option<Spot>,
     /// Everything ready was refused to it; it is asked again later.
     pub passed: bool,
+    /// Up to when what its slots do is counted.
+    pub accrued_at: Duration,
     /// When a timer looks at it next.
     pub watched_at: Option<Duration>,
 }
@@ -80,6 +82,7 @@ impl WorkerEntry {
             looked_at: 0,
             spot: None,
             passed: false,
+            accrued_at: Duration::ZERO,
             watched_at: None,
         }
     }

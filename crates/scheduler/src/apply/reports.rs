@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tessera_model::{Change, FrameError, FrameResult, JobId, JobState, LeaseKey, WorkerId};
+use tessera_model::{
+    Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, UnitId, WorkerId,
+};
 
 use super::Applied;
 use super::jobs::set_state;
@@ -271,6 +273,7 @@ pub(crate) fn record_failure(
             }
         }
         stop_others(scheduler, now, key, position, effects);
+        give_up_followers(scheduler, now, key, position..last, effects);
     }
     refresh_unit(
         scheduler,
@@ -301,6 +304,50 @@ pub(crate) fn record_failure(
             .changes
             .push(Change::JobBlocked(key.unit.job, worker));
         line::refresh_cap(scheduler, key.unit.job);
+    }
+}
+
+/// Frames of the next steps that wait for frames that were given up are given up too: they would wait for ever.
+fn give_up_followers(
+    scheduler: &mut Scheduler,
+    now: Now,
+    key: LeaseKey,
+    positions: std::ops::Range<u32>,
+    effects: &mut Effects,
+) {
+    let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
+        return;
+    };
+    let first = key.unit.step.0 as usize;
+    let frames: Vec<i32> = positions
+        .filter(|&at| entry.steps[first].given_up.get(at))
+        .filter_map(|at| entry.frame_at(key.unit.step, at))
+        .collect();
+    let mut units = Vec::new();
+    for at in first + 1..entry.steps.len() {
+        if !entry.job.steps[at].by_frame {
+            break;
+        }
+        for &frame in &frames {
+            let Some(position) = entry.job.steps[at].frames.position(frame) else {
+                continue;
+            };
+            let step = &mut entry.steps[at];
+            if step.wants(position) {
+                step.given_up.set(position);
+                let unit = UnitId {
+                    step: StepIndex(at as u16),
+                    index: step.unit_of(position),
+                    ..key.unit
+                };
+                let key = LeaseKey { unit, ..key };
+                effects.changes.push(Change::FrameGivenUp(key, position));
+                units.push(unit);
+            }
+        }
+    }
+    for unit in units {
+        refresh_unit(scheduler, now.elapsed, unit.job, unit.step, unit.index);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tessera_model::{JobId, JobState, LeaseKey, StepIndex, WorkerId};
 
 use crate::accounts::AccountId;
+use crate::books::weight_milli;
 use crate::job::JobEntry;
 use crate::{Scheduler, depend, line};
 
@@ -55,6 +56,7 @@ fn leases(scheduler: &Scheduler) {
 fn places(scheduler: &Scheduler) {
     let mut jobs: BTreeMap<JobId, u32> = BTreeMap::new();
     let mut accounts: BTreeMap<AccountId, u32> = BTreeMap::new();
+    let mut held: BTreeMap<JobId, u64> = BTreeMap::new();
     for worker in scheduler.workers.values() {
         let mut here: BTreeMap<JobId, u32> = BTreeMap::new();
         let mut here_for: BTreeMap<AccountId, u32> = BTreeMap::new();
@@ -65,6 +67,10 @@ fn places(scheduler: &Scheduler) {
             }
         }
         let slots = worker.slots() as u32;
+        let weight = weight_milli(worker.leases.len(), worker.slots());
+        for key in &worker.leases {
+            *held.entry(key.unit.job).or_default() += weight;
+        }
         for (job, count) in here {
             *jobs.entry(job).or_default() += count.min(slots);
         }
@@ -74,6 +80,7 @@ fn places(scheduler: &Scheduler) {
     }
     for (id, job) in &scheduler.jobs {
         assert_eq!(job.places, jobs.get(id).copied().unwrap_or(0), "job {id}");
+        assert_eq!(job.held_milli, held.get(id).copied().unwrap_or(0));
     }
     let all = scheduler.jobs.values().flat_map(|job| &job.accounts);
     for &id in all {
@@ -91,7 +98,7 @@ fn units(scheduler: &Scheduler, job: &JobEntry, now: Duration) {
             let backs_off = step
                 .failures
                 .range(step.positions(unit))
-                .any(|(_, failures)| failures.not_before > now);
+                .any(|(&at, failures)| failures.not_before > now && step.wants(at));
             let waits = !depend::frames_are_there(scheduler, job, index, unit);
             let taken = held || !step.is_wanted(unit) || backs_off || waits;
             assert_eq!(
@@ -141,6 +148,17 @@ fn bits(scheduler: &Scheduler, job: &JobEntry) {
     let fresh = job.dispatched < scheduler.settings.first_frames;
     assert_eq!(line.fresh.get(rank), fresh, "job {id}");
     assert_eq!(line.starved.get(rank), job.starved);
+    let beyond = job.beyond_milli(job.held_milli);
+    assert_eq!(
+        line.owed.get(rank),
+        beyond <= -line::HALF_A_SLOT_MILLI,
+        "job {id}"
+    );
+    assert_eq!(
+        line.owed_whole.get(rank),
+        beyond <= -line::MOST_OF_A_SLOT_MILLI,
+        "job {id}"
+    );
     if !line.caps_stale && !line.stale {
         let cap = line::cap(scheduler, job);
         assert_eq!(line.capped.get(rank), job.places >= cap, "job {id}");

@@ -22,6 +22,11 @@ pub(super) struct World {
     pub linked: BTreeSet<WorkerId>,
     pub orders: Vec<(WorkerId, Order)>,
     facts: BTreeMap<WorkerId, WorkerFacts>,
+    /// Leases whose present frame has begun, and its position.
+    rendering: BTreeMap<LeaseKey, u32>,
+    /// In long runs only one in so many inputs is audited.
+    pub audit_every: u64,
+    inputs: u64,
 }
 
 pub(super) fn build(version: &str) -> Build {
@@ -91,6 +96,9 @@ impl World {
             linked: BTreeSet::new(),
             orders: Vec::new(),
             facts: BTreeMap::new(),
+            rendering: BTreeMap::new(),
+            audit_every: 1,
+            inputs: 0,
         }
     }
 
@@ -112,7 +120,10 @@ impl World {
                 self.obey(*worker, order);
             }
         }
-        self.check();
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(self.audit_every) {
+            self.check();
+        }
         effects
     }
 
@@ -218,9 +229,22 @@ impl World {
             .entry(worker)
             .or_default()
             .iter()
-            .map(|(key, _)| (*key, None));
+            .map(|(key, _)| (*key, self.rendering.get(key).copied()));
         let holds = holds.collect();
         self.input(Input::Heartbeat { worker, holds });
+    }
+
+    /// A worker begins the first frame of the lease at `at` in its hands.
+    pub(super) fn start(&mut self, worker: WorkerId, at: usize) -> LeaseKey {
+        let (key, frames) = self.hands[&worker][at].clone();
+        let position = frames[0].position;
+        self.rendering.insert(key, position);
+        self.input(Input::Started {
+            worker,
+            key,
+            position,
+        });
+        key
     }
 
     /// A worker renders the first frame of the lease at `at` in its hands. Returns what became of it.
@@ -259,6 +283,7 @@ impl World {
         if frames.is_empty() {
             hands.remove(at);
         }
+        self.rendering.remove(&key);
         if self.linked.contains(&worker) {
             self.input(Input::Started {
                 worker,
