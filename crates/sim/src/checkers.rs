@@ -49,6 +49,8 @@ pub(crate) struct Checks {
     compare: bool,
     pub(crate) progress: Progress,
     waiting: Waiting,
+    /// Units handed out.
+    handed_out: u64,
 }
 
 impl Checks {
@@ -61,6 +63,7 @@ impl Checks {
             compare: false,
             progress: Progress::default(),
             waiting: Waiting::default(),
+            handed_out: 0,
         }
     }
 
@@ -128,8 +131,11 @@ pub(crate) fn decided(
             leases::handed_out(world, lease, is_ordered)?;
             if is_ordered {
                 matching::handed_out(world, lease)?;
-                limits::handed_out(world, lease)?;
-                starvation::handed_out(world, lease)?;
+                world.checks.handed_out += 1;
+                if world.checks.handed_out.is_multiple_of(one_in(world)) {
+                    limits::handed_out(world, lease)?;
+                    starvation::handed_out(world, lease)?;
+                }
             }
             world.checks.progress.moved(world.now);
         }
@@ -157,6 +163,15 @@ pub(crate) fn decided(
     Ok(())
 }
 
+/// In farms larger than this not every handing-out is looked at in full, since that takes as long as the farm is large: as
+/// many are as in one of this size.
+const LOOKED_AT_WORKERS: u64 = 300;
+
+/// One in so many things is looked at in full.
+fn one_in(world: &World) -> u64 {
+    (world.machines.len() as u64 / LOOKED_AT_WORKERS).max(1)
+}
+
 /// Everything, now and then.
 pub(crate) fn look(world: &mut World) -> Result<(), Violation> {
     if world.manager.engine.is_none() {
@@ -165,7 +180,7 @@ pub(crate) fn look(world: &mut World) -> Result<(), Violation> {
     counters::check(world)?;
     starvation::look(world)?;
     liveness::check(world)?;
-    if world.checks.dice.percent(ASKED_PERCENT) {
+    if world.checks.dice.below(100 * one_in(world)) < ASKED_PERCENT {
         explanations::check(world)?;
     }
     world.checks.compare |= world.checks.dice.below(10) == 0;
