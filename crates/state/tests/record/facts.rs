@@ -45,6 +45,8 @@ pub fn settings(name: &str) -> JobSettings {
         priority: 50,
         tags: vec!["gpu".into()],
         comment: "Größe \"quoted\"\n".into(),
+        chunk: 1,
+        max_attempts: 3,
         ..JobSettings::named(name)
     }
 }
@@ -129,7 +131,23 @@ pub fn farm_settings(cap_percent: u32) -> FarmSettings {
         users: BTreeMap::from([("ada".parse().unwrap(), share)]),
         categories: BTreeMap::from([("film".into(), Share::default())]),
         resources: BTreeMap::from([("renderman license".into(), 2)]),
-        ..FarmSettings::default()
+        // Every number by itself: defaults may change, what golden records hold may not.
+        sample_ms: 10_000,
+        first_frames: 1,
+        starved_after_ms: 120_000,
+        closed_after_ms: 2_000,
+        suspect_after_ms: 15_000,
+        expired_after_ms: 90_000,
+        restart_grace_ms: 15_000,
+        queued_per_slot: 2,
+        long_unit_ms: 5_000,
+        retry_after_ms: 1_000,
+        retry_after_max_ms: 60_000,
+        block_after_failures: 3,
+        lost_max: 8,
+        hopeless_after: 3,
+        unheld_after_ms: 12_000,
+        duplicate_gain_ms: 5_000,
     }
 }
 
