@@ -367,7 +367,8 @@ fn warmest(scheduler: &Scheduler, choice: Choice, first: Hungry) -> WorkerId {
             });
             level.is_some_and(|hungry| hungry.load == first.load)
                 && meets
-                && try_job(scheduler, worker, choice.job) == Some(choice)
+                // What is its turn goes before what is warm.
+                && choose(scheduler, **id, first.level()) == Some(choice)
         })
     };
     let open = job.loaded_at.iter().take(WARM_ASKED_MAX);

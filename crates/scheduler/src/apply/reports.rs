@@ -137,6 +137,7 @@ pub(super) fn done(
         }
     } else {
         end_if_reported(scheduler, now, key, effects);
+        stop_if_over(scheduler, now, key, effects);
         // The frame that it backed off for may have been this one.
         let unit = key.unit;
         refresh_unit(scheduler, now.elapsed, unit.job, unit.step, unit.index);
@@ -179,7 +180,13 @@ fn others_need_it_no_more(scheduler: &mut Scheduler, now: Now, key: LeaseKey, po
     for other in leases_of_unit(scheduler, key) {
         if other != key {
             let rendering = scheduler.leases.get(&other).and_then(|held| held.rendering);
-            reported(scheduler, now.elapsed, other, position);
+            let is_reported = scheduler
+                .leases
+                .get(&other)
+                .is_some_and(|held| held.failed.contains(&position));
+            if !is_reported {
+                reported(scheduler, now.elapsed, other, position);
+            }
             if rendering == Some(position) {
                 set_rendering(scheduler, now.elapsed, other, rendering);
             }
@@ -351,7 +358,7 @@ fn give_up_followers(
     }
 }
 
-/// A frame was given up through one lease of a unit: another one has a frame less to render, or nothing any more.
+/// A frame was given up through one lease of a unit: another one has a frame less to render.
 fn stop_others(
     scheduler: &mut Scheduler,
     now: Now,
@@ -360,6 +367,11 @@ fn stop_others(
     effects: &mut Effects,
 ) {
     others_need_it_no_more(scheduler, now, key, position);
+    stop_if_over(scheduler, now, key, effects);
+}
+
+/// When nothing of a unit is wanted any more its other leases end.
+fn stop_if_over(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: &mut Effects) {
     let wanted = scheduler
         .jobs
         .get(&key.unit.job)

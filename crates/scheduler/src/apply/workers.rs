@@ -125,13 +125,21 @@ fn keep(
         return held.worker == worker;
     }
     let wanted = scheduler.jobs.get(&key.unit.job).is_some_and(|entry| {
-        let latest = entry
-            .step(key.unit.step)
-            .and_then(|step| step.attempts.get(&key.unit.index));
+        let Some(step) = entry.step(key.unit.step) else {
+            return false;
+        };
+        let latest = step.attempts.get(&key.unit.index);
         let has_holder = entry.leases_of(key.unit).next().is_some();
+        // What has failed may have done so under this very lease, and would be reported again.
+        let has_failed = step
+            .failures
+            .range(step.positions(key.unit.index))
+            .next()
+            .is_some();
         !entry.state.is_over()
             && latest == Some(&key.attempt)
             && !has_holder
+            && !has_failed
             && !entry.blocked.contains(&worker)
     });
     let active = scheduler
