@@ -9,7 +9,7 @@ use crate::identity::{IssuedCertificate, WorkerRequest};
 use crate::links::{LinkHandle, LinkId};
 
 /// Commands that wait for the engine. Who comes when it is full waits: that is the back-pressure on workers and clients.
-pub(super) const WAITING_MAX: usize = 1024;
+pub(super) const WAITING_MAX: usize = 4096;
 
 /// Why a command did not happen.
 #[derive(Debug, Clone, thiserror::Error)]

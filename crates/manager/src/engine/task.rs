@@ -18,9 +18,9 @@ use crate::events::Events;
 use crate::identity::{Authority, SharedIndex};
 use crate::links::{Closing, Links};
 
-/// Commands that share one transaction. More would not make it cheaper, one sync is paid either way, but would make the
-/// first of them wait longer.
-const BATCH_MAX: usize = 256;
+/// Commands that share one transaction. So many come together only where thousands of workers report at once; then the more
+/// share the pages that are written and the one sync, the less each of them costs.
+const BATCH_MAX: usize = 1024;
 
 /// After a failed commit nothing is tried for so long: a full disk does not become free in less, and a rebuild costs time.
 const RECOVERY_PAUSE: Duration = Duration::from_secs(1);

@@ -34,8 +34,8 @@ const PING: Duration = Duration::from_secs(10);
 /// A link that carried nothing for so long is dead. Longer than the scheduler's longest patience, so the scheduler decides first.
 const DEAD: Duration = Duration::from_secs(120);
 
-/// Bytes read at once: heartbeats and results' keys are small, and a manager holds a buffer for every worker.
-const READ_BUFFER_BYTES: usize = 4096;
+/// Bytes read at once: what workers say all the time is some hundred bytes long, and a manager holds a buffer for each of them.
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// Largest message but for a part of a log: a worker's facts are kept in memory and shown in lists.
 const SMALL_MAX_BYTES: usize = 256 * 1024;
