@@ -48,7 +48,7 @@ pub(crate) struct JobEntry {
     pub used_us: u64,
     /// Thousandths of slots that are its own by its priority.
     pub target_milli: u64,
-    /// Thousandths of slots that it got less than its part so far, at each sample; at most one slot either way.
+    /// Thousandths of slots that it got less than its part so far, summed over samples, within bounds.
     pub credit_milli: i64,
     /// Frames ever handed out, as far as it matters for going first.
     pub dispatched: u32,
@@ -342,11 +342,15 @@ impl JobEntry {
         held_milli as i64 - self.target_milli as i64 - self.credit_milli
     }
 
+    /// Microseconds that one of its units takes at average speed, if that was ever measured.
+    pub(crate) fn unit_us(&self) -> Option<u64> {
+        let frames = self.steps[self.first_open()].positions(0).len() as u64;
+        Some(self.cost.frame_us?.saturating_mul(frames))
+    }
+
     /// Whether its units take longer than what may lie ready in numbers; so does what was never measured.
     pub(crate) fn is_long(&self, settings: &FarmSettings) -> bool {
-        let frames = self.steps[self.first_open()].positions(0).len() as u64;
-        self.cost
-            .frame_us
-            .is_none_or(|frame| frame.saturating_mul(frames) / 1000 > settings.long_unit_ms)
+        self.unit_us()
+            .is_none_or(|unit| unit / 1000 > settings.long_unit_ms)
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn lapse(scheduler: &mut Scheduler, now: Now, effects: &mut Effects) 
                 assign::ask_again(scheduler, all);
             }
             // That it is time to decide again is all they say.
-            Timer::Stragglers => {}
+            Timer::Stragglers | Timer::Preempt => {}
         }
     }
 }

@@ -169,6 +169,7 @@ pub(crate) fn refresh_job(scheduler: &mut Scheduler, now: Duration, id: JobId) {
         if ready {
             job.waiting_since = now;
             scheduler.someone_new = true;
+            scheduler.preempt_due |= job.job.settings.preempt;
         }
     }
     if ready && !job.watched {

@@ -14,6 +14,7 @@ use crate::job::JobEntry;
 use crate::line;
 use crate::pools::PoolId;
 use crate::scheduler::Scheduler;
+use crate::timers::Timer;
 use crate::worker::WorkerEntry;
 
 /// Workers looked at for one that can give something up; bounds the time of one input.
@@ -24,6 +25,9 @@ const TRIMMED_MAX: usize = 256;
 
 /// Renders ended at one input for jobs that preempt.
 const PREEMPTED_MAX: usize = 64;
+
+/// A job that preempts and found nobody to end looks again after this, unless something about it changes before.
+const PREEMPT_EVERY: Duration = Duration::from_secs(1);
 
 /// What lies ready for less than this is begun before an answer could come.
 const WORTH_ASKING_US: u64 = 1_000_000;
@@ -267,6 +271,12 @@ pub(crate) fn preempt(scheduler: &mut Scheduler, now: Duration, effects: &mut Ef
     if scheduler.preempting.is_empty() {
         return false;
     }
+    let looked = scheduler.preempted_at;
+    if !scheduler.preempt_due && looked.is_some_and(|at| now < at + PREEMPT_EVERY) {
+        return false;
+    }
+    scheduler.preempt_due = false;
+    scheduler.preempted_at = Some(now);
     let mut any = false;
     for id in scheduler.preempting.clone() {
         for _ in 0..PREEMPTED_MAX {
@@ -278,6 +288,13 @@ pub(crate) fn preempt(scheduler: &mut Scheduler, now: Duration, effects: &mut Ef
             give(scheduler, now, worker, choice, effects);
             any = true;
         }
+    }
+    let waits = |id: &JobId| {
+        let rank = scheduler.jobs.get(id).and_then(|job| job.rank);
+        rank.is_some_and(|rank| scheduler.line.ready.get(rank))
+    };
+    if scheduler.preempting.iter().any(waits) {
+        scheduler.timers.set(now + PREEMPT_EVERY, Timer::Preempt);
     }
     any
 }

@@ -48,6 +48,10 @@ pub struct Scheduler {
     pub(crate) trim_due: bool,
     /// Active jobs that may preempt.
     pub(crate) preempting: BTreeSet<JobId>,
+    /// Something about a job that may preempt has changed.
+    pub(crate) preempt_due: bool,
+    /// When such jobs last looked for somebody to end.
+    pub(crate) preempted_at: Option<Duration>,
     /// When it was last looked for stragglers.
     pub(crate) looked_for_stragglers: Option<Duration>,
     /// Whether usage is measured: while it is not zero everywhere.
@@ -78,6 +82,8 @@ impl Scheduler {
             recalled: 0,
             trim_due: false,
             preempting: BTreeSet::new(),
+            preempt_due: false,
+            preempted_at: None,
             looked_for_stragglers: None,
             sampling: false,
             sampled_at: Duration::ZERO,

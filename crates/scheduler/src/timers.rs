@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     Rerank,
     /// Workers that were passed over are asked again.
     Passed,
+    /// A job may find somebody to preempt.
+    Preempt,
     /// Stragglers may be worth a second lease.
     Stragglers,
 }

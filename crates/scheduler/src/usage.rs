@@ -9,15 +9,25 @@ use std::time::Duration;
 use tessera_model::{JobState, LeaseKey, WorkerId};
 
 use crate::accounts::AccountId;
+use crate::job::JobEntry;
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 
 /// The whole farm, in the unit of usage.
 const WHOLE: u64 = 1_000_000_000;
 
-/// What a job got less or more than its part is made up for up to one slot: that is what a part of a slot can amount to.
-/// More would let a job that nobody could render for long take the farm when somebody can.
-const CREDIT_MAX_MILLI: i64 = 1000;
+/// What a job got less or more than its part is made up for up to so much: a slot for as long as a few of its units
+/// take, and for at least so many samples. A part of a slot amounts to that before it changes hands. More would let a job
+/// that nobody could render for long take the farm when somebody can.
+const CREDIT_UNITS: u64 = 4;
+const CREDIT_SAMPLES_MIN: u64 = 2;
+const CREDIT_SAMPLES_MAX: u64 = 360;
+
+fn credit_max_milli(job: &JobEntry, sample_us: u64) -> i64 {
+    let units_us = job.unit_us().unwrap_or(0).saturating_mul(CREDIT_UNITS);
+    let samples = units_us.div_ceil(sample_us);
+    (samples.clamp(CREDIT_SAMPLES_MIN, CREDIT_SAMPLES_MAX) * 1000) as i64
+}
 
 /// Counts what a worker's slots did since this was last done. To be called before anything about what it holds changes.
 pub(crate) fn accrue(scheduler: &mut Scheduler, now: Duration, worker: WorkerId) {
@@ -71,7 +81,8 @@ pub(crate) fn sample(scheduler: &mut Scheduler, now: Duration) {
         let is_ready = job.rank.is_some_and(|rank| scheduler.line.ready.get(rank));
         job.credit_milli = if is_ready || used_milli > 0 {
             let less = job.target_milli as i64 - used_milli as i64;
-            (job.credit_milli + less).clamp(-CREDIT_MAX_MILLI, CREDIT_MAX_MILLI)
+            let max = credit_max_milli(job, time_us);
+            (job.credit_milli + less).clamp(-max, max)
         } else {
             0
         };

@@ -444,6 +444,7 @@ fn edit_job(
     line::refresh_job(scheduler, now.elapsed, id);
     scheduler.line.stale = true;
     scheduler.someone_new = true;
+    scheduler.preempt_due = true;
     Ok(Outcome::Applied)
 }
 
