@@ -153,13 +153,20 @@ pub(crate) fn machines(plan: &Plan) -> Vec<Machine> {
         .collect()
 }
 
-/// Machines that are bought when the farm is healed: one for each system, with all there is.
-pub(crate) fn bought(now: Duration) -> Vec<Machine> {
-    ["linux", "macos", "windows"]
-        .into_iter()
-        .map(|os| Machine::new(format!("new-{os}"), complete_facts(os), 100, now))
+/// Machines that are bought when the farm is healed: for each system one and a few for large farms, with all there is.
+pub(crate) fn bought(now: Duration, workers: u32) -> Vec<Machine> {
+    (0..=workers / BOUGHT_FOR)
+        .flat_map(|number| {
+            ["linux", "macos", "windows"].map(|os| {
+                let name = format!("new-{os}{number}");
+                Machine::new(name, complete_facts(os), 100, now)
+            })
+        })
         .collect()
 }
+
+/// For so many machines that a farm had, one more of each system is bought.
+const BOUGHT_FOR: u32 = 40;
 
 pub(crate) fn complete_facts(os: &str) -> WorkerFacts {
     WorkerFacts {

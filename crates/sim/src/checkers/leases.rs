@@ -20,9 +20,10 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease, ordered: bool) -> Res
         let text = format!("unit {unit} attempt {}: {how}", lease.key.attempt.0);
         Err(Violation::new(PROPERTY, text))
     };
+    // What is taken up again is served as well as what is handed out.
+    job.waited_since = job.served;
+    job.served = world.now;
     if ordered {
-        job.waited_since = job.served;
-        job.served = world.now;
         job.dispatched += step.wanted(unit.index).count() as u64;
         if step.wanted(unit.index).next().is_none() {
             return wrong("it was handed out though nothing of it is wanted");

@@ -46,7 +46,7 @@ fn heal_things(world: &mut World) {
     if world.manager.engine.is_none() {
         world.queue.push(now + BACK, Event::ManagerBack);
     }
-    for machine in bought(now) {
+    for machine in bought(now, world.plan.workers) {
         world.machines.push(machine);
         world.network.plug();
     }
@@ -87,9 +87,11 @@ fn possible(world: &World, job: &JobBook) -> Option<JobEdit> {
         let is_blocked = job.blocked.contains(&worker.record.id);
         is_blocked || fits(job, worker, step).is_ok()
     });
+    let is_named = !job.job.settings.requirement.workers.is_empty();
     let edit = JobEdit {
         after: (after != job.job.settings.after).then_some(after),
-        requirement: (!is_possible).then(Requirement::default),
+        // Nobody insists on one machine any more: what is left shall be done within a run that is worth its time.
+        requirement: (!is_possible || is_named).then(Requirement::default),
         tags: (!is_possible).then(Vec::new),
         ..JobEdit::default()
     };
