@@ -124,7 +124,7 @@ async fn work(
             "manager: memory, all workers busy",
             busy,
             "MB",
-            Aim::AtMost(400.0),
+            Aim::None,
             connections,
         ),
     ]);

@@ -5,7 +5,7 @@
 //! Then workers, chosen by a seeded number, end frames: `Done`, `Finished` and `Started` for each, `Heartbeat` of every worker
 //! every five seconds of a time in which a frame takes one, the question for the next tick once in 256 inputs; a job that ends is
 //! removed and another one submitted. On the clock are the calls of the scheduler and nothing else, on one thread, in this
-//! process. A decision is a unit handed out.
+//! process; what another program takes of a long call's time is not counted. A decision is a unit handed out.
 //!
 //! Baseline for the number of frames: the same 1,000 workers and 100 jobs with a million frames and with ten thousand, in
 //! turn window by window, so that what disturbs the machine disturbs both.
