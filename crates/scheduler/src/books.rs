@@ -4,6 +4,7 @@
 //! it does; places of the job, its category, user and resources are counted with it. Only the functions here touch any
 //! of that, so that all of it agrees at every moment.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tessera_model::{JobId, LeaseKey, StepIndex, WorkerId};
@@ -33,8 +34,9 @@ pub(crate) struct Held {
     pub rendering: Option<u32>,
     /// Wanted frames of it not yet reported.
     pub left: u32,
-    /// Positions whose failure was reported: the report may come twice, when its answer is lost on the way.
-    pub failed: Vec<u32>,
+    /// Positions of which no report is waited for any more: reported under this lease, or settled under another one. A
+    /// report may come twice, when its answer is lost on the way.
+    pub settled: BTreeSet<u32>,
     /// Whether it was asked back.
     pub recalled: bool,
     /// Whether it is the second lease of its unit.
@@ -99,7 +101,7 @@ pub(crate) fn hold(
         begun: None,
         rendering: None,
         left,
-        failed: Vec::new(),
+        settled: BTreeSet::new(),
         recalled: false,
         twin,
     };
@@ -155,7 +157,7 @@ pub(crate) fn reported(scheduler: &mut Scheduler, now: Duration, key: LeaseKey, 
     let Some(held) = scheduler.leases.get_mut(&key) else {
         return;
     };
-    if held.left > 0 {
+    if held.settled.insert(position) && held.left > 0 {
         held.left -= 1;
         if !held.twin
             && let Some(entry) = scheduler.jobs.get_mut(&key.unit.job)

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, UnitId, WorkerId, WorkerRecord,
+    Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey, UnitId, WorkerId,
+    WorkerRecord,
 };
 
-use crate::books::{hold, refresh_all_units, watch};
+use crate::books::{hold, refresh_all_units, reported, watch};
 use crate::input::Now;
 use crate::job::{Failures, JobEntry, StepEntry};
 use crate::need::criteria;
@@ -25,6 +26,8 @@ pub struct Restored {
     pub leases: Vec<Lease>,
     /// Highest attempt of every unit that is not closed and was ever handed out.
     pub attempts: Vec<(UnitId, Attempt)>,
+    /// Failures of units that are not closed: under which lease, at which position, where.
+    pub failed: Vec<(LeaseKey, u32, WorkerId)>,
     /// Workers that get nothing of a job.
     pub blocked: Vec<(JobId, WorkerId)>,
     /// The next job gets this number.
@@ -89,6 +92,17 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
         }
         hold(&mut scheduler, now.elapsed, lease.key, lease.worker);
         watch(&mut scheduler, lease.worker);
+    }
+    for (key, position, worker) in restored.failed {
+        reported(&mut scheduler, now.elapsed, key, position);
+        let step = scheduler
+            .jobs
+            .get_mut(&key.unit.job)
+            .and_then(|job| job.step_mut(key.unit.step));
+        // Failures before a retry are not counted any more.
+        if let Some(failures) = step.and_then(|step| step.failures.get_mut(&position)) {
+            failures.workers.insert(worker);
+        }
     }
     // Only now is it known of every job whether it is done: who waits for whom follows from that.
     for &id in &ids {

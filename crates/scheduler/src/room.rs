@@ -184,11 +184,22 @@ pub(crate) fn for_first_frames(scheduler: &mut Scheduler, effects: &mut Effects)
             job.room_asked = true;
         }
         for key in scheduler.workers[&owner].leases.clone() {
-            if lies_ready(scheduler, &key) && is_worth_asking(scheduler, &key) {
+            if lies_ready(scheduler, &key)
+                && is_worth_asking(scheduler, &key)
+                && !is_first(scheduler, &key)
+            {
                 recall(scheduler, key, effects);
             }
         }
     }
+}
+
+/// Whether a lease is among the first of its job, which nobody else's first may push away.
+fn is_first(scheduler: &Scheduler, key: &LeaseKey) -> bool {
+    scheduler
+        .jobs
+        .get(&key.unit.job)
+        .is_some_and(|job| job.dispatched <= scheduler.settings.first_frames)
 }
 
 fn is_exhausted(scheduler: &Scheduler, job: &JobEntry) -> bool {
@@ -238,7 +249,8 @@ pub(crate) fn trim(scheduler: &mut Scheduler, effects: &mut Effects) {
                 scheduler
                     .jobs
                     .get(id)
-                    .is_some_and(|job| !job.trimmed && job.beyond_milli(job.held_milli) >= 1000)
+                    // By what it holds now: who had too much before, and has its turn at last, keeps it.
+                    .is_some_and(|job| !job.trimmed && job.held_milli >= job.target_milli + 1000)
             })
             .copied()
             .collect();

@@ -224,6 +224,7 @@ pub(crate) fn restored(snapshot: &Snapshot) -> Restored {
         workers: snapshot.workers.clone(),
         leases: snapshot.leases.clone(),
         attempts: snapshot.attempts.clone(),
+        failed: snapshot.failed.clone(),
         blocked: snapshot.jobs.iter().flat_map(blocked).collect(),
         next_job: snapshot.next_job.0,
         next_worker: snapshot.next_worker.0,

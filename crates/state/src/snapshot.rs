@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tessera_model::{
-    Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, JobState, Lease,
+    Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey,
     PairingRecord, Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub leases: Vec<Lease>,
     /// The highest attempt ever handed out, of each unit that is not closed.
     pub attempts: Vec<(UnitId, Attempt)>,
+    /// Failures of units that are not closed, as far as the record keeps them: under which lease, at which position, where.
+    pub failed: Vec<(LeaseKey, u32, WorkerId)>,
     /// Workers.
     pub workers: Vec<WorkerRecord>,
     /// Tokens that are not void (expired ones included).

@@ -32,6 +32,7 @@ pub(super) fn restored(snapshot: Snapshot) -> Restored {
         workers: snapshot.workers,
         leases: snapshot.leases,
         attempts: snapshot.attempts,
+        failed: snapshot.failed,
         blocked,
         next_job: snapshot.next_job.0,
         next_worker: snapshot.next_worker.0,

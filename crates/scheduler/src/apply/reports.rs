@@ -180,13 +180,7 @@ fn others_need_it_no_more(scheduler: &mut Scheduler, now: Now, key: LeaseKey, po
     for other in leases_of_unit(scheduler, key) {
         if other != key {
             let rendering = scheduler.leases.get(&other).and_then(|held| held.rendering);
-            let is_reported = scheduler
-                .leases
-                .get(&other)
-                .is_some_and(|held| held.failed.contains(&position));
-            if !is_reported {
-                reported(scheduler, now.elapsed, other, position);
-            }
+            reported(scheduler, now.elapsed, other, position);
             if rendering == Some(position) {
                 set_rendering(scheduler, now.elapsed, other, rendering);
             }
@@ -209,7 +203,7 @@ pub(super) fn failed(
     let live = scheduler
         .leases
         .get(&key)
-        .is_some_and(|held| held.worker == worker && !held.failed.contains(&position));
+        .is_some_and(|held| held.worker == worker && !held.settled.contains(&position));
     let step = entry.step(key.unit.step);
     let missing = step.is_some_and(|step| !step.done.get(position) && !step.given_up.get(position));
     // A failure under a lease that has ended was counted when it ended, or is nobody's business any more.
@@ -217,9 +211,6 @@ pub(super) fn failed(
         return Ok(Outcome::NotNeeded);
     }
     let in_order = entry.job.steps[key.unit.step.0 as usize].in_order;
-    if let Some(held) = scheduler.leases.get_mut(&key) {
-        held.failed.push(position);
-    }
     record_failure(scheduler, now, error, false, effects);
     reported(scheduler, now.elapsed, key, position);
     if in_order && scheduler.leases.contains_key(&key) {

@@ -16,6 +16,7 @@ pub(super) struct Record {
     workers: BTreeMap<WorkerId, WorkerRecord>,
     leases: BTreeMap<LeaseKey, Lease>,
     attempts: BTreeMap<UnitId, Attempt>,
+    failed: Vec<(LeaseKey, u32, WorkerId)>,
     blocked: BTreeSet<(JobId, WorkerId)>,
     next_job: u64,
     next_worker: u32,
@@ -77,6 +78,8 @@ impl Record {
             Change::FrameFailed(error) => {
                 let key = (error.lease.unit.job, error.lease.unit.step, error.position);
                 *self.failures.entry(key).or_default() += 1;
+                self.failed
+                    .push((error.lease, error.position, error.worker));
             }
             Change::FrameGivenUp(key, position) => {
                 let step = &mut self.job(key.unit.job).steps[key.unit.step.0 as usize];
@@ -137,6 +140,12 @@ impl Record {
                 .attempts
                 .iter()
                 .map(|(unit, attempt)| (*unit, *attempt))
+                .collect(),
+            failed: self
+                .failed
+                .iter()
+                .filter(|(key, ..)| self.attempts.contains_key(&key.unit))
+                .copied()
                 .collect(),
             blocked: self.blocked.iter().copied().collect(),
             next_job: self.next_job,

@@ -37,6 +37,7 @@ impl Sqlite {
                 jobs: jobs.into_values().collect(),
                 leases: leases(conn).await?,
                 attempts: attempts(conn).await?,
+                failed: failed(conn).await?,
                 workers: workers(conn).await?,
                 tokens: tokens(conn).await?,
                 pairings: pairings(conn).await?,
@@ -198,6 +199,27 @@ async fn attempts(conn: &mut SqliteConnection) -> Result<Vec<(UnitId, Attempt)>,
         attempts.push((unit, Attempt(row.try_get(3)?)));
     }
     Ok(attempts)
+}
+
+async fn failed(conn: &mut SqliteConnection) -> Result<Vec<(LeaseKey, u32, WorkerId)>, Fault> {
+    let mut rows = sqlx::query(
+        "SELECT job, step, unit, error.attempt, position, json_extract(body, '$.is.worker') \
+         FROM unit_attempt JOIN frame_error AS error USING (job, step, unit) \
+         ORDER BY job, step, unit, error.attempt, position",
+    )
+    .fetch(conn);
+    let mut failed = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let unit = UnitId {
+            job: job_id(row.try_get(0)?),
+            step: StepIndex(row.try_get(1)?),
+            index: row.try_get(2)?,
+        };
+        let attempt = Attempt(row.try_get(3)?);
+        let worker = WorkerId(row.try_get(5)?);
+        failed.push((LeaseKey { unit, attempt }, row.try_get(4)?, worker));
+    }
+    Ok(failed)
 }
 
 async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRecord>, Fault> {

@@ -82,11 +82,23 @@ impl Model {
                 .map(|(&key, &worker)| Lease { key, worker })
                 .collect(),
             attempts: self.attempts.iter().map(|(&u, &a)| (u, a)).collect(),
+            failed: self.failed(),
             workers: self.workers.values().cloned().collect(),
             tokens: self.tokens.values().cloned().collect(),
             pairings: self.pairings.values().cloned().collect(),
             certificates: self.certificates.values().cloned().collect(),
         }
+    }
+
+    /// Failures of units that are not closed, in order.
+    fn failed(&self) -> Vec<(LeaseKey, u32, WorkerId)> {
+        let errors = self.jobs.values().flat_map(|job| &job.errors);
+        let mut failed: Vec<_> = errors
+            .filter(|error| self.attempts.contains_key(&error.lease.unit))
+            .map(|error| (error.lease, error.position, error.worker))
+            .collect();
+        failed.sort_unstable();
+        failed
     }
 
     pub fn jobs(&self) -> Vec<JobId> {

@@ -51,6 +51,7 @@ async fn a_new_record_is_empty(backend: Backend) {
         farm: None,
         jobs: vec![],
         leases: vec![],
+        failed: Vec::new(),
         attempts: vec![],
         workers: vec![],
         tokens: vec![],
