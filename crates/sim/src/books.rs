@@ -197,6 +197,11 @@ impl Books {
         for lease in &snapshot.leases {
             books.begin(lease.key, lease.worker);
         }
+        for (key, position, _) in &snapshot.failed {
+            if let Some(lease) = books.leases.get_mut(key) {
+                lease.failed.insert(*position);
+            }
+        }
         books
     }
 

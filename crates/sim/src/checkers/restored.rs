@@ -1,7 +1,6 @@
 //! What the record gives back is what lives: by the checkers' books, and by what a scheduler built from it shows.
 //!
-//! Not recorded, so not compared: links, usage, warmth, what is being rendered, which failures were where, and of a live
-//! lease the frames whose failure was reported already (a restored one has all that are wanted).
+//! Not recorded, so not compared: links, usage, warmth, and what is being rendered.
 
 use std::collections::BTreeMap;
 
