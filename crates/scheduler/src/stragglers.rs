@@ -9,6 +9,7 @@ use std::time::Duration;
 use tessera_model::{JobId, LeaseKey, WorkerId};
 
 use crate::assign::{Choice, give};
+use crate::depend::frames_are_there;
 use crate::effects::Effects;
 use crate::job::JobEntry;
 use crate::scheduler::Scheduler;
@@ -135,7 +136,8 @@ fn gain(
     // What was asked back and does not come, or lies at a silent worker, counts as begun when it was last seen there.
     let stays = held.recalled || owner.silent;
     let begun = held.begun.or(stays.then_some(held.seen))?;
-    if !single || unfit || held.left == 0 {
+    let waits = !frames_are_there(scheduler, job, key.unit.step, key.unit.index);
+    if !single || unfit || waits || held.left == 0 {
         return None;
     }
     let expected = job.cost.expect_us(held.left, owner.speed)?;

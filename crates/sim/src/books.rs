@@ -273,6 +273,25 @@ impl Books {
                 }
             }
             Change::FramesRetried(id) => {
+                // What is wanted again is not in the hands of those who have the rest of its unit.
+                let book = self.job(*id)?;
+                let given_up: Vec<(LeaseKey, Vec<u32>)> = book
+                    .leases
+                    .iter()
+                    .map(|key| {
+                        let step = &book.steps[usize::from(key.unit.step.0)];
+                        let positions = step.chunking.positions(key.unit.index, step.done.len());
+                        (
+                            *key,
+                            positions.filter(|&at| step.given_up.get(at)).collect(),
+                        )
+                    })
+                    .collect();
+                for (key, positions) in given_up {
+                    if let Some(lease) = self.leases.get_mut(&key) {
+                        lease.failed.extend(positions);
+                    }
+                }
                 for step in &mut self.job(*id)?.steps {
                     step.given_up = FrameBits::new(step.done.len());
                     step.failures.clear();

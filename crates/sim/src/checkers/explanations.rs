@@ -53,7 +53,7 @@ fn check_job(world: &mut World, id: JobId) -> Result<(), Violation> {
     };
     let mut fork = Fork::new(world, &engine.scheduler);
     let mut told: Vec<String> = Vec::new();
-    let mut remedied: BTreeSet<&'static str> = BTreeSet::new();
+    let mut remedied: BTreeSet<String> = BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
         if fork.given.iter().any(|(key, _)| key.unit.job == id) {
             return Ok(());
@@ -91,15 +91,14 @@ fn check_job(world: &mut World, id: JobId) -> Result<(), Violation> {
             // The frames of its own step before are not there; that is no mistake, and has no remedy but rendering.
             return Ok(());
         }
-        let again = why
-            .reasons
-            .iter()
-            .find(|reason| remedied.contains(reason.code()) && is_final(reason));
+        let again = why.reasons.iter().find(|reason| {
+            is_final(reason) && names(reason).iter().any(|name| remedied.contains(name))
+        });
         if let Some(again) = again {
             return wrong(&format!("\"{again}\" was remedied and is named again"));
         }
         for reason in &why.reasons {
-            remedied.insert(reason.code());
+            remedied.extend(names(reason));
             fork.remedy(id, reason);
         }
         fork.apply(Input::Tick);
@@ -109,6 +108,16 @@ fn check_job(world: &mut World, id: JobId) -> Result<(), Violation> {
         PROPERTY,
         format!("job {id}: {told} -- and so on, without an end"),
     ))
+}
+
+/// What a reason is remembered by. Blocks are remembered by worker: one that was away may come back blocked.
+fn names(reason: &Reason) -> Vec<String> {
+    match reason {
+        Reason::Blocked { workers, .. } => {
+            workers.iter().map(|id| format!("blocked {id}")).collect()
+        }
+        other => vec![other.code().to_owned()],
+    }
 }
 
 /// Whether a reason must not be named after its remedy. What others need of the farm's workers may well be named: a new
