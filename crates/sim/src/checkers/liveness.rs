@@ -130,7 +130,14 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
     }
     for (index, step) in book.steps.iter().enumerate() {
         for position in 0..step.done.len() {
-            if step.given_up.get(position) && !is_doomed(work, book, index, position) {
+            // As many failures as its job allows, each on a machine of its own fault, end a frame too.
+            let attempts = book.job.settings.max_attempts;
+            let has_failed = step
+                .failures
+                .get(&position)
+                .is_some_and(|failure| failure.count >= attempts);
+            if step.given_up.get(position) && !has_failed && !is_doomed(work, book, index, position)
+            {
                 return wrong(format!(
                     "position {position} of step {index} of job {id} was given up, and could be rendered"
                 ));
