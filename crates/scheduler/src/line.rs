@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tessera_model::{JobId, JobState};
+use tessera_model::{JobId, JobState, PRIORITY_MAX};
 
 use crate::accounts::{AccountId, Holder};
 use crate::job::JobEntry;
@@ -250,8 +250,15 @@ pub(crate) fn settle(scheduler: &mut Scheduler, now: Duration) {
 }
 
 /// What decides a job's place, smallest first: of category, user and job each the used part of the farm for its
-/// priority, then the places it has for its priority, then its age.
+/// priority, then the places it has for its priority, then its priority, then its age.
 type Key = [(u64, u64, u64); 3];
+
+/// Of equals the one of higher priority, then the older one.
+fn tie(priority: u32, age: u64) -> u64 {
+    let lower = u64::from(PRIORITY_MAX.saturating_sub(priority));
+    // Numbers of jobs stay far below this.
+    lower << 48 | age
+}
 
 /// A part of something for its priority.
 pub(crate) fn ratio(part: u64, priority: u32) -> u64 {
@@ -299,17 +306,17 @@ fn rerank(scheduler: &mut Scheduler, now: Duration) {
             (
                 ratio(used, of.priority),
                 ratio(of.places, of.priority),
-                category.into(),
+                tie(of.priority, category.into()),
             ),
             (
                 ratio(used_in_it.unwrap_or(0), in_it.priority),
                 ratio(in_it.places, in_it.priority),
-                user.into(),
+                tie(in_it.priority, user.into()),
             ),
             (
                 ratio(job.usage, priority),
                 ratio(job.places.into(), priority),
-                job.job.id.0,
+                tie(priority, job.job.id.0),
             ),
         ]
     };

@@ -358,7 +358,8 @@ fn victim(scheduler: &Scheduler, id: JobId) -> Option<(WorkerId, Choice)> {
     best.map(|(_, worker, choice)| (worker, choice))
 }
 
-/// Ends one render of lower priority at a worker, and takes back what lies ready there and would take its slot.
+/// Ends one render of lower priority at a worker, and takes back what lies ready there and would take its slot: of
+/// whatever priority, but for what may preempt itself.
 fn end_lower(
     scheduler: &mut Scheduler,
     now: Duration,
@@ -372,6 +373,12 @@ fn end_lower(
             .get(&key.unit.job)
             .is_some_and(|job| job.job.settings.priority < priority)
     };
+    let stays = |key: &LeaseKey| {
+        scheduler.jobs.get(&key.unit.job).is_some_and(|job| {
+            let settings = &job.job.settings;
+            settings.preempt && settings.priority >= priority
+        })
+    };
     let begun = |key: &LeaseKey| scheduler.leases.get(key).and_then(|held| held.begun);
     let leases = &scheduler.workers[&worker].leases;
     let last_begun = leases
@@ -382,8 +389,10 @@ fn end_lower(
         .map(|(_, key)| key);
     let ended: Vec<LeaseKey> = leases
         .iter()
-        .filter(lower)
-        .filter(|key| begun(key).is_none() || Some(**key) == last_begun)
+        .filter(|key| match begun(key) {
+            Some(_) => Some(**key) == last_begun,
+            None => !stays(key),
+        })
         .copied()
         .collect();
     for key in ended {

@@ -172,7 +172,7 @@ fn submitted(
             );
             world.works[index].job = Some(job);
         }
-        Some(Outcome::Refused(refusal @ (Refusal::NoBuild { .. } | Refusal::NoJob(_)))) => {
+        Some(Outcome::Refused(refusal @ Refusal::NoBuild { .. })) => {
             note!(world, "manager", "refuses submission {index}: {refusal}");
         }
         Some(Outcome::Refused(refusal)) if world.works[index].after.is_empty() => {
