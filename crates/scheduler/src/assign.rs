@@ -44,6 +44,9 @@ const WARM_ASKED_MAX: usize = 32;
 /// From this many units a slot on, only units of known and short time are added, and those that go before all others.
 pub(crate) const SHORT_ONLY_FROM: u32 = 2;
 
+/// Least part of a slot with which a job may keep the whole of it for a while.
+const SHARED_MIN_MILLI: i64 = 250;
+
 /// A unit for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
@@ -244,6 +247,13 @@ fn stay(
         let job = scheduler.jobs.get(&id)?;
         let rank = job.rank?;
         let is_allowed = allowed((rank / 64) as usize) >> (rank % 64) & 1 == 1;
+        // Who has next to no part of a slot does not keep one.
+        let own_milli = -job.beyond_milli(0);
+        let beyond_max_milli = if own_milli >= SHARED_MIN_MILLI {
+            beyond_max_milli
+        } else {
+            0
+        };
         if !is_allowed || beyond_with_one_more(worker, job) > beyond_max_milli {
             return None;
         }
