@@ -216,8 +216,9 @@ fn a_job_without_claim_is_served_after_two_minutes_all_the_same() {
     scenario.settings.cap_percent = 100;
     let measured = measure(&scenario).unwrap();
     let longest = measured.longest_without[4];
-    // Handed out after two minutes; it begins after what renders and lies ready before it, each with its scene to open.
-    assert!(longest <= 4 * MINUTE, "{longest:?} without a slot");
+    // Handed out after two minutes; it begins after what renders there, and its worker may prefer the scene that it has
+    // open four times before it.
+    assert!(longest <= 5 * MINUTE, "{longest:?} without a slot");
     assert!(measured.percent[4] < 15.0, "{:.1?}", measured.percent);
 }
 
