@@ -219,6 +219,8 @@ fn room_within_cap(scheduler: &Scheduler, worker: &WorkerEntry) -> Mask {
         let rank = scheduler.jobs.get(&key.unit.job).and_then(|job| job.rank);
         if let Some(rank) = rank
             && scheduler.line.capped.get(rank)
+            // One that was alone and is beyond its cap gives its slots up one by one.
+            && !scheduler.line.over.contains(&key.unit.job)
             && !takes_a_place(scheduler, worker.record.id, key.unit.job)
         {
             ranks.set(rank, true);
