@@ -83,6 +83,12 @@ fn settings(
     for job in jobs {
         if let Some(entry) = scheduler.jobs.get_mut(&job) {
             entry.watched = false;
+            // By the new bound it may have waited for too long already.
+            let after = std::time::Duration::from_millis(scheduler.settings.starved_after_ms);
+            let is_ready = entry
+                .rank
+                .is_some_and(|rank| scheduler.line.ready.get(rank));
+            entry.starved |= is_ready && entry.waiting_since + after <= now.elapsed;
         }
         line::refresh_job(scheduler, now.elapsed, job);
     }
