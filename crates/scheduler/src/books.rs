@@ -86,6 +86,9 @@ pub(crate) fn hold(
     let highest = step.attempts.entry(key.unit.index).or_insert(key.attempt);
     *highest = key.attempt.max(*highest);
     let left = step.wanted(key.unit.index).count() as u32;
+    // What is not wanted now is not in its hands, though a retry may make it wanted again.
+    let unit = step.positions(key.unit.index);
+    let settled = unit.filter(|&at| !step.wants(at)).collect();
     let twin = holders > 0;
     entry.leases.insert(key);
     if !twin {
@@ -101,7 +104,7 @@ pub(crate) fn hold(
         begun: None,
         rendering: None,
         left,
-        settled: BTreeSet::new(),
+        settled,
         recalled: false,
         twin,
     };

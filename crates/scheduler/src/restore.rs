@@ -94,15 +94,7 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
         watch(&mut scheduler, lease.worker);
     }
     for (key, position, worker) in restored.failed {
-        let is_wanted = scheduler
-            .jobs
-            .get(&key.unit.job)
-            .and_then(|job| job.step(key.unit.step))
-            .is_some_and(|step| step.wants(position));
-        // What is not wanted any more was not counted when the lease was taken up.
-        if is_wanted {
-            reported(&mut scheduler, now.elapsed, key, position);
-        }
+        reported(&mut scheduler, now.elapsed, key, position);
         let step = scheduler
             .jobs
             .get_mut(&key.unit.job)
