@@ -31,9 +31,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "manager", "worker", "client", "merge", "wire", "model", "blobs", "blender",
         ],
     ),
+    ("tessera-sim", &["scheduler", "state", "model"]),
     (
         "xtask",
         &[
+            "sim",
             "scheduler",
             "state",
             "model",

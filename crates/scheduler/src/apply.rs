@@ -88,7 +88,7 @@ fn settings(
             let is_ready = entry
                 .rank
                 .is_some_and(|rank| scheduler.line.ready.get(rank));
-            entry.starved |= is_ready && entry.waiting_since + after <= now.elapsed;
+            entry.starved = is_ready && entry.waiting_since + after <= now.elapsed;
         }
         line::refresh_job(scheduler, now.elapsed, job);
     }

@@ -168,6 +168,7 @@ pub(crate) fn refresh_job(scheduler: &mut Scheduler, now: Duration, id: JobId) {
         line.ready.set(rank, ready);
         if ready {
             job.waiting_since = now;
+            job.starved = false;
             scheduler.someone_new = true;
             scheduler.preempt_due |= job.job.settings.preempt;
         }
@@ -330,6 +331,7 @@ fn rerank(scheduler: &mut Scheduler, now: Duration) {
     let targets = targets(scheduler, &categories, &users);
     let line = &mut scheduler.line;
     line.order = order.into_iter().map(|(_, id)| id).collect();
+    let ready = line.ready.clone();
     for mask in [
         &mut line.ready,
         &mut line.fresh,
@@ -351,17 +353,12 @@ fn rerank(scheduler: &mut Scheduler, now: Duration) {
     }
     for (rank, id) in (0..).zip(scheduler.line.order.clone()) {
         if let Some(job) = scheduler.jobs.get_mut(&id) {
+            let was_ready = job.rank.is_some_and(|rank| ready.get(rank));
+            scheduler.line.ready.set(rank, was_ready);
             job.rank = Some(rank);
             job.target_milli = targets.get(&id).copied().unwrap_or(0);
-            // Its bit was cleared with all others: it is not ready anew.
-            let since = job.waiting_since;
-            let news = scheduler.someone_new;
             show(scheduler, id);
             refresh_job(scheduler, now, id);
-            scheduler.someone_new = news;
-            if let Some(job) = scheduler.jobs.get_mut(&id) {
-                job.waiting_since = since;
-            }
         }
     }
 }

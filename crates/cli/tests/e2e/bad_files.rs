@@ -123,7 +123,12 @@ fn no_blender() {
     assert!(said.contains("no Blender"), "{said}");
     let job = site.submit(&project, &["-f", "1"]);
     let shown = tessera_run(&site.boss, &["job", "show", &job.to_string()]).done();
-    assert!(shown.text().contains("lacks Blender 3.4"), "{shown}");
+    assert!(
+        shown
+            .text()
+            .contains("needs Blender 3.4 or newer, which the only worker does not have"),
+        "{shown}"
+    );
     // As soon as one who has it comes, it goes on.
     site.hire(world.home("anna"), "anna");
     tessera_run(
