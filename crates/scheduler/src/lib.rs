@@ -7,7 +7,7 @@
 //! - `input`, `effects`: what goes in and what comes out.
 //! - `job`, `worker`: what it knows of each; `books`: who holds what, and all that is counted from it.
 //! - `apply`: one function per input; `lapse`, `timers`: what time alone does; `restore`: the same state out of the record.
-//! - `need`, `pools`: who could work for whom; `usage`, `parts`, `line`, `mask`: who is served next; `accounts`: limits.
+//! - `need`, `pools`, `builds`: who could work for whom; `usage`, `parts`, `line`, `mask`: who is served next; `accounts`: limits.
 //! - `assign`: which unit goes to which worker; `room`: what is taken back for whom; `stragglers`: second leases at the end.
 //! - `depend`: what waits for what; `pace`: what is measured of jobs and workers.
 //! - `why`, `view`: what others may see of it.
@@ -19,6 +19,7 @@ mod accounts;
 mod apply;
 mod assign;
 mod books;
+mod builds;
 mod depend;
 mod effects;
 mod input;

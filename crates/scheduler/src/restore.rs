@@ -13,7 +13,7 @@ use crate::job::{Failures, JobEntry, StepEntry};
 use crate::need::criteria;
 use crate::scheduler::Scheduler;
 use crate::worker::{Link, WorkerEntry};
-use crate::{depend, line, pools};
+use crate::{builds, depend, line, pools};
 
 /// All the record holds that matters here.
 #[derive(Debug, Clone, Default)]
@@ -64,9 +64,9 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
     scheduler.next_worker = restored.next_worker.max(1);
     for record in restored.workers {
         scheduler.names.insert(record.name.clone());
-        scheduler
-            .workers
-            .insert(record.id, WorkerEntry::new(record));
+        let id = record.id;
+        scheduler.workers.insert(id, WorkerEntry::new(record));
+        builds::recount(&mut scheduler, id);
     }
     let ids: Vec<JobId> = restored.jobs.iter().map(|job| job.job.id).collect();
     for job in restored.jobs {

@@ -7,6 +7,7 @@ use tessera_model::{FarmSettings, Job, JobId, LeaseKey, StepIndex, WorkerId};
 
 use crate::accounts::Accounts;
 use crate::books::Held;
+use crate::builds::Builds;
 use crate::effects::Effects;
 use crate::input::{Input, Now};
 use crate::job::JobEntry;
@@ -35,6 +36,7 @@ pub struct Scheduler {
     pub(crate) dependents: BTreeMap<JobId, BTreeSet<JobId>>,
     pub(crate) accounts: Accounts,
     pub(crate) pools: Pools,
+    pub(crate) builds: Builds,
     pub(crate) line: Line,
     pub(crate) timers: Timers,
 
@@ -75,6 +77,7 @@ impl Scheduler {
             dependents: BTreeMap::new(),
             accounts: Accounts::default(),
             pools: Pools::default(),
+            builds: Builds::default(),
             line: Line::default(),
             timers: Timers::default(),
             someone_new: false,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tessera_model::{FarmSettings, JobId, LeaseKey, Rest, WorkerMode, WorkerRecord};
 
+use crate::builds::Counted;
 use crate::pace::Speed;
 use crate::pools::Spot;
 
@@ -66,6 +67,8 @@ pub(crate) struct WorkerEntry {
     pub accrued_at: Duration,
     /// When a timer looks at it next.
     pub watched_at: Option<Duration>,
+    /// What it was counted with in [`Builds`](crate::builds::Builds).
+    pub counted: Counted,
 }
 
 impl WorkerEntry {
@@ -84,6 +87,7 @@ impl WorkerEntry {
             passed: false,
             accrued_at: Duration::ZERO,
             watched_at: None,
+            counted: Counted::default(),
         }
     }
 

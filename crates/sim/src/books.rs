@@ -62,7 +62,7 @@ pub(crate) struct FailureBook {
     pub count: u32,
     /// When, last; none if that was before the books were opened.
     pub at: Option<Duration>,
-    /// Where, since the books were opened.
+    /// Where.
     pub workers: BTreeSet<WorkerId>,
 }
 
@@ -197,9 +197,15 @@ impl Books {
         for lease in &snapshot.leases {
             books.begin(lease.key, lease.worker);
         }
-        for (key, position, _) in &snapshot.failed {
+        for (key, position, worker) in &snapshot.failed {
             if let Some(lease) = books.leases.get_mut(key) {
                 lease.failed.insert(*position);
+            }
+            let job = books.jobs.get_mut(&key.unit.job);
+            let step = job.and_then(|job| job.steps.get_mut(usize::from(key.unit.step.0)));
+            // Failures before a retry are not counted any more.
+            if let Some(failure) = step.and_then(|step| step.failures.get_mut(position)) {
+                failure.workers.insert(*worker);
             }
         }
         books

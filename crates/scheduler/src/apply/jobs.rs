@@ -2,7 +2,7 @@
 
 use tessera_model::{
     After, Build, Change, Chunking, FrameBits, Job, JobEdit, JobId, JobSettings, JobState,
-    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, WorkerId, choose_build,
+    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, WorkerId,
 };
 
 use super::reports::{settle, take_back};
@@ -126,21 +126,10 @@ fn pin(
     file: Series,
     range: Option<SeriesRange>,
 ) -> Result<Option<Build>, Refusal> {
-    let builds = |linked: bool| {
-        scheduler
-            .workers
-            .values()
-            .filter(move |worker| !linked || worker.is_linked())
-            .filter_map(|worker| worker.record.facts.as_ref())
-            .flat_map(|facts| &facts.builds)
-            .filter(move |build| range.is_none_or(|range| range.contains(build.version.series())))
-    };
-    if let Some(build) =
-        choose_build(file, builds(true)).or_else(|| choose_build(file, builds(false)))
-    {
+    if let Some(build) = scheduler.builds.choose(file, range) {
         return Ok(Some(build.clone()));
     }
-    match builds(false).map(|build| build.version).max() {
+    match scheduler.builds.newest(range) {
         Some(newest) => Err(Refusal::NoBuild { file, newest }),
         None => Ok(None),
     }

@@ -16,7 +16,7 @@ use crate::lapse::lose;
 use crate::room::recall;
 use crate::scheduler::Scheduler;
 use crate::worker::{Link, WorkerEntry};
-use crate::{line, pools};
+use crate::{builds, line, pools};
 
 /// Longest name of a worker, in characters.
 const NAME_MAX: usize = 100;
@@ -97,6 +97,7 @@ pub(super) fn linked(
         // Most likely its program was started anew: no scene is open there.
         unloaded(scheduler, id);
     }
+    builds::recount(scheduler, id);
     set_facts(scheduler, now, id, facts, effects);
     pools::place(scheduler, id);
     for key in gone {
@@ -184,6 +185,7 @@ fn set_facts(
             }
         });
         effects.workers.insert(id);
+        builds::recount(scheduler, id);
         pools::place(scheduler, id);
         ask_worker_again(scheduler, id);
     }
@@ -237,6 +239,7 @@ pub(super) fn unlinked(
         worker.link = Link::Closed(now.elapsed);
         worker.silent = false;
         effects.workers.insert(id);
+        builds::recount(scheduler, id);
         pools::leave(scheduler, id);
         watch(scheduler, id);
     }
@@ -259,6 +262,7 @@ pub(super) fn heartbeat(
     worker.silent = false;
     if was_away {
         effects.workers.insert(id);
+        builds::recount(scheduler, id);
         pools::place(scheduler, id);
     }
     for &(key, rendering) in holds {
@@ -326,6 +330,7 @@ pub(super) fn command(
             pools::leave(scheduler, id);
             scheduler.passed.remove(&id);
             if let Some(entry) = scheduler.workers.remove(&id) {
+                builds::forget(scheduler, &entry);
                 scheduler.names.remove(&entry.record.name);
             }
             for entry in scheduler.jobs.values_mut() {

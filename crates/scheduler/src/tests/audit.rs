@@ -7,6 +7,7 @@ use tessera_model::{JobId, JobState, LeaseKey, StepIndex, WorkerId};
 
 use crate::accounts::AccountId;
 use crate::books::weight_milli;
+use crate::builds::Builds;
 use crate::job::JobEntry;
 use crate::{Scheduler, depend, line};
 
@@ -20,6 +21,7 @@ pub(super) fn audit(scheduler: &Scheduler, now: Duration) {
     }
     pools(scheduler);
     warmth(scheduler);
+    builds(scheduler);
 }
 
 fn leases(scheduler: &Scheduler) {
@@ -227,4 +229,17 @@ fn warmth(scheduler: &Scheduler) {
             assert!(scheduler.workers[worker].loaded.contains(id));
         }
     }
+}
+
+fn builds(scheduler: &Scheduler) {
+    let mut counted = Builds::default();
+    for worker in scheduler.workers.values() {
+        for build in worker.record.facts.iter().flat_map(|facts| &facts.builds) {
+            *counted.known.entry(build.clone()).or_default() += 1;
+            if worker.is_linked() {
+                *counted.linked.entry(build.clone()).or_default() += 1;
+            }
+        }
+    }
+    assert_eq!(scheduler.builds, counted);
 }

@@ -234,7 +234,7 @@ pub(crate) fn ready_unit(
 /// Free units looked at for one that may begin: so that a job that waits frame by frame is not searched as a whole.
 const FREE_MAX: usize = 64;
 
-/// Whether a unit failed on a worker, as far as known since the manager's start.
+/// Whether a unit failed on a worker.
 pub(crate) fn failed_on(job: &JobBook, step: usize, unit: u32, worker: WorkerId) -> bool {
     let book = &job.steps[step];
     let positions = book.chunking.positions(unit, book.done.len());
