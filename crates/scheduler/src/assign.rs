@@ -53,6 +53,8 @@ pub(crate) struct Choice {
     pub job: JobId,
     pub step: StepIndex,
     pub unit: u32,
+    /// It goes before what lies ready at the worker.
+    pub urgent: bool,
 }
 
 /// Hands out all that can be handed out.
@@ -186,8 +188,9 @@ pub(crate) fn choose(scheduler: &Scheduler, worker: WorkerId, level: u32) -> Opt
     if level < SHORT_ONLY_FROM || !holds_long(scheduler, entry) {
         let before_all = first(&|at| within_cap(at) & line.fresh.word(at))
             .or_else(|| first(&|at| within_cap(at) & line.starved.word(at)));
-        if before_all.is_some() {
-            return before_all;
+        if let Some(choice) = before_all {
+            let urgent = true;
+            return Some(Choice { urgent, ..choice });
         }
     }
     let choice = stay(scheduler, entry, &within_cap, HALF_A_SLOT_MILLI - 1)
@@ -288,6 +291,7 @@ pub(crate) fn try_job(scheduler: &Scheduler, worker: &WorkerEntry, id: JobId) ->
         job: id,
         step,
         unit,
+        urgent: false,
     })
 }
 
@@ -444,7 +448,16 @@ pub(crate) fn give(
         return;
     }
     effects.changes.push(Change::Leased(Lease { key, worker }));
-    effects.orders.push((worker, Order::Lease { key, frames }));
+    let urgent = choice.urgent;
+    if let Some(held) = scheduler.leases.get_mut(&key) {
+        held.urgent = urgent;
+    }
+    let order = Order::Lease {
+        key,
+        frames,
+        urgent,
+    };
+    effects.orders.push((worker, order));
     effects.jobs.insert(choice.job);
     effects.workers.insert(worker);
 }

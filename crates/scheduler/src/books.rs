@@ -41,6 +41,8 @@ pub(crate) struct Held {
     pub recalled: bool,
     /// Whether it is the second lease of its unit.
     pub twin: bool,
+    /// It is to begin before all else there, and has not begun.
+    pub urgent: bool,
 }
 
 /// Enters a lease into the books. False, and nothing done, if its unit is not there, is over, or is in as many hands as it may be.
@@ -107,6 +109,7 @@ pub(crate) fn hold(
         settled,
         recalled: false,
         twin,
+        urgent: false,
     };
     scheduler.leases.insert(key, held);
     count_in(scheduler, worker, key);
@@ -197,6 +200,7 @@ pub(crate) fn set_rendering(
     }
     held.rendering = position;
     held.begun = position.map(|_| now);
+    held.urgent &= position.is_none();
 }
 
 /// A lease was asked back, or is not any more.

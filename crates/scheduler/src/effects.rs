@@ -96,6 +96,8 @@ pub enum Order {
         key: LeaseKey,
         /// The frames in order.
         frames: Vec<FrameOrder>,
+        /// It begins before all that lies ready there, whatever scene is open.
+        urgent: bool,
     },
     /// Give back unless begun.
     Recall(LeaseKey),

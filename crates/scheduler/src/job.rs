@@ -56,7 +56,7 @@ pub(crate) struct JobEntry {
     pub waiting_since: Duration,
     /// Whether a timer watches that wait.
     pub watched: bool,
-    /// That wait was too long.
+    /// That wait was too long, or what it got in the end came back as it was.
     pub starved: bool,
     /// Somebody was asked to make room for its first frames.
     pub room_asked: bool,

@@ -90,11 +90,13 @@ fn look_at(scheduler: &mut Scheduler, now: Now, id: WorkerId, effects: &mut Effe
 
 /// A lease is gone with its worker. A frame that goes so too often may be what kills them: it is given up.
 pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: &mut Effects) {
-    let rendering = scheduler
-        .leases
-        .get(&key)
-        .and_then(|held| held.rendering.map(|at| (held.worker, at)));
+    let held = scheduler.leases.get(&key);
+    let rendering = held.and_then(|held| held.rendering.map(|at| (held.worker, at)));
+    let was_urgent = held.is_some_and(|held| held.urgent);
     end_lease(scheduler, now.elapsed, key, effects);
+    if was_urgent {
+        line::is_urgent_still(scheduler, key.unit.job);
+    }
     effects.changes.push(Change::LeaseEnded(key));
     let Some((worker, position)) = rendering else {
         return;

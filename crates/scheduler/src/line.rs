@@ -188,6 +188,19 @@ pub(crate) fn refresh_job(scheduler: &mut Scheduler, now: Duration, id: JobId) {
     refresh_cap(scheduler, id);
 }
 
+/// What a job was given because it had waited for too long, or never had any, came back as it was: it goes first again.
+pub(crate) fn is_urgent_still(scheduler: &mut Scheduler, id: JobId) {
+    let Some(job) = scheduler.jobs.get_mut(&id) else {
+        return;
+    };
+    if let Some(rank) = job.rank
+        && scheduler.line.ready.get(rank)
+    {
+        job.starved = true;
+        scheduler.line.starved.set(rank, true);
+    }
+}
+
 /// Slots that could work for a job.
 pub(crate) fn eligible_slots(scheduler: &Scheduler, job: &JobEntry) -> u32 {
     let need = &scheduler.pools.needs[job.need];

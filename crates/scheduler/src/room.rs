@@ -186,7 +186,7 @@ pub(crate) fn for_first_frames(scheduler: &mut Scheduler, effects: &mut Effects)
         for key in scheduler.workers[&owner].leases.clone() {
             if lies_ready(scheduler, &key)
                 && is_worth_asking(scheduler, &key)
-                && !is_first(scheduler, &key)
+                && !is_urgent(scheduler, &key)
             {
                 recall(scheduler, key, effects);
             }
@@ -194,12 +194,9 @@ pub(crate) fn for_first_frames(scheduler: &mut Scheduler, effects: &mut Effects)
     }
 }
 
-/// Whether a lease is among the first of its job, which nobody else's first may push away.
-fn is_first(scheduler: &Scheduler, key: &LeaseKey) -> bool {
-    scheduler
-        .jobs
-        .get(&key.unit.job)
-        .is_some_and(|job| job.dispatched <= scheduler.settings.first_frames)
+/// Whether a lease is the first of its job for long, which nobody else's may push away.
+fn is_urgent(scheduler: &Scheduler, key: &LeaseKey) -> bool {
+    scheduler.leases.get(key).is_some_and(|held| held.urgent)
 }
 
 fn is_exhausted(scheduler: &Scheduler, job: &JobEntry) -> bool {
@@ -271,7 +268,10 @@ fn trim_job(scheduler: &mut Scheduler, id: JobId, left: &mut usize, effects: &mu
         if *left == 0 {
             return;
         }
-        if lies_ready(scheduler, &key) && is_worth_asking(scheduler, &key) {
+        if lies_ready(scheduler, &key)
+            && is_worth_asking(scheduler, &key)
+            && !is_urgent(scheduler, &key)
+        {
             *left -= 1;
             recall(scheduler, key, effects);
         }
@@ -297,7 +297,8 @@ pub(crate) fn preempt(scheduler: &mut Scheduler, now: Duration, effects: &mut Ef
             };
             let priority = scheduler.jobs[&id].job.settings.priority;
             end_lower(scheduler, now, worker, priority, effects);
-            give(scheduler, now, worker, choice, effects);
+            let urgent = true;
+            give(scheduler, now, worker, Choice { urgent, ..choice }, effects);
             any = true;
         }
     }

@@ -87,6 +87,7 @@ fn best_for(
                     job: id,
                     step: key.unit.step,
                     unit: key.unit.index,
+                    urgent: false,
                 };
                 best = Some((gain, choice));
             }

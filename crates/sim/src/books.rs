@@ -41,6 +41,8 @@ pub(crate) struct JobBook {
     pub served: Duration,
     /// The same before that: how long what was handed out last had waited.
     pub waited_since: Duration,
+    /// Something it was given first came to nothing since it was given anything.
+    pub goes_first_again: bool,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,8 @@ pub(crate) struct LeaseBook {
     pub failed: BTreeSet<u32>,
     /// It is the second of its unit.
     pub is_second: bool,
+    /// Its job had waited for it longer than others may be served before.
+    pub is_urgent: bool,
 }
 
 impl JobBook {
@@ -107,6 +111,7 @@ impl JobBook {
             dispatched: 0,
             served: now,
             waited_since: now,
+            goes_first_again: false,
         }
     }
 
@@ -372,6 +377,7 @@ impl Books {
             worker,
             failed: BTreeSet::new(),
             is_second: held.contains_key(&key.unit.index),
+            is_urgent: false,
         };
         if self.leases.insert(key, lease).is_some() {
             return;
@@ -399,6 +405,8 @@ impl Books {
             return;
         };
         job.leases.remove(&key);
+        let step = &job.steps[usize::from(key.unit.step.0)];
+        job.goes_first_again |= lease.is_urgent && step.wanted(key.unit.index).next().is_some();
         if let Some(other) = job.leases.iter().find(|other| other.unit == key.unit)
             && let Some(other) = self.leases.get_mut(other)
         {

@@ -22,6 +22,7 @@ pub(crate) struct Offer {
     pub key: LeaseKey,
     pub frames: Vec<FrameOrder>,
     pub in_order: bool,
+    pub urgent: bool,
     pub work: WorkIndex,
     pub scene: u64,
 }

@@ -65,7 +65,7 @@ pub struct Measured {
     pub most: Vec<u32>,
     /// From its submission to the first frame that a slot began.
     pub first_after: Vec<Option<Duration>>,
-    /// Longest time between two samples at which it had a slot, within the samples that count.
+    /// Longest time in which no frame of it was delivered, within the samples that count.
     pub longest_without: Vec<Duration>,
     /// Frames delivered.
     pub done: Vec<u32>,
@@ -172,19 +172,13 @@ async fn live(world: &mut World, scenario: &Scenario) -> Result<Measured, Violat
     let begin = every * scenario.ahead;
     let end = begin + every * scenario.samples;
     let mut next = every;
-    let mut had = vec![begin; scenario.jobs.len()];
+    let mut delivered = vec![begin; scenario.jobs.len()];
     let mut slot_samples = 0u64;
     let mut counts = vec![0u64; scenario.jobs.len()];
     while let Some((at, event)) = world.queue.pop() {
         while next <= at && next <= end {
             let working = working(world, scenario.jobs.len());
             for (job, &slots) in working.iter().enumerate() {
-                if slots > 0 {
-                    let without = next.saturating_sub(had[job].max(begin));
-                    let longest = &mut measured.longest_without[job];
-                    *longest = (*longest).max(without);
-                    had[job] = next;
-                }
                 if next > begin {
                     counts[job] += u64::from(slots);
                     measured.most[job] = measured.most[job].max(slots);
@@ -199,13 +193,12 @@ async fn live(world: &mut World, scenario: &Scenario) -> Result<Measured, Violat
         world.now = at;
         world.happens(event).await?;
         note_first(world, scenario, &mut measured);
+        note_delivered(world, &mut delivered, &mut measured);
     }
     let all: u64 = counts.iter().sum();
     for (job, &count) in counts.iter().enumerate() {
         measured.percent[job] = 100.0 * count as f64 / all.max(1) as f64;
-        measured.longest_without[job] =
-            measured.longest_without[job].max(end - had[job].max(begin));
-        measured.done[job] = done(world, job);
+        measured.longest_without[job] = measured.longest_without[job].max(end - delivered[job]);
     }
     let slots = slot_samples * u64::from(scenario.workers) * u64::from(scenario.slots);
     measured.busy = 100.0 * all as f64 / slots.max(1) as f64;
@@ -237,6 +230,19 @@ fn note_first(world: &World, scenario: &Scenario, measured: &mut Measured) {
         if slots > 0 && measured.first_after[job].is_none() {
             let submitted = world.works[job].submit_at;
             measured.first_after[job] = Some(world.now.saturating_sub(submitted));
+        }
+    }
+}
+
+/// `delivered`: when a frame of each job was delivered last.
+fn note_delivered(world: &World, delivered: &mut [Duration], measured: &mut Measured) {
+    for (job, at) in delivered.iter_mut().enumerate() {
+        let done = done(world, job);
+        if done != measured.done[job] {
+            measured.done[job] = done;
+            let longest = &mut measured.longest_without[job];
+            *longest = (*longest).max(world.now.saturating_sub(*at));
+            *at = world.now.max(*at);
         }
     }
 }

@@ -97,6 +97,9 @@ pub struct LeaseOffer {
     pub frames: Vec<FrameToRender>,
     /// The frames depend on those before them: the scene is opened afresh for the first one, and none may be left out.
     pub in_order: bool,
+    /// It begins before all that waits at the worker, whatever scene is open there.
+    #[serde(default)]
+    pub urgent: bool,
     /// Where the bytes can be had, best first; a worker never assumes the manager.
     pub sources: Vec<Source>,
 }

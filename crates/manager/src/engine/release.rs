@@ -52,7 +52,11 @@ pub(super) fn release(
 
 fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
     let message = match order {
-        Order::Lease { key, frames } => {
+        Order::Lease {
+            key,
+            frames,
+            urgent,
+        } => {
             // A job that was removed in the same breath has no work any more.
             let Some(job) = scheduler.job_ref(key.unit.job) else {
                 return;
@@ -80,6 +84,7 @@ fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
                     })
                     .collect(),
                 in_order: step.in_order,
+                urgent,
                 sources: vec![Source {
                     address: String::new(),
                     identity: tessera_wire::MANAGER_NAME.into(),

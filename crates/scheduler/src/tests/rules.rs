@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tessera_model::{After, JobEdit, JobId, JobState, Requirement, Share, WorkerId};
+use tessera_model::{After, JobEdit, JobId, JobState, LeaseKey, Requirement, Share, WorkerId};
 
 use super::world::{World, job};
 use crate::{Input, JobCommand, NewJob, Order, Outcome, Reason, Refusal, WorkerCommand};
@@ -186,6 +186,43 @@ fn who_waits_for_too_long_goes_first() {
         times.windows(2).all(|two| two[1] - two[0] <= 130),
         "{times:?}"
     );
+}
+
+#[test]
+fn what_came_back_before_it_began_goes_first_again() {
+    let mut world = World::new();
+    let a = world.join(1);
+    world.submit(prioritised("1..999", 1000));
+    let low = world.submit(prioritised("1..9", 1));
+    world.answer_recalls();
+    let of_low = |world: &World| {
+        let mut keys = world.hands[&a].iter().map(|(key, _)| *key);
+        keys.find(|key| key.unit.job == low)
+    };
+    let urgent = |world: &World, key: LeaseKey| {
+        world.orders.iter().any(
+            |(_, order)| matches!(order, Order::Lease { key: of, urgent: true, .. } if *of == key),
+        )
+    };
+    let give_back = |world: &mut World, key: LeaseKey| {
+        let hands = world.hands.get_mut(&a).unwrap();
+        hands.retain(|(held, _)| *held != key);
+        world.input(Input::Returned { worker: a, key });
+    };
+    let first = of_low(&world).unwrap();
+    assert!(urgent(&world, first));
+    give_back(&mut world, first);
+    let second = of_low(&world).unwrap();
+    assert_eq!(
+        (second.unit, second.attempt.0),
+        (first.unit, first.attempt.0 + 1)
+    );
+    assert!(urgent(&world, second));
+    // Once it was rendered its turn is over.
+    let at = world.hands[&a].iter().position(|(key, _)| *key == second);
+    world.start(a, at.unwrap());
+    give_back(&mut world, second);
+    assert!(of_low(&world).is_none_or(|third| !urgent(&world, third)));
 }
 
 #[test]
@@ -436,7 +473,7 @@ fn a_worker_stays_with_the_scene_it_has_open() {
     let mut world = World::new();
     let workers: Vec<WorkerId> = (0..4).map(|_| world.join(1)).collect();
     let jobs = [1, 1].map(|priority| world.submit(prioritised("1..5000", priority)));
-    shares(&mut world, &workers, &jobs, 3);
+    shares(&mut world, &workers, &jobs, 4);
     let mut changes = 0;
     for _ in 0..10 {
         let before: Vec<_> = workers

@@ -130,7 +130,7 @@ impl World {
     fn obey(&mut self, worker: WorkerId, order: &Order) {
         let hands = self.hands.entry(worker).or_default();
         match order {
-            Order::Lease { key, frames } => {
+            Order::Lease { key, frames, .. } => {
                 if hands.iter().all(|(held, _)| held != key) {
                     hands.push_back((*key, frames.clone()));
                 }

@@ -1,13 +1,24 @@
 //! No unit is in two hands, unless it was handed out a second time on purpose: to another worker, when the job has no unit
 //! left that nobody has, and never a third time.
 
-use tessera_model::Lease;
+use std::time::Duration;
+
+use tessera_model::{FarmSettings, Lease};
 
 use super::matching::ready_unit;
+use crate::books::JobBook;
 use crate::violation::Violation;
 use crate::world::World;
 
 const PROPERTY: &str = "no unit has two live leases unless duplicated on purpose";
+
+/// Whether what a job was just given came before the rest: its first frames, what it waited too long for, or preempts for.
+fn is_urgent(farm: &FarmSettings, job: &JobBook) -> bool {
+    let settings = &job.job.settings;
+    let is_first = job.dispatched <= u64::from(farm.first_frames) + u64::from(settings.chunk);
+    let waited = job.served - job.waited_since;
+    is_first || waited > Duration::from_millis(farm.starved_after_ms) || settings.preempt
+}
 
 /// A lease was just entered into the books; with `ordered`, its worker is told to render it now.
 pub(super) fn handed_out(world: &mut World, lease: &Lease, ordered: bool) -> Result<(), Violation> {
@@ -23,8 +34,12 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease, ordered: bool) -> Res
     // What is taken up again is served as well as what is handed out.
     job.waited_since = job.served;
     job.served = world.now;
+    let goes_first_again = std::mem::take(&mut job.goes_first_again);
     if ordered {
         job.dispatched += step.wanted(unit.index).count() as u64;
+        if let Some(lease) = world.books.leases.get_mut(&lease.key) {
+            lease.is_urgent = goes_first_again || is_urgent(&world.books.farm, job);
+        }
         if step.wanted(unit.index).next().is_none() {
             return wrong("it was handed out though nothing of it is wanted");
         }

@@ -45,7 +45,8 @@ pub(crate) fn is_there(books: &Books, worker: &WorkerBook, now: Duration) -> Res
         return Err("it is not linked".into());
     };
     let silent = now.saturating_sub(heard);
-    if silent > Duration::from_millis(books.farm.suspect_after_ms) {
+    // To the millisecond, as the setting is.
+    if silent.as_millis() > u128::from(books.farm.suspect_after_ms) {
         return Err(format!("it has been silent for {} ms", silent.as_millis()));
     }
     if worker.record.mode != WorkerMode::Active {

@@ -132,19 +132,11 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease) -> Result<(), Violati
         })
         .map(|(&other, _)| other)
         .collect();
-    let is_urgent = |world: &World| {
-        let job = &world.books.jobs[&id];
-        let first = job.dispatched
-            <= u64::from(world.books.farm.first_frames) + u64::from(job.job.settings.chunk);
-        let waited = world.now - job.waited_since;
-        first
-            || waited > Duration::from_millis(world.books.farm.starved_after_ms)
-            || job.job.settings.preempt
-    };
+    let is_urgent = world.books.leases[&lease.key].is_urgent;
     let worker = &world.books.workers[&lease.worker];
     // From a second unit for each slot on only short ones lie ready, so others may be passed over.
     let is_deep = worker.leases.len() as u32 > 2 * worker.slots();
-    if urgent.is_empty() || is_twin || is_deep || is_urgent(world) {
+    if urgent.is_empty() || is_twin || is_deep || is_urgent {
         return Ok(());
     }
     for other in urgent {

@@ -35,6 +35,10 @@ impl Held {
             .find(|frame| frame.wanted)
     }
 
+    fn is_urgent(&self) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.urgent)
+    }
+
     fn scene(&self) -> Option<u64> {
         self.offer.as_ref().map(|offer| offer.scene)
     }
@@ -112,7 +116,8 @@ impl Desk {
         let waiting = self.leases.iter().filter(|(_, held)| self.can_begin(held));
         let pairs = waiting.flat_map(|lease| free.iter().map(move |slot| (*slot, lease)));
         let rank = |(slot, (_, held)): &(usize, (&LeaseKey, &Held))| {
-            let due = held.passed_over >= PASSED_OVER_MAX;
+            let is_due = held.is_urgent() || held.passed_over >= PASSED_OVER_MAX;
+            let due = is_due.then_some(Reverse(held.arrived));
             let warm = self.slots[*slot].scene == held.scene();
             (due, warm, Reverse((held.arrived, *slot)))
         };

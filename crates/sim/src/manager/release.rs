@@ -50,7 +50,11 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
         return;
     };
     let message = match order {
-        Order::Lease { key, frames } => {
+        Order::Lease {
+            key,
+            frames,
+            urgent,
+        } => {
             // A job that was removed in the same breath has no work any more.
             let Some(work) = work_of(&world.manager, key.unit.job) else {
                 return;
@@ -60,6 +64,7 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
                 key,
                 frames,
                 in_order,
+                urgent,
                 work,
                 scene: world.works[work].scene,
             })

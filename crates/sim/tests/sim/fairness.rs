@@ -204,7 +204,8 @@ fn the_first_frame_of_a_new_job_is_not_kept_waiting() {
     let measured = measure(&farm(10, jobs)).unwrap();
     // No slot is free for longer than a frame takes on the slowest worker.
     let waited = measured.first_after[6].unwrap();
-    assert!(waited <= 3 * frame, "the first frame waited {waited:?}");
+    println!("the first frame waited {waited:?}");
+    assert!(waited <= 2 * frame, "the first frame waited {waited:?}");
 }
 
 #[test]
@@ -216,9 +217,9 @@ fn a_job_without_claim_is_served_after_two_minutes_all_the_same() {
     scenario.settings.cap_percent = 100;
     let measured = measure(&scenario).unwrap();
     let longest = measured.longest_without[4];
-    // Handed out after two minutes; it begins after what renders there, and its worker may prefer the scene that it has
-    // open four times before it.
-    assert!(longest <= 5 * MINUTE, "{longest:?} without a slot");
+    // Handed out after two minutes, it begins after what renders there.
+    println!("the longest wait: {longest:?}");
+    assert!(longest <= 3 * MINUTE, "{longest:?} without a slot");
     assert!(measured.percent[4] < 15.0, "{:.1?}", measured.percent);
 }
 

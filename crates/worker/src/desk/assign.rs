@@ -71,8 +71,8 @@ impl Desk {
     /// The farm sends leases in the order in which it wants them rendered, the more deserving ones first. What that order
     /// loses here is bounded: once its files are there, a lease waits for those that came before it, and for no more
     /// than [`PASSED_OVER_MAX`] of those that came after it. Loading a scene can take minutes, and the frames it would be
-    /// loaded between seconds, so letting a few past saves more than it costs. A farm that cannot wait that long recalls
-    /// what has not begun, and sends it again behind what is urgent, or elsewhere.
+    /// loaded between seconds, so letting a few past saves more than it costs. What the farm calls urgent lets none past
+    /// that came after it, and is the next to begin unless something before it has waited its turn.
     fn best_pair(&self) -> Option<(usize, LeaseKey)> {
         let free: Vec<usize> = self.free_slots().collect();
         let waiting = self.leases.iter().filter(|(_, held)| self.can_begin(held));
@@ -80,7 +80,7 @@ impl Desk {
         let pairs = pairs.filter(|(slot, (_, held))| self.is_worth_it(*slot, held));
         let rank = |(slot, (_, held)): &(usize, (&LeaseKey, &Held))| {
             // Of those whose turn it is, the one that came first: however well others fit, they are not let past.
-            let due = (held.passed_over >= PASSED_OVER_MAX).then_some(Reverse(held.arrived));
+            let due = held.is_due().then_some(Reverse(held.arrived));
             (due, self.fit(*slot, held), Reverse((held.arrived, *slot)))
         };
         pairs.max_by_key(rank).map(|(slot, (key, _))| (slot, *key))
@@ -103,11 +103,10 @@ impl Desk {
     /// Whether a lease should begin in this slot rather than wait: not while a Blender for it is being started elsewhere, which
     /// will be there sooner than one that is started now.
     fn is_worth_it(&self, slot: usize, held: &Held) -> bool {
-        let is_due = held.passed_over >= PASSED_OVER_MAX;
         let Some(offer) = &held.offer else {
             return true;
         };
-        if is_due || self.fit(slot, held) >= Fit::Build {
+        if held.is_due() || self.fit(slot, held) >= Fit::Build {
             return true;
         }
         let for_it =

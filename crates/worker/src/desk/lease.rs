@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tessera_blobs::Digest;
 use tessera_wire::link::{FrameToRender, LeaseOffer};
 
-use super::SceneKey;
+use super::{PASSED_OVER_MAX, SceneKey};
 
 /// A lease and how far it is.
 #[derive(Debug)]
@@ -56,6 +56,12 @@ impl Held {
             passed_over: 0,
             unsent: BTreeMap::new(),
         }
+    }
+
+    /// Whether it begins before all that came after it, whatever scene is open.
+    pub fn is_due(&self) -> bool {
+        let is_urgent = self.offer.as_ref().is_some_and(|offer| offer.urgent);
+        is_urgent || self.passed_over >= PASSED_OVER_MAX
     }
 
     /// The tree it still needs.

@@ -65,6 +65,7 @@ fn offer(unit: u32, scene: u8, frames: Vec<FrameToRender>) -> LeaseOffer {
         overrides: Overrides::default(),
         frames,
         in_order: false,
+        urgent: false,
         sources: Vec::new(),
     }
 }
@@ -324,6 +325,25 @@ fn the_loaded_scene_goes_first_but_not_for_ever() {
     let at = order.iter().position(|unit| *unit == 2).unwrap();
     assert_eq!(at as u32, PASSED_OVER_MAX + 1, "{order:?}");
     assert_eq!(order.len(), 19);
+}
+
+#[test]
+fn what_is_urgent_is_next_whatever_scene_is_loaded() {
+    let mut world = World::loaded(7);
+    for unit in 1..5 {
+        world.lease(offer(unit, 7, frames(unit..unit + 1)));
+    }
+    world.lease(LeaseOffer {
+        urgent: true,
+        ..offer(5, 8, frames(10..11))
+    });
+    world.lease(offer(6, 7, frames(20..21)));
+    world.brought(8);
+    let mut order = Vec::new();
+    while world.at[0].is_some() {
+        order.push(world.render(0).offer.key.unit.index);
+    }
+    assert_eq!(order, [1, 5, 2, 3, 4, 6]);
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl World {
     fn carry_out(&mut self, effects: Effects) -> Outcome {
         for (worker, order) in effects.orders {
             match order {
-                Order::Lease { key, frames } => {
+                Order::Lease { key, frames, .. } => {
                     self.watch.decisions += 1;
                     let hand = self.hand(worker);
                     hand.extend(frames.first().map(|&frame| (key, frame)));
