@@ -12,10 +12,10 @@ use crate::world::World;
 
 const PROPERTY: &str = "no unit has two live leases unless duplicated on purpose";
 
-/// Whether what a job was just given came before the rest: its first frames, what it waited too long for, or preempts for.
+/// Whether what a job is given now comes before the rest: its first frames, what it waited too long for, or preempts for.
 fn is_urgent(farm: &FarmSettings, job: &JobBook) -> bool {
     let settings = &job.job.settings;
-    let is_first = job.dispatched <= u64::from(farm.first_frames) + u64::from(settings.chunk);
+    let is_first = job.dispatched < u64::from(farm.first_frames);
     let waited = job.served - job.waited_since;
     is_first || waited > Duration::from_millis(farm.starved_after_ms) || settings.preempt
 }
@@ -36,10 +36,10 @@ pub(super) fn handed_out(world: &mut World, lease: &Lease, ordered: bool) -> Res
     job.served = world.now;
     let goes_first_again = std::mem::take(&mut job.goes_first_again);
     if ordered {
-        job.dispatched += step.wanted(unit.index).count() as u64;
         if let Some(lease) = world.books.leases.get_mut(&lease.key) {
             lease.is_urgent = goes_first_again || is_urgent(&world.books.farm, job);
         }
+        job.dispatched += step.wanted(unit.index).count() as u64;
         if step.wanted(unit.index).next().is_none() {
             return wrong("it was handed out though nothing of it is wanted");
         }
