@@ -18,7 +18,7 @@ pub(super) struct Stopwatch {
     /// Of it, taking in new jobs and forgetting old ones.
     pub(super) turnover: Duration,
     /// Units handed out.
-    pub(super) decisions: u64,
+    pub(super) units: u64,
 }
 
 /// What a call is for.
@@ -56,13 +56,17 @@ impl Stopwatch {
         answer
     }
 
-    pub(super) fn decisions_per_s(&self) -> f64 {
-        self.decisions as f64 / self.whole.as_secs_f64()
+    pub(super) fn calls_per_s(&self) -> f64 {
+        self.calls() as f64 / self.whole.as_secs_f64()
+    }
+
+    pub(super) fn units_per_s(&self) -> f64 {
+        self.units as f64 / self.whole.as_secs_f64()
     }
 
     /// Cost of a unit handed out, jobs' coming and going aside.
-    pub(super) fn us_per_decision(&self) -> f64 {
-        (self.whole - self.turnover).as_secs_f64() * 1e6 / self.decisions as f64
+    pub(super) fn us_per_unit(&self) -> f64 {
+        (self.whole - self.turnover).as_secs_f64() * 1e6 / self.units as f64
     }
 
     pub(super) fn calls(&self) -> usize {

@@ -81,9 +81,9 @@ impl World {
     }
 
     /// Workers render until so many units more are handed out.
-    pub(super) fn drive(&mut self, decisions: u64) {
-        let until = self.watch.decisions + decisions;
-        while self.watch.decisions < until {
+    pub(super) fn drive(&mut self, units: u64) {
+        let until = self.watch.units + units;
+        while self.watch.units < until {
             self.go_on();
         }
     }
@@ -201,7 +201,7 @@ impl World {
         for (worker, order) in effects.orders {
             match order {
                 Order::Lease { key, frames, .. } => {
-                    self.watch.decisions += 1;
+                    self.watch.units += 1;
                     let hand = self.hand(worker);
                     hand.extend(frames.first().map(|&frame| (key, frame)));
                     if hand.len() == 1 {
