@@ -131,13 +131,17 @@ pub(crate) fn ask_worker_again(scheduler: &mut Scheduler, worker: WorkerId) {
 
 /// The worker to serve next: of the pools that some ready job can use.
 fn next_hungry(scheduler: &Scheduler) -> Option<Hungry> {
-    let pools = scheduler.pools.pools.values();
-    pools
-        .filter_map(|pool| {
-            let hungry = *pool.hungry.first()?;
-            has_work(scheduler, pool, hungry.level()).then_some(hungry)
-        })
-        .min()
+    let mut next: Option<Hungry> = None;
+    for pool in scheduler.pools.pools.values() {
+        // Whose turn is not before the one found is not looked at: with many pools that is most of the work.
+        if let Some(&hungry) = pool.hungry.first()
+            && next.is_none_or(|next| hungry < next)
+            && has_work(scheduler, pool, hungry.level())
+        {
+            next = Some(hungry);
+        }
+    }
+    next
 }
 
 /// The jobs, 64 ranks at a step, that a pool's workers may have units of, limits heeded and caps not.
