@@ -1,5 +1,6 @@
 //! Scenes with a handful of workers, and random runs with everything that can go wrong, each checked after every input.
 
+mod accepted;
 mod audit;
 mod random;
 mod record;
