@@ -2,6 +2,7 @@
 
 mod accepted;
 mod audit;
+mod counted;
 mod random;
 mod record;
 mod rules;
