@@ -3,8 +3,11 @@
 mod accepted;
 mod audit;
 mod counted;
+mod explained;
+mod fitness;
 mod random;
 mod record;
 mod rules;
 mod scenes;
+mod views;
 mod world;
