@@ -5,6 +5,7 @@ mod audit;
 mod counted;
 mod explained;
 mod fitness;
+mod kept;
 mod random;
 mod record;
 mod rules;
