@@ -1,8 +1,10 @@
 //! Scenes with a handful of workers, and random runs with everything that can go wrong, each checked after every input.
 
 mod accepted;
+mod asked_back;
 mod audit;
 mod counted;
+mod doubled;
 mod explained;
 mod fitness;
 mod kept;
@@ -10,5 +12,6 @@ mod random;
 mod record;
 mod rules;
 mod scenes;
+mod served;
 mod views;
 mod world;
