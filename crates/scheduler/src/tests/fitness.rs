@@ -387,9 +387,28 @@ fn nothing_is_asked_back_that_a_slot_is_about_to_begin() {
     let a = world.join(1);
     world.submit(job("1..2"));
     world.set(|farm| farm.queued_per_slot = 0);
+    world.start(a, 0);
     world.pass(SECOND);
     world.render(a, 0);
     // Full with the one unit it has, which did not begin yet.
     world.submit(job("1"));
     assert_eq!((world.hands[&a].len(), recalls(&world)), (1, 0));
+}
+
+#[test]
+fn of_those_with_the_scene_open_the_fastest_takes_the_unit() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(job("1..3"));
+    for worker in [a, b] {
+        world.start(worker, 0);
+    }
+    world.input(Input::Job(id, JobCommand::Pause));
+    world.pass(SECOND);
+    world.render(b, 0);
+    world.pass(SECOND * 3);
+    world.render(a, 0);
+    world.input(Input::Job(id, JobCommand::Resume));
+    assert_eq!((world.hands[&a].len(), world.hands[&b].len()), (0, 1));
 }
