@@ -142,7 +142,7 @@ fn needs_are_told_in_the_units_people_use() {
         Criterion::SomeBuild("4.2".parse().unwrap(), range)
     };
     let named = Some("rtx".to_owned());
-    let optix = Some("optix".to_owned());
+    let cuda = Some("cuda".to_owned());
     for (criterion, text) in [
         (some(None), "Blender 4.2 or newer"),
         (some(Some("..4.5")), "Blender 4.2 or newer within ..4.5"),
@@ -163,8 +163,8 @@ fn needs_are_told_in_the_units_people_use() {
         (Criterion::Gpu(None, Some(8 * GB), None), "a GPU with 8 GB"),
         (Criterion::Gpu(named.clone(), None, None), "a GPU named rtx"),
         (
-            Criterion::Gpu(named, Some(8 * GB), optix),
-            "a OPTIX device named rtx with 8 GB",
+            Criterion::Gpu(named, Some(8 * GB), cuda),
+            "a CUDA device named rtx with 8 GB",
         ),
     ] {
         assert_eq!(criterion.to_string(), text);
