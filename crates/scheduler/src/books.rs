@@ -45,6 +45,14 @@ pub(crate) struct Held {
     pub urgent: bool,
 }
 
+impl Held {
+    /// Handed out, not begun, not reported, not asked back.
+    pub(crate) fn lies_ready(&self) -> bool {
+        // One that has no frame left to report is being delivered.
+        self.rendering.is_none() && !self.recalled && self.left > 0
+    }
+}
+
 /// Enters a lease into the books. False, and nothing done, if its unit is not there, is over, or is in as many hands as it may be.
 pub(crate) fn hold(
     scheduler: &mut Scheduler,
@@ -114,6 +122,7 @@ pub(crate) fn hold(
     scheduler.leases.insert(key, held);
     count_in(scheduler, worker, key);
     line::refresh_job(scheduler, now, key.unit.job);
+    refresh_lying(scheduler, key);
     pools::reindex(scheduler, worker);
     watch(scheduler, worker);
     true
@@ -144,6 +153,7 @@ pub(crate) fn end_lease(
         return;
     };
     entry.leases.remove(&key);
+    entry.lying.remove(&key);
     effects.jobs.insert(key.unit.job);
     if !held.twin {
         entry.leased = entry.leased.saturating_sub(held.left);
@@ -174,6 +184,7 @@ pub(crate) fn reported(scheduler: &mut Scheduler, now: Duration, key: LeaseKey, 
     if held.rendering == Some(position) {
         set_rendering(scheduler, now, key, None);
     }
+    refresh_lying(scheduler, key);
 }
 
 /// What a lease's worker renders of it.
@@ -201,21 +212,42 @@ pub(crate) fn set_rendering(
     held.rendering = position;
     held.begun = position.map(|_| now);
     held.urgent &= position.is_none();
+    refresh_lying(scheduler, key);
+}
+
+/// Whether a lease lies ready may have changed.
+fn refresh_lying(scheduler: &mut Scheduler, key: LeaseKey) {
+    let (Some(held), Some(entry)) = (
+        scheduler.leases.get(&key),
+        scheduler.jobs.get_mut(&key.unit.job),
+    ) else {
+        return;
+    };
+    let changed = match held.lies_ready() {
+        true => entry.lying.insert(key),
+        false => entry.lying.remove(&key),
+    };
+    if changed {
+        line::refresh_lying(scheduler, key.unit.job);
+    }
 }
 
 /// A lease was asked back, or is not any more.
 pub(crate) fn set_recalled(scheduler: &mut Scheduler, key: LeaseKey, to: bool) {
-    if let Some(held) = scheduler.leases.get_mut(&key)
-        && held.recalled != to
-    {
-        held.recalled = to;
-        if to {
-            scheduler.recalled += 1;
-        } else {
-            scheduler.recalled -= 1;
-            scheduler.pools.idle_news = true;
-        }
+    let Some(held) = scheduler.leases.get_mut(&key) else {
+        return;
+    };
+    if held.recalled == to {
+        return;
     }
+    held.recalled = to;
+    if to {
+        scheduler.recalled += 1;
+    } else {
+        scheduler.recalled -= 1;
+        scheduler.pools.idle_news = true;
+    }
+    refresh_lying(scheduler, key);
 }
 
 /// Whether a unit can be handed out follows from its frames, its leases, its failures and what it waits for.

@@ -25,6 +25,8 @@ pub(crate) struct JobEntry {
     pub trouble: BTreeMap<WorkerId, u32>,
     /// Leases that have not ended.
     pub leases: BTreeSet<LeaseKey>,
+    /// Of them, those that lie ready: the worker has not begun them.
+    pub lying: BTreeSet<LeaseKey>,
     /// Wanted frames in workers' hands: those that the first lease of each unit has not reported yet.
     pub leased: u32,
     /// Leases that are being rendered.
@@ -212,6 +214,7 @@ impl JobEntry {
             blocked: BTreeSet::new(),
             trouble: BTreeMap::new(),
             leases: BTreeSet::new(),
+            lying: BTreeSet::new(),
             leased: 0,
             rendering: 0,
             waits_for: BTreeSet::new(),

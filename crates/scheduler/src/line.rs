@@ -61,6 +61,8 @@ pub(crate) struct Line {
     pub owed_whole: Mask,
     /// Its units take long, or nobody knows how long.
     pub long: Mask,
+    /// Something of it lies ready at a worker.
+    pub lying: Mask,
     /// Jobs with more places than their cap: they were alone.
     pub over: BTreeSet<JobId>,
     /// Used part of the farm by category and user.
@@ -107,6 +109,7 @@ pub(crate) fn leave(scheduler: &mut Scheduler, id: JobId) {
         &mut line.owed,
         &mut line.owed_whole,
         &mut line.long,
+        &mut line.lying,
     ] {
         mask.set(rank, false);
     }
@@ -184,6 +187,7 @@ pub(crate) fn refresh_job(scheduler: &mut Scheduler, now: Duration, id: JobId) {
     line.fresh.set(rank, fresh);
     line.starved.set(rank, job.starved);
     line.long.set(rank, job.is_long(&scheduler.settings));
+    line.lying.set(rank, !job.lying.is_empty());
     refresh_part(scheduler, id);
     refresh_cap(scheduler, id);
 }
@@ -198,6 +202,15 @@ pub(crate) fn is_urgent_still(scheduler: &mut Scheduler, id: JobId) {
     {
         job.starved = true;
         scheduler.line.starved.set(rank, true);
+    }
+}
+
+/// Whether something of a job lies ready may have changed.
+pub(crate) fn refresh_lying(scheduler: &mut Scheduler, id: JobId) {
+    if let Some(job) = scheduler.jobs.get(&id)
+        && let Some(rank) = job.rank
+    {
+        scheduler.line.lying.set(rank, !job.lying.is_empty());
     }
 }
 
@@ -353,6 +366,7 @@ fn rerank(scheduler: &mut Scheduler, now: Duration) {
         &mut line.owed,
         &mut line.owed_whole,
         &mut line.long,
+        &mut line.lying,
     ] {
         mask.clear();
     }

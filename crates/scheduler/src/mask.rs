@@ -25,6 +25,20 @@ impl Mask {
         self.word((rank / 64) as usize) >> (rank % 64) & 1 == 1
     }
 
+    /// Ranks that are in both, the lowest first.
+    pub(crate) fn common(&self, other: &Self) -> impl Iterator<Item = u32> {
+        let words = self.0.iter().zip(&other.0).map(|(one, two)| one & two);
+        (0..).zip(words).flat_map(|(at, mut word): (u32, u64)| {
+            std::iter::from_fn(move || {
+                let bit = word.trailing_zeros();
+                (word != 0).then(|| {
+                    word &= word - 1;
+                    at * 64 + bit
+                })
+            })
+        })
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

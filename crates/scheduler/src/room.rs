@@ -2,13 +2,13 @@
 //! jobs that were submitted so, what is being rendered is ended.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tessera_model::{Change, JobId, LeaseKey, WorkerId};
 
 use crate::assign::{Choice, give, try_job};
-use crate::books::{end_lease, set_recalled};
+use crate::books::{Held, end_lease, set_recalled};
 use crate::effects::{Effects, Order};
 use crate::job::JobEntry;
 use crate::line;
@@ -19,6 +19,9 @@ use crate::worker::WorkerEntry;
 
 /// Workers looked at for one that can give something up; bounds the time of one input.
 const ASKED_MAX: usize = 64;
+
+/// Units that lie ready looked at for those that are asked back for an idle worker.
+const LYING_MAX: usize = 256;
 
 /// Units asked back at one input because their job has more than its part.
 const TRIMMED_MAX: usize = 256;
@@ -60,12 +63,8 @@ pub(crate) fn recall_where(
     }
 }
 
-/// Whether a lease lies ready: handed out, not begun, not reported, not asked back.
 fn lies_ready(scheduler: &Scheduler, key: &LeaseKey) -> bool {
-    scheduler.leases.get(key).is_some_and(|held| {
-        // One that has no frame left to report is being delivered.
-        held.rendering.is_none() && !held.recalled && held.left > 0
-    })
+    scheduler.leases.get(key).is_some_and(Held::lies_ready)
 }
 
 /// Asks back one unit that has not begun for each slot that stays empty.
@@ -130,11 +129,19 @@ fn ready_for(scheduler: &Scheduler, pool: PoolId) -> Vec<LeaseKey> {
         job.and_then(|job| job.rank)
             .is_some_and(|rank| thieves.jobs.get(rank))
     };
-    let pools = scheduler.pools.pools.values();
-    let mut owners: Vec<(u32, WorkerId)> = pools
-        .flat_map(|pool| pool.spare.iter().rev().take(ASKED_MAX).copied())
-        .collect();
-    owners.sort_unstable_by_key(|&(spare, id)| (Reverse(spare), id));
+    let spare_of = |key: &LeaseKey| {
+        let owner = scheduler.leases.get(key)?.worker;
+        let spare = scheduler.workers.get(&owner)?.spot?.spare;
+        (spare > 0).then_some((Reverse(spare), owner))
+    };
+    let line = &scheduler.line;
+    let lying = line
+        .lying
+        .common(&thieves.jobs)
+        .filter_map(|rank| scheduler.jobs.get(line.order.get(rank as usize)?))
+        .flat_map(|job| job.lying.iter().rev().take(ASKED_MAX));
+    let owners: BTreeSet<(Reverse<u32>, WorkerId)> =
+        lying.take(LYING_MAX).filter_map(spare_of).collect();
     // One of each first, so that no worker is stripped while another keeps all it has.
     let mut ranked: Vec<(Reverse<usize>, usize, LeaseKey)> = Vec::new();
     for (at, (_, owner)) in owners.into_iter().take(ASKED_MAX).enumerate() {
@@ -219,8 +226,10 @@ fn most_laden(scheduler: &Scheduler, job: &JobEntry) -> Option<WorkerId> {
     let pools = scheduler.pools.pools.values();
     pools
         .filter(|pool| pool.meets(job.need))
-        .flat_map(|pool| pool.spare.iter().rev().take(ASKED_MAX))
-        .filter(|(_, id)| !job.blocked.contains(id))
+        .filter_map(|pool| {
+            let mut most_first = pool.spare.iter().rev();
+            most_first.find(|(_, id)| !job.blocked.contains(id))
+        })
         .max_by_key(|&&(spare, id)| (spare, Reverse(id)))
         .map(|&(_, id)| id)
 }

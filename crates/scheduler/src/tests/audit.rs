@@ -38,6 +38,14 @@ fn leases(scheduler: &Scheduler) {
         recalled += usize::from(held.recalled);
     }
     assert_eq!(recalled, scheduler.recalled);
+    for job in scheduler.jobs.values() {
+        let lying = job.leases.iter();
+        let lying = lying.filter(|key| scheduler.leases[key].lies_ready());
+        assert!(lying.eq(&job.lying));
+        if let Some(rank) = job.rank {
+            assert_eq!(scheduler.line.lying.get(rank), !job.lying.is_empty());
+        }
+    }
     for (unit, keys) in units {
         assert!(keys.len() <= 2, "{} leases of {unit}", keys.len());
         let holders: BTreeSet<WorkerId> = keys
