@@ -579,3 +579,55 @@ fn on_more_slots_only_one_render_is_ended_and_it_is_the_latest() {
     world.submit(preempting("1", 11));
     assert_eq!(cancelled(&mut world), [begun[2]]);
 }
+
+#[test]
+fn of_jobs_of_one_priority_what_was_begun_last_is_ended_first() {
+    for first in [0, 1] {
+        let mut world = World::new();
+        world.set(|farm| farm.queued_per_slot = 0);
+        let workers = [world.join(1), world.join(1)];
+        for _ in workers {
+            world.submit(prioritised("1", 10));
+        }
+        world.start(workers[first], 0);
+        world.pass(SECOND);
+        let last = world.start(workers[1 - first], 0);
+        world.orders.clear();
+        world.submit(preempting("1", 11));
+        assert_eq!(cancelled(&mut world), [last]);
+    }
+}
+
+#[test]
+fn at_a_worker_with_more_slots_what_is_not_lower_goes_on() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let a = world.join(2);
+    world.submit(prioritised("1", 10));
+    world.submit(prioritised("1", 20));
+    let low = world.start(a, 0);
+    world.pass(SECOND);
+    world.start(a, 1);
+    world.orders.clear();
+    let id = world.submit(preempting("1", 20));
+    assert_eq!(cancelled(&mut world), [low]);
+    assert!(hands(&world, a).contains(&id));
+}
+
+#[test]
+fn who_waited_for_too_long_for_its_first_frame_has_room_made_as_well() {
+    let mut world = World::new();
+    world.set(|farm| farm.starved_after_ms = 100);
+    let a = world.join(1);
+    world.submit(prioritised("1..2", 1000));
+    world.start(a, 0);
+    let waits = world.submit(with("1", |new| {
+        new.settings.priority = 1;
+        new.settings.tags = vec!["fast".into()];
+    }));
+    world.pass(SECOND);
+    assert!(world.scheduler.jobs[&waits].starved);
+    assert_eq!(recalled(&mut world), []);
+    world.say(a, |facts| facts.tags = vec!["fast".into()]);
+    assert_eq!(recalled(&mut world), [(a, keys(&world, a)[1])]);
+}

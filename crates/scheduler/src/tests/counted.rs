@@ -405,3 +405,15 @@ fn usage_is_followed_until_it_has_faded_and_then_the_farm_sleeps() {
     world.pass(SECOND * 100);
     assert_eq!(world.scheduler.next_tick(world.clock()), None);
 }
+
+#[test]
+fn less_than_a_millionth_of_the_farm_counts_as_nothing() {
+    let (mut world, workers) = farm(&[1]);
+    let needs = |new: &mut NewJob| new.settings.tags = vec!["gone".into()];
+    let id = world.submit(with("1", needs));
+    world.scheduler.jobs.get_mut(&id).unwrap().usage = 2000;
+    for left in [1000, 0] {
+        pass(&mut world, &workers, SECOND * 10);
+        assert_eq!(usage(&world, id), left);
+    }
+}

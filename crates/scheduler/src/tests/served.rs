@@ -275,9 +275,6 @@ fn what_one_more_unit_would_count_depends_on_the_slots_of_its_worker() {
         );
         let other = tagged("1..99", "fast");
         let other = world.submit(other);
-        for worker in [a] {
-            world.scheduler.workers.get_mut(&worker).unwrap().passed = false;
-        }
         line::settle(&mut world.scheduler, world.now);
         for (target, stays) in [(counts - 499, true), (counts - 500, false)] {
             let pools = world.scheduler.pools.pools.values_mut();
