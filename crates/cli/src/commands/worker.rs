@@ -1,16 +1,19 @@
 //! `tessera worker`: lets this machine render for a farm, until it is ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tessera_client::{Api, local_manager};
+use tessera_client::{Api, ApiError, ConnectError, LinkError, local_manager};
 use tessera_model::PairingGrant;
 use tessera_wire::api::NewPairing;
 use tessera_wire::line::LineKind;
 use tessera_wire::pairing::PairingLink;
-use tessera_worker::{LinkStatus, SlotStatus, Status as State, WorkerFarm, identity_path};
+use tessera_wire::problem::ProblemKind;
+use tessera_worker::{
+    LinkStatus, SlotStatus, Status as State, WorkerError, WorkerFarm, identity_path,
+};
 use tokio::sync::watch;
 
 use crate::context::Context;
@@ -36,6 +39,32 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
         () = context.interrupt.token().cancelled() => return Ok(context.interrupt.status()),
         joined = identity(context, &data) => joined?,
     };
+    let (mut ended, was_linked) = work(context, data.clone(), joined.clone()).await;
+    // Whoever was let in and is then thrown out stays out: a code that is good for long would make removing a worker idle.
+    if let (Err(WorkerError::Refused { .. }), Some(code), false) =
+        (&ended, &settings.join.value, was_linked)
+    {
+        let again = tokio::select! {
+            biased;
+            () = context.interrupt.token().cancelled() => return Ok(context.interrupt.status()),
+            again = pair_anew(context, &data, &joined, code) => again?,
+        };
+        if let Some(joined) = again {
+            (ended, _) = work(context, data, joined).await;
+        }
+    }
+    ended?;
+    context.output.note("The worker has ended.");
+    Ok(context.interrupt.status())
+}
+
+/// Works as this worker until it is ended or refused. Besides how it ended, whether it was ever let in.
+async fn work(
+    context: &Context,
+    data: PathBuf,
+    joined: WorkerFarm,
+) -> (Result<(), WorkerError>, bool) {
+    let settings = &context.settings.worker;
     context.output.note(format!(
         "Worker '{}' of farm '{}'. Ctrl-C ends it.",
         joined.name, joined.farm
@@ -44,20 +73,75 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
     config.identity = Some(joined);
     // Of a worker of a farm only: whoever renders on this machine alone sits at it.
     config.hours.clone_from(&settings.hours.value);
-    config.addresses = context
-        .settings
-        .client
-        .manager
-        .value
-        .iter()
-        .cloned()
-        .collect();
+    config.addresses = addresses(context);
     let (tell, told) = watch::channel(State::default());
     let worker = tessera_worker::run(config, tell, context.interrupt.token().clone());
-    let (ended, ()) = tokio::join!(worker, show(&context.output, told));
-    ended?;
-    context.output.note("The worker has ended.");
-    Ok(context.interrupt.status())
+    let (ended, (), was_linked) =
+        tokio::join!(worker, show(&context.output, told.clone()), linked(told));
+    (ended, was_linked)
+}
+
+/// Addresses of the manager that were said, not learned.
+fn addresses(context: &Context) -> Vec<String> {
+    let manager = &context.settings.client.manager.value;
+    manager.iter().cloned().collect()
+}
+
+/// Whether the link was open before the worker ended.
+async fn linked(mut told: watch::Receiver<State>) -> bool {
+    let open = |state: &State| matches!(state.link, LinkStatus::Linked { .. });
+    told.wait_for(open).await.is_ok()
+}
+
+/// Pairs again by the code if the farm does not know this worker any more. None if that is not why it was refused: then
+/// the code would be used up for nothing.
+async fn pair_anew(
+    context: &Context,
+    data: &Path,
+    known: &WorkerFarm,
+    code: &str,
+) -> Result<Option<WorkerFarm>> {
+    let link: PairingLink = code.parse()?;
+    let mut said = addresses(context);
+    said.extend(link.address.clone());
+    let mut access = known.access();
+    access.addresses.splice(0..0, said.iter().cloned());
+    let is_void = match Api::new(access) {
+        Ok(api) => matches!(api.link().await, Err(error) if says_void(&error)),
+        // It is good for nothing.
+        Err(_) => true,
+    };
+    if !is_void {
+        return Ok(None);
+    }
+    context.output.note(format!(
+        "The farm does not take worker '{}' any more; it is paired anew with the code.",
+        known.name
+    ));
+    if said.is_empty() {
+        // Where it was refused, the code is known.
+        said.clone_from(&known.addresses);
+    }
+    let name = context.settings.worker.name.value.as_ref();
+    let name = name.unwrap_or(&known.name);
+    let paired = tessera_worker::join(data, &link, &said, name).await;
+    let paired = paired.with_context(|| {
+        format!(
+            "worker '{}' was removed from farm '{}', or its certificate was revoked or has expired, and the code does not \
+             pair it anew (`tessera cert create` at the manager prints another one)",
+            known.name, known.farm
+        )
+    })?;
+    Ok(Some(paired))
+}
+
+/// Whether a link was refused because of who asked for it.
+fn says_void(error: &LinkError) -> bool {
+    match error {
+        LinkError::Open(ApiError::Connect(ConnectError::IdentityRefused { .. })) => true,
+        LinkError::Open(error) => error.kind() == Some(ProblemKind::Unauthorized),
+        _ => false,
+    }
 }
 
 /// Who this machine is in the farm: as before, or by the code given, or by asking the manager of the same user on this machine.
@@ -68,17 +152,10 @@ async fn identity(context: &Context, data: &Path) -> Result<WorkerFarm> {
         .value
         .clone()
         .unwrap_or_else(tessera_worker::default_name);
-    let addresses: Vec<String> = context
-        .settings
-        .client
-        .manager
-        .value
-        .iter()
-        .cloned()
-        .collect();
+    let addresses = addresses(context);
     if let Some(text) = &settings.join.value {
         let link: PairingLink = text.parse()?;
-        // The code may stand in a unit file or a variable and be long used up: once joined, joined.
+        // The code may stand in a unit file or a variable and be long used up: once joined, joined, until the farm says no.
         if let Some(known) = WorkerFarm::load(&identity_path(data))?
             && link.code.fingerprint == known.trust.fingerprint()?
         {

@@ -411,6 +411,62 @@ fn workers_are_managed() {
     tessera_run(&site.boss, &["worker-admin", "pause", "nobody"]).refused(2, &["nobody"]);
 }
 
+/// A worker that was removed is paired anew by what its refusal says, whatever it kept; a code that is not needed is not used up.
+#[test]
+fn a_removed_worker_is_paired_again() {
+    let world = World::any();
+    let mut site = Site::new(world.fake_home("boss"));
+    site.hire(world.fake_home("anna"), "anna");
+    let code = |once: bool| {
+        let more: &[&str] = if once { &["--once"] } else { &[] };
+        let lines = site.boss.run(&[&["cert", "create"], more].concat());
+        match lines.unwrap().as_slice() {
+            [LineKind::Pairing { pairing }] => pairing.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let anna = site.workers[0].home.clone();
+    let kept = || std::fs::read(anna.folder().join("data/worker/farm.json")).unwrap();
+    let first = kept();
+    let remove = |hand: &mut xtask::farm::Process| {
+        site.boss.run(&["worker-admin", "remove", "anna"]).unwrap();
+        assert_eq!(hand.end().unwrap().0.code(), Some(3));
+    };
+
+    // Thrown out while it works, it stays out, though the code it was started with is still good.
+    let mut worker = site.workers.pop().unwrap().process;
+    remove(&mut worker);
+    assert!(kept() == first && workers(&site.boss).is_empty());
+
+    let once = code(true);
+    let mut worker = anna.worker(&["--join", &once.links[0]]).unwrap();
+    let second = kept();
+    assert_ne!(second, first);
+    let names: Vec<_> = workers(&site.boss).into_iter().map(|it| it.name).collect();
+    assert_eq!(names, ["anna"], "the name it had");
+    worker.signal("TERM").unwrap();
+    worker.end().unwrap();
+
+    // Known again: the same code, long used up, and a new one are both not needed.
+    let spare = code(true);
+    for code in [&once, &spare] {
+        let mut worker = anna.worker(&["--join", &code.links[0]]).unwrap();
+        worker.signal("TERM").unwrap();
+        worker.end().unwrap();
+        assert_eq!(kept(), second);
+    }
+
+    // By the code alone, with the address beside it; and where the code is used up, that is said.
+    let mut worker = anna.worker(&["--join", &once.links[0]]).unwrap();
+    remove(&mut worker);
+    tessera_run(&anna, &["worker", "--join", &once.links[0]])
+        .refused(3, &["'anna'", "removed", "code", "cert create"]);
+    let address = &site.manager.urls[0];
+    let by_code = ["--join", &spare.code, "--manager", address];
+    let _worker = anna.worker(&by_code).unwrap();
+    assert_eq!(workers(&site.boss).len(), 1);
+}
+
 /// A frame that fails is given up after its tries; mended, it is tried again, and only it.
 #[test]
 fn failed_frames_are_tried_again() {
