@@ -280,6 +280,9 @@ mod tests {
             let said = Flags::try_parse_from(words).unwrap_err().to_string();
             assert!(said.contains("at least 1"), "{line}: {said}");
         }
+        let said = Flags::try_parse_from(["tessera", "worker", "--slots", "1025"]).unwrap_err();
+        assert!(said.to_string().contains("at most 1024"), "{said}");
+        check("worker --slots 1024", true);
         let said = |text| at_least_one(text).unwrap_err();
         assert_eq!(at_least_one("7").map(u32::from), Ok(7));
         assert!(said("-1").contains("at least 1") && said("x").contains("whole number"));

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tessera_model::{
-    DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SeriesRange, UserName,
+    DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
+    UserName,
 };
 use tessera_worker::Hours;
 
@@ -291,9 +292,17 @@ impl WorkerSettings {
     fn resolve(flags: Option<&WorkerFlags>, from: &mut Sources<'_>) -> Result<Self, SettingError> {
         let threads = flags.and_then(|f| f.threads).map(u32::from);
         let hang_after = flags.and_then(|f| f.hang_after);
+        let slots = from.number("worker.slots", flags.and_then(|f| f.slots), 1)?;
+        if slots.value > SLOTS_MAX {
+            return Err(SettingError {
+                origin: slots.origin,
+                key: "worker.slots",
+                reason: format!("a worker has 1 to {SLOTS_MAX} slots, not {}", slots.value),
+            });
+        }
         Ok(Self {
             join: from.optional("worker.join", flags.and_then(|f| f.join.clone()))?,
-            slots: from.number("worker.slots", flags.and_then(|f| f.slots), 1)?,
+            slots,
             threads: from.optional_number("worker.threads", threads)?,
             tags: from.list("worker.tags", flags.and_then(|f| f.tags.clone()))?,
             hours: from.optional("worker.hours", flags.and_then(|f| f.hours.clone()))?,

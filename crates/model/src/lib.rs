@@ -40,4 +40,4 @@ pub use result::{
 pub use unit::{Lease, LeaseKey};
 pub use user::{Role, User, UserName};
 pub use version::{BlenderVersion, ParseVersionError, Series};
-pub use worker::{Gpu, Rest, WorkerFacts, WorkerMode};
+pub use worker::{Gpu, Rest, SLOTS_MAX, WorkerFacts, WorkerMode};

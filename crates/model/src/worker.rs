@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Build, Timestamp};
 
+/// Slots of one worker: more than processors of any machine, and a bound for the leases it is given.
+pub const SLOTS_MAX: u32 = 1024;
+
 /// A GPU that Cycles on the worker can use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gpu {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tessera_model::SLOTS_MAX;
 use tessera_worker::Hours;
 
 use super::at_least_one;
@@ -60,7 +61,7 @@ pub(crate) struct WorkerFlags {
     #[arg(long, value_name = "PATH")]
     pub(crate) blender: Vec<PathBuf>,
     /// Frames rendered at once
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = slots)]
     pub(crate) slots: Option<NonZeroU32>,
     /// Processor threads of each
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -86,4 +87,12 @@ pub(crate) struct WorkerFlags {
     /// A Blender that uses no processor time for this long is hung: 90s, 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) hang_after: Option<Duration>,
+}
+
+/// Reads a number of slots.
+fn slots(text: &str) -> Result<NonZeroU32, String> {
+    at_least_one(text)
+        .ok()
+        .filter(|slots| slots.get() <= SLOTS_MAX)
+        .ok_or_else(|| format!("a worker has at least 1 slot and at most {SLOTS_MAX}"))
 }

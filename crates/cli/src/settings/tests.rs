@@ -75,6 +75,16 @@ fn mistakes_are_named_with_their_place() {
         "[worker]\nslots = 0",
         "tessera.toml:2: the setting 'worker.slots'",
     );
+    check(
+        &[],
+        "[worker]\nslots = 1025",
+        "tessera.toml:2: the setting 'worker.slots' cannot be used: a worker has 1 to 1024 slots, not 1025",
+    );
+    check(
+        &[("TESSERA_WORKER_SLOTS", "100000")],
+        "",
+        "TESSERA_WORKER_SLOTS: the setting 'worker.slots'",
+    );
     check(&[], "[worker]\nslots = [1]", "one value, not a list");
     check(&[], "[worker]\nslots = 1.5", "cannot be a float");
     check(

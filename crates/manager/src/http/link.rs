@@ -8,7 +8,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use data_encoding::BASE64;
-use tessera_model::{LeaseKey, WorkerFacts};
+use tessera_model::{LeaseKey, SLOTS_MAX, WorkerFacts};
 use tessera_scheduler::{Input, Outcome};
 use tessera_wire::link::{FromWorker, MESSAGE_MAX, ToWorker};
 use tessera_wire::problem::ProblemKind;
@@ -39,9 +39,6 @@ const READ_BUFFER_BYTES: usize = 1024;
 
 /// Largest message but for a part of a log: a worker's facts are kept in memory and shown in lists.
 const SMALL_MAX_BYTES: usize = 256 * 1024;
-
-/// Slots of one worker: more than processors of any machine, and a bound for the leases it is given.
-const SLOTS_MAX: u32 = 1024;
 
 /// Whether a party that speaks `protocol` can work with this manager.
 ///
