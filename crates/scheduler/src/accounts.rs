@@ -38,6 +38,11 @@ impl Account {
     pub(crate) fn is_exhausted(&self) -> bool {
         self.limit.is_some_and(|limit| self.places >= limit)
     }
+
+    /// More than the limit, which was higher before.
+    pub(crate) fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.places > limit)
+    }
 }
 
 /// All accounts that were ever needed since the start.

@@ -10,8 +10,10 @@ pub(crate) use reports::{record_failure, settle};
 
 use tessera_model::{Change, FarmSettings, JobId, WorkerId};
 
+use crate::accounts::AccountId;
 use crate::effects::{Effects, Outcome, Refusal};
 use crate::input::{Input, Now};
+use crate::room::recall_where;
 use crate::scheduler::Scheduler;
 use crate::{assign, books, lapse, line, pools};
 
@@ -91,6 +93,12 @@ fn settings(
             entry.starved = is_ready && entry.waiting_since + after <= now.elapsed;
         }
         line::refresh_job(scheduler, now.elapsed, job);
+        let accounts = scheduler.jobs.get(&job).map(|entry| &entry.accounts);
+        let is_over = |&id: &AccountId| scheduler.accounts.get(id).is_over();
+        if accounts.is_some_and(|accounts| accounts.iter().any(is_over)) {
+            // What had not begun is handed out within the new limit.
+            recall_where(scheduler, job, |_| true, effects);
+        }
     }
     Ok(Outcome::Applied)
 }

@@ -117,6 +117,15 @@ impl fmt::Display for Bytes {
     }
 }
 
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['A', 'E', 'I', 'O']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {name}")
+}
+
 /// What is needed, as the object of "needs".
 impl fmt::Display for Criterion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,7 +137,9 @@ impl fmt::Display for Criterion {
             Self::Build(build) => build.fmt(f),
             Self::Named(names) => write!(f, "a worker named {}", names.join(" or ")),
             Self::Tag(tag) => write!(f, "the tag {tag}"),
-            Self::Device(Device::Interface(name)) => write!(f, "a {} device", name.to_uppercase()),
+            Self::Device(Device::Interface(name)) => {
+                write!(f, "{} device", with_article(&name.to_uppercase()))
+            }
             Self::Device(Device::Gpu) => f.write_str("a GPU"),
             Self::Device(Device::File | Device::Cpu) => f.write_str("a processor"),
             Self::Os(os) => write!(f, "the system {os}"),
@@ -136,7 +147,7 @@ impl fmt::Display for Criterion {
             Self::Memory(bytes) => write!(f, "{} of memory", Bytes(*bytes)),
             Self::Gpu(name, bytes, interface) => {
                 let kind = interface.as_ref().map(|name| name.to_uppercase());
-                write!(f, "a {}", kind.unwrap_or_else(|| "GPU".into()))?;
+                write!(f, "{}", with_article(kind.as_deref().unwrap_or("GPU")))?;
                 if interface.is_some() {
                     f.write_str(" device")?;
                 }

@@ -1,5 +1,6 @@
 //! The scheduler out of the record: what it would be had it never stopped, but for links.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tessera_model::{
@@ -77,12 +78,19 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
             entry.blocked.insert(worker);
         }
     }
+    let held: BTreeSet<UnitId> = restored.leases.iter().map(|lease| lease.key.unit).collect();
     for (unit, attempt) in restored.attempts {
-        if let Some(job) = scheduler.jobs.get_mut(&unit.job) {
-            job.dispatched = job.dispatched.saturating_add(1);
-            if let Some(step) = job.step_mut(unit.step) {
-                step.attempts.insert(unit.index, attempt);
-            }
+        let Some(job) = scheduler.jobs.get_mut(&unit.job) else {
+            continue;
+        };
+        let Some(step) = job.step_mut(unit.step) else {
+            continue;
+        };
+        step.attempts.insert(unit.index, attempt);
+        // Frames that are over are counted already, and those of a lease when it is held.
+        if !held.contains(&unit) {
+            let wanted = step.wanted(unit.index).count() as u32;
+            job.dispatched = job.dispatched.saturating_add(wanted);
         }
     }
     let until = now.elapsed + Duration::from_millis(scheduler.settings.restart_grace_ms);

@@ -153,7 +153,11 @@ fn ready_for(scheduler: &Scheduler, pool: PoolId) -> Vec<LeaseKey> {
             .copied()
             .collect();
         let keeps = scheduler.workers.get(&owner).map_or(0, WorkerEntry::slots);
-        let begun = leases.map_or(0, Vec::len) - ready.len();
+        let renders = |key: &&LeaseKey| {
+            let held = scheduler.leases.get(key);
+            held.is_some_and(|held| held.rendering.is_some())
+        };
+        let begun = leases.into_iter().flatten().filter(renders).count();
         ready.drain(..keeps.saturating_sub(begun).min(ready.len()));
         let count = ready.len();
         for (left, key) in ready.into_iter().enumerate() {
@@ -191,7 +195,8 @@ pub(crate) fn for_first_frames(scheduler: &mut Scheduler, effects: &mut Effects)
             job.room_asked = true;
         }
         for key in scheduler.workers[&owner].leases.clone() {
-            if lies_ready(scheduler, &key)
+            if key.unit.job != id
+                && lies_ready(scheduler, &key)
                 && is_worth_asking(scheduler, &key)
                 && !is_urgent(scheduler, &key)
             {

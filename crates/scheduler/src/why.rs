@@ -31,12 +31,18 @@ pub enum Reason {
     Paused,
     /// It waits for these jobs to be done; one that is gone has no state.
     WaitsForJobs(Vec<(JobId, Option<JobState>)>),
-    /// All its free frames wait for frames of the same number elsewhere.
-    WaitsForFrames,
-    /// So many slots work for it.
+    /// Its frames wait for frames of the same number: of these jobs, or of its own step before if there are none; one that is
+    /// gone has no state.
+    WaitsForFrames(Vec<(JobId, Option<JobState>)>),
+    /// So many slots render it now.
     Rendering {
         /// Slots.
         slots: u32,
+    },
+    /// Nothing of it is rendered now, but workers have it: not begun, or not delivered.
+    Ready {
+        /// Units.
+        units: u32,
     },
     /// All its remaining frames are in workers' hands.
     InHand {
@@ -158,11 +164,15 @@ fn active_job(scheduler: &Scheduler, now: Duration, job: &JobEntry, reasons: &mu
         ));
         return;
     }
-    if !job.leases.is_empty() {
-        reasons.push(Reason::Rendering { slots: job.places });
+    let units = job.leases.len() as u32;
+    if job.rendering > 0 {
+        let slots = job.rendering;
+        reasons.push(Reason::Rendering { slots });
+    } else if units > 0 && (job.has_free_unit() || job.leased == 0) {
+        reasons.push(Reason::Ready { units });
     }
     if !job.has_free_unit() {
-        no_free_unit(now, job, reasons);
+        no_free_unit(scheduler, now, job, reasons);
         return;
     }
     if scheduler.workers.is_empty() {
@@ -190,7 +200,7 @@ fn active_job(scheduler: &Scheduler, now: Duration, job: &JobEntry, reasons: &mu
     able_workers(scheduler, job, &able, reasons);
 }
 
-fn no_free_unit(now: Duration, job: &JobEntry, reasons: &mut Vec<Reason>) {
+fn no_free_unit(scheduler: &Scheduler, now: Duration, job: &JobEntry, reasons: &mut Vec<Reason>) {
     if job.leased > 0 {
         reasons.push(Reason::InHand { frames: job.leased });
     }
@@ -213,7 +223,17 @@ fn no_free_unit(now: Duration, job: &JobEntry, reasons: &mut Vec<Reason>) {
         reasons.push(Reason::Retrying { frames, after });
     }
     if waiting > job.leased + frames {
-        reasons.push(Reason::WaitsForFrames);
+        let after = job.job.settings.after.iter();
+        let jobs = after
+            .filter(|after| after.frames)
+            .map(|after| {
+                (
+                    after.job,
+                    scheduler.jobs.get(&after.job).map(|job| job.state),
+                )
+            })
+            .filter(|(_, state)| *state != Some(JobState::Done));
+        reasons.push(Reason::WaitsForFrames(jobs.collect()));
     }
 }
 
@@ -273,12 +293,18 @@ fn able_workers(
     }
     if busy > 0 {
         let cap = line::cap(scheduler, job);
-        if job.places >= cap && job.places > 0 {
+        if job.places >= cap && job.places > 0 && others_have_work(scheduler, job) {
             let slots = job.places;
             reasons.push(Reason::Capped { slots, cap });
         }
         reasons.push(Reason::Busy { workers: busy });
     }
+}
+
+fn others_have_work(scheduler: &Scheduler, job: &JobEntry) -> bool {
+    let line = &scheduler.line;
+    let mut ready = line.ready.common(&line.ready);
+    ready.any(|rank| Some(rank) != job.rank)
 }
 
 fn has_room(scheduler: &Scheduler, job: &JobEntry, worker: &WorkerEntry) -> bool {
@@ -364,8 +390,9 @@ impl Reason {
             Self::Over(_) => "over",
             Self::Paused => "paused",
             Self::WaitsForJobs(_) => "waits_for_jobs",
-            Self::WaitsForFrames => "waits_for_frames",
+            Self::WaitsForFrames(_) => "waits_for_frames",
             Self::Rendering { .. } => "rendering",
+            Self::Ready { .. } => "ready",
             Self::InHand { .. } => "in_hand",
             Self::Retrying { .. } => "retrying",
             Self::NoWorkers => "no_workers",
@@ -405,9 +432,10 @@ fn is_or_are(count: u32) -> &'static str {
     if count == 1 { "is" } else { "are" }
 }
 
-fn list<T: fmt::Display>(of: &[T]) -> String {
-    let texts: Vec<String> = of.iter().map(T::to_string).collect();
-    texts.join(", ")
+/// "job 3", "jobs 3, 4".
+fn list(jobs: &[JobId]) -> String {
+    let texts: Vec<String> = jobs.iter().map(JobId::to_string).collect();
+    format!("job{} {}", plural(jobs.len() as u32), texts.join(", "))
 }
 
 fn seconds(time: Duration) -> u64 {
@@ -445,20 +473,25 @@ impl fmt::Display for Reason {
             }
             Self::Paused => f.write_str("it is paused (`tessera job resume` goes on)"),
             Self::WaitsForJobs(jobs) => waits_for(f, jobs),
-            Self::WaitsForFrames => {
-                f.write_str("its frames wait for the frames of the same number that they depend on")
+            Self::WaitsForFrames(jobs) => {
+                f.write_str("its frames wait for those of the same number of ")?;
+                match jobs.as_slice() {
+                    [] => f.write_str("its step before"),
+                    jobs => awaited(f, jobs),
+                }
             }
             Self::Rendering { slots } => {
-                let verb = if *slots == 1 { "works" } else { "work" };
-                write!(f, "{} {verb} for it", Count(*slots, "slot"))
+                let verb = if *slots == 1 { "renders" } else { "render" };
+                write!(f, "{} {verb} it", Count(*slots, "slot"))
+            }
+            Self::Ready { units } => {
+                let count = Count(*units, "unit");
+                let wait = if *units == 1 { "waits" } else { "wait" };
+                write!(f, "{count} of it {wait} at workers")
             }
             Self::InHand { frames } => {
                 let count = Count(*frames, "frame");
-                write!(
-                    f,
-                    "the last {count} {} in workers' hands",
-                    is_or_are(*frames)
-                )
+                write!(f, "{count} {} in workers' hands", is_or_are(*frames))
             }
             Self::Retrying { frames, after } => {
                 let (count, be) = (Count(*frames, "failed frame"), is_or_are(*frames));
@@ -509,8 +542,8 @@ impl fmt::Display for Reason {
             }
             Self::FailedThere { workers } => write!(
                 f,
-                "its free frames failed on {} and wait for another",
-                Count(workers.len() as u32, "worker with room")
+                "its free frames failed on {} with room and wait for another",
+                Count(workers.len() as u32, "worker")
             ),
             Self::Worker(absence) => {
                 f.write_str("it ")?;
@@ -538,7 +571,7 @@ impl fmt::Display for Reason {
                     Count(*jobs, "job")
                 )
             }
-            Self::JobsBlocked { jobs } => write!(f, "it is blocked for job {}", list(jobs)),
+            Self::JobsBlocked { jobs } => write!(f, "it is blocked for {}", list(jobs)),
             Self::JobsLimited { jobs } => {
                 write!(
                     f,
@@ -548,11 +581,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::JobsFailedHere { jobs } => {
-                write!(
-                    f,
-                    "the free frames of job {} failed here before",
-                    list(jobs)
-                )
+                write!(f, "the free frames of {} failed here before", list(jobs))
             }
         }
     }
@@ -564,6 +593,10 @@ fn lies(count: u32) -> &'static str {
 
 fn waits_for(f: &mut fmt::Formatter<'_>, jobs: &[(JobId, Option<JobState>)]) -> fmt::Result {
     f.write_str("it waits for ")?;
+    awaited(f, jobs)
+}
+
+fn awaited(f: &mut fmt::Formatter<'_>, jobs: &[(JobId, Option<JobState>)]) -> fmt::Result {
     for (at, (job, state)) in jobs.iter().enumerate() {
         if at > 0 {
             f.write_str(", ")?;

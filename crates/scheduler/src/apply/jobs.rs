@@ -149,23 +149,28 @@ pub(super) fn pin_waiting(scheduler: &mut Scheduler, now: Now, effects: &mut Eff
         .map(|entry| entry.job.id)
         .collect();
     for id in waiting {
-        let Some(job) = scheduler.jobs.get(&id).map(|entry| &entry.job) else {
-            continue;
-        };
-        let Ok(Some(build)) = pin(
-            scheduler,
-            job.file_version,
-            job.settings.requirement.blender,
-        ) else {
-            continue;
-        };
-        if let Some(entry) = scheduler.jobs.get_mut(&id) {
-            entry.job.build = Some(build.clone());
-            effects.changes.push(Change::JobPinned(id, build));
-            effects.jobs.insert(id);
-        }
-        line::refresh_need(scheduler, now.elapsed, id);
+        pin_one(scheduler, now, id, effects);
     }
+}
+
+/// Pins a job that has no build, if there is one for it now.
+fn pin_one(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects) {
+    let Some(job) = scheduler.jobs.get(&id).map(|entry| &entry.job) else {
+        return;
+    };
+    let range = job.settings.requirement.blender;
+    if job.build.is_some() {
+        return;
+    }
+    let Ok(Some(build)) = pin(scheduler, job.file_version, range) else {
+        return;
+    };
+    if let Some(entry) = scheduler.jobs.get_mut(&id) {
+        entry.job.build = Some(build.clone());
+        effects.changes.push(Change::JobPinned(id, build));
+        effects.jobs.insert(id);
+    }
+    line::refresh_need(scheduler, now.elapsed, id);
 }
 
 fn check_new(new: &NewJob) -> Result<(), Refusal> {
@@ -371,6 +376,7 @@ fn retry(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects) 
     }
     refresh_all_units(scheduler, now.elapsed, id);
     line::refresh_need(scheduler, now.elapsed, id);
+    pin_one(scheduler, now, id, effects);
     settle(scheduler, now.elapsed, id, effects);
     Ok(Outcome::Applied)
 }
@@ -402,6 +408,7 @@ fn edit_job(
     let old = entry.job.settings.clone();
     let settings = edited(&old, edit);
     check_settings(&settings)?;
+    check_range(&entry.job, settings.requirement.blender)?;
     check_after(scheduler, id, &old.after, &settings.after)?;
     effects.jobs.insert(id);
     if settings == old {
@@ -423,6 +430,11 @@ fn edit_job(
     {
         line::refresh_need(scheduler, now.elapsed, id);
         leave_unfit(scheduler, id, effects);
+        pin_one(scheduler, now, id, effects);
+    }
+    if settings.after != old.after || settings.resources != old.resources {
+        // What had not begun is handed out by the new rules.
+        recall_where(scheduler, id, |_| true, effects);
     }
     let active = scheduler.jobs[&id].state == JobState::Active;
     if active && settings.preempt {
@@ -435,6 +447,19 @@ fn edit_job(
     scheduler.someone_new = true;
     scheduler.preempt_due = true;
     Ok(Outcome::Applied)
+}
+
+/// A job keeps the Blender that its first frames are rendered with.
+fn check_range(job: &Job, range: Option<SeriesRange>) -> Result<(), Refusal> {
+    match (&job.build, range) {
+        (Some(build), Some(range)) if !range.contains(build.version.series()) => {
+            Err(Refusal::Invalid(format!(
+                "job {} is rendered with {build}, which is not within {range}, and a job keeps its Blender: submit it again",
+                job.id
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_after(

@@ -51,15 +51,14 @@ fn the_last_frames_are_counted_while_they_are_in_hand() {
     let mut world = World::new();
     let a = world.join(1);
     let id = world.submit(job("1..2"));
+    assert_eq!(why(&world, id), "2 frames are in workers' hands");
+    world.start(a, 0);
     assert_eq!(
         why(&world, id),
-        "1 slot works for it; the last 2 frames are in workers' hands"
+        "1 slot renders it; 2 frames are in workers' hands"
     );
     world.render(a, 0);
-    assert_eq!(
-        why(&world, id),
-        "1 slot works for it; the last 1 frame is in workers' hands"
-    );
+    assert_eq!(why(&world, id), "1 frame is in workers' hands");
     world.render(a, 0);
     assert_eq!(why(&world, id), "it is done");
 }
@@ -71,10 +70,7 @@ fn a_frame_that_was_given_up_is_not_waited_for() {
     let id = world.submit(with("1..3", |new| new.settings.max_attempts = 1));
     world.fail(a, 0);
     world.render(a, 0);
-    assert_eq!(
-        why(&world, id),
-        "1 slot works for it; the last 1 frame is in workers' hands"
-    );
+    assert_eq!(why(&world, id), "1 frame is in workers' hands");
 }
 
 #[test]
@@ -86,7 +82,7 @@ fn frames_that_are_tried_again_are_told_until_the_moment_they_are() {
     world.fail(a, 0);
     assert_eq!(
         why(&world, id),
-        "1 slot works for it; the last 1 frame is in workers' hands; 1 failed frame is tried again in 10 s"
+        "1 frame is in workers' hands; 1 failed frame is tried again in 10 s"
     );
     world.pass(SECOND * 3);
     world.fail(a, 0);
@@ -103,7 +99,7 @@ fn frames_that_are_tried_again_are_told_until_the_moment_they_are() {
     world.pass(SECOND * 6);
     assert_eq!(
         why(&world, id),
-        "1 slot works for it; the last 1 frame is in workers' hands; 1 failed frame is tried again in 3 s"
+        "1 frame is in workers' hands; 1 failed frame is tried again in 3 s"
     );
 }
 
@@ -117,14 +113,17 @@ fn who_waits_for_frames_says_so_besides_what_is_in_hand() {
         frames: true,
     }];
     let second = world.submit(with("1..3", |new| new.settings.after = after.clone()));
-    let waits = "its frames wait for the frames of the same number that they depend on";
+    let waits = "its frames wait for those of the same number of job 1";
     assert_eq!(why(&world, second), waits);
+    world.input(Input::Job(first, JobCommand::Pause));
+    assert_eq!(why(&world, second), format!("{waits}, which is paused"));
+    world.input(Input::Job(first, JobCommand::Resume));
     world.input(Input::Job(second, JobCommand::Cancel));
     // Two frames of five wait for nothing: the other job has no such frames.
     let third = world.submit(with("1..5", |new| new.settings.after = after));
     assert_eq!(
         why(&world, third),
-        format!("1 slot works for it; the last 2 frames are in workers' hands; {waits}")
+        format!("2 frames are in workers' hands; {waits}")
     );
 }
 
@@ -203,12 +202,12 @@ fn a_blocked_worker_is_named_with_what_undoes_it() {
     let mut world = World::new();
     let (a, b) = (world.join(1), world.join(1));
     let id = world.submit(job("1..9"));
+    world.start(a, 0);
     world.input(Input::Worker(b, WorkerCommand::Block(Some(id))));
     assert_eq!(
         why(&world, id),
-        "1 slot works for it; \
+        "1 slot renders it; \
          1 worker that could render it is blocked for this job, w-2 (`tessera worker-admin unblock w-2 --job 1` undoes it); \
-         it holds 1 slot of the 1 that one job may have while others have work; \
          the worker that can render it is busy"
     );
     assert_eq!(why_worker(&world, b), "it is blocked for job 1");
@@ -226,18 +225,23 @@ fn a_job_at_its_cap_says_so_and_one_below_it_does_not() {
     for _ in 0..4 {
         world.join(1);
     }
-    world.submit(job("1"));
+    let other = world.submit(job("1..9"));
     let one = world.submit(job("1..99"));
+    world.answer_recalls();
+    let two = "2 units of it wait at workers";
+    let busy = "all 4 workers that can render it are busy";
+    assert_eq!(why(&world, one), format!("{two}; {busy}"));
+    world.set(|farm| farm.cap_percent = 50);
     assert_eq!(
         why(&world, one),
-        "3 slots work for it; \
-         it holds 3 slots of the 3 that one job may have while others have work; \
-         all 4 workers that can render it are busy"
+        format!(
+            "{two}; it holds 2 slots of the 2 that one job may have while others have work; {busy}"
+        )
     );
-    world.set(|farm| farm.cap_percent = 76);
-    assert_eq!(
-        why(&world, one),
-        "3 slots work for it; all 4 workers that can render it are busy"
+    world.input(Input::Job(other, JobCommand::Pause));
+    assert!(
+        !why(&world, one).contains("others have work"),
+        "no other job has any"
     );
 }
 
@@ -266,11 +270,11 @@ fn a_limit_is_all_that_is_told_of_able_workers() {
     let of_both = world.submit(with("1..9", film));
     assert_eq!(
         why(&world, of_user),
-        "1 slot works for it; user bob is limited to 1 slot at once"
+        "1 unit of it waits at workers; user bob is limited to 1 slot at once"
     );
     assert_eq!(
         why(&world, of_both),
-        "1 slot works for it; category film is limited to 1 slot at once; resource nuke is limited to 1 slot at once"
+        "1 unit of it waits at workers; category film is limited to 1 slot at once; resource nuke is limited to 1 slot at once"
     );
     // Another one of the user is held as well, and nobody else.
     let third = world.submit(with("1..9", bob));
@@ -416,7 +420,7 @@ fn an_idle_worker_tells_what_each_job_with_work_lacks() {
     assert_eq!(
         why_worker(&world, a),
         format!(
-            "{needs}; it is blocked for job {}, {}; 2 jobs are held by a limit",
+            "{needs}; it is blocked for jobs {}, {}; 2 jobs are held by a limit",
             ids[0], ids[1]
         )
     );
@@ -529,8 +533,8 @@ fn one_and_many_are_told_apart() {
     let what = || Criterion::Cores(8);
     let told = |reason: Reason| reason.to_string();
     for (reason, text) in [
-        (Reason::Rendering { slots: 1 }, "1 slot works for it"),
-        (Reason::Rendering { slots: 2 }, "2 slots work for it"),
+        (Reason::Rendering { slots: 1 }, "1 slot renders it"),
+        (Reason::Rendering { slots: 2 }, "2 slots render it"),
         (
             Reason::Needs {
                 what: what(),
@@ -572,7 +576,7 @@ fn one_and_many_are_told_apart() {
             Reason::JobsFailedHere {
                 jobs: vec![JobId(3), JobId(4)],
             },
-            "the free frames of job 3, 4 failed here before",
+            "the free frames of jobs 3, 4 failed here before",
         ),
         (Reason::Full { slots: 1, units: 0 }, "its 1 slot is busy"),
     ] {
@@ -599,6 +603,9 @@ fn each_reason_has_a_word_of_its_own_for_programs() {
     let idle = world.scheduler.why_worker(world.clock(), a);
     assert_eq!(codes(idle), ["no_work"]);
     let id = world.submit(job("1..2"));
+    let given = world.scheduler.why_job(world.clock(), id);
+    assert_eq!(codes(given), ["in_hand"]);
+    world.start(a, 0);
     let rendered = world.scheduler.why_job(world.clock(), id);
     assert_eq!(codes(rendered), ["rendering", "in_hand"]);
     let full = world.scheduler.why_worker(world.clock(), a);

@@ -527,3 +527,90 @@ fn only_where_asked_a_render_is_ended_for_a_higher_job() {
     assert_eq!(left, [high, urgent], "nothing lower comes in between");
     world.finish();
 }
+
+#[test]
+fn a_job_keeps_its_blender_and_gets_one_as_soon_as_one_is_within_its_range() {
+    let mut world = World::new();
+    world.join(1);
+    let range = |range: &str| {
+        Some(JobEdit {
+            requirement: Some(Requirement {
+                blender: range.parse().ok(),
+                ..Requirement::default()
+            }),
+            ..JobEdit::default()
+        })
+    };
+    let pinned = world.submit(job("1..9"));
+    let Outcome::Refused(refusal) = world.edit(pinned, range("5.0..5.1").unwrap()) else {
+        panic!("its frames are rendered with another one already");
+    };
+    let text = refusal.to_string();
+    assert!(text.contains("a job keeps its Blender"), "{text}");
+    let waits = world.submit(with("1..9", |new| {
+        new.settings.requirement = range("5.0..5.1").unwrap().requirement.unwrap();
+    }));
+    assert_eq!(world.scheduler.jobs[&waits].job.build, None);
+    assert_eq!(world.edit(waits, range("").unwrap()), Outcome::Applied);
+    assert!(world.scheduler.jobs[&waits].job.build.is_some());
+}
+
+#[test]
+fn a_retry_finds_the_blender_that_came_meanwhile() {
+    let mut world = World::new();
+    let id = world.submit(job("1"));
+    world.input(Input::Job(id, JobCommand::Cancel));
+    world.join(1);
+    assert_eq!(world.scheduler.jobs[&id].job.build, None);
+    world.input(Input::Job(id, JobCommand::Retry));
+    assert!(world.scheduler.jobs[&id].job.build.is_some());
+    world.finish();
+}
+
+#[test]
+fn a_lower_limit_takes_back_what_had_not_begun() {
+    let mut world = World::new();
+    let workers = [world.join(1), world.join(1)];
+    let id = world.submit(with("1..9", |new| {
+        new.settings.resources = vec!["nuke".into()];
+    }));
+    for worker in workers {
+        world.start(worker, 0);
+    }
+    let ready = |world: &World| world.scheduler.jobs[&id].lying.len();
+    assert_eq!(ready(&world), 2);
+    world.set(|farm| {
+        farm.resources.insert("nuke".into(), 1);
+    });
+    world.answer_recalls();
+    assert_eq!(
+        ready(&world),
+        0,
+        "only one of the two goes on after this frame"
+    );
+    for worker in workers {
+        world.render(worker, 0);
+    }
+    let held: usize = workers.iter().map(|id| world.hands[id].len()).sum();
+    assert!(held >= 1);
+    let at = workers.iter().filter(|id| !world.hands[id].is_empty());
+    assert_eq!(at.count(), 1);
+}
+
+#[test]
+fn nobody_is_asked_for_the_unit_of_its_own_slot() {
+    let mut world = World::new();
+    let a = world.join(1);
+    world.submit(job("1..2"));
+    assert_eq!(world.hands[&a].len(), 2);
+    for _ in 0..3 {
+        world.join(1);
+    }
+    let asked = |world: &World| {
+        let recalls = world.orders.iter();
+        recalls
+            .filter(|(_, order)| matches!(order, Order::Recall(_)))
+            .count()
+    };
+    assert_eq!(asked(&world), 1);
+}

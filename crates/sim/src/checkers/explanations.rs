@@ -70,8 +70,12 @@ fn check_job(world: &mut World, id: JobId) -> Result<(), Violation> {
             ))
         };
         let has_leases = !world.books.jobs[&id].leases.is_empty();
-        let in_hand =
-            |reason: &Reason| matches!(reason, Reason::InHand { .. } | Reason::Rendering { .. });
+        let in_hand = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::InHand { .. } | Reason::Rendering { .. } | Reason::Ready { .. }
+            )
+        };
         if why.reasons.iter().any(in_hand) && !has_leases {
             return wrong("but nothing of it is in anybody's hands");
         }
@@ -87,7 +91,8 @@ fn check_job(world: &mut World, id: JobId) -> Result<(), Violation> {
                 Ok(())
             };
         }
-        if why.reasons.contains(&Reason::WaitsForFrames) && remedied.contains("waits_for_frames") {
+        let waits = |reason: &Reason| matches!(reason, Reason::WaitsForFrames(_));
+        if why.reasons.iter().any(waits) && remedied.contains("waits_for_frames") {
             // The frames of its own step before are not there; that is no mistake, and has no remedy but rendering.
             return Ok(());
         }

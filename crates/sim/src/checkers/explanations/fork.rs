@@ -178,7 +178,7 @@ impl<'a> Fork<'a> {
             Reason::Paused => {
                 self.apply(Input::Job(id, JobCommand::Resume));
             }
-            Reason::WaitsForJobs(_) | Reason::WaitsForFrames => self.edit(
+            Reason::WaitsForJobs(_) | Reason::WaitsForFrames(_) => self.edit(
                 id,
                 JobEdit {
                     after: Some(Vec::new()),
