@@ -20,7 +20,7 @@ pub(crate) use job::{
     EditFlags, FetchFlags, JobCommand, JobSelection, LogsFlags, RenderFlags, SceneFlags,
     SubmitFlags,
 };
-pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs};
+pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs, new_names};
 pub(crate) use settings::{SettingsChange, SettingsFlags};
 
 use std::num::NonZeroU32;

@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
-    UserName,
+    UserName, check_name,
 };
 use tessera_worker::Hours;
 
 use crate::flags::{
-    Cores, ManagerFlags, NeedFlags, OrNone, Os, SceneFlags, WorkerFlags, given_names,
+    Cores, ManagerFlags, NeedFlags, OrNone, Os, SceneFlags, WorkerFlags, given_names, new_names,
 };
 use crate::units::Bytes;
 
@@ -175,6 +175,32 @@ fn given(list: &[PathBuf]) -> Option<Vec<PathBuf>> {
     (!list.is_empty()).then(|| list.to_vec())
 }
 
+/// What was set, as `check` leaves it.
+fn checked<T>(
+    key: &'static str,
+    setting: Setting<T>,
+    check: impl FnOnce(T) -> Result<T, String>,
+) -> Result<Setting<T>, SettingError> {
+    let Setting { value, origin } = setting;
+    match check(value) {
+        Ok(value) => Ok(Setting { value, origin }),
+        Err(reason) => Err(SettingError {
+            origin,
+            key,
+            reason,
+        }),
+    }
+}
+
+/// A list of names that people make up for the farm.
+fn names(
+    key: &'static str,
+    flag: Option<Vec<String>>,
+    from: &mut Sources<'_>,
+) -> Result<Setting<Vec<String>>, SettingError> {
+    checked(key, from.list(key, flag)?, |names| new_names(&names))
+}
+
 impl Settings {
     /// Puts flags, environment and file together.
     ///
@@ -217,22 +243,27 @@ impl JobDefaults {
     fn resolve(flags: Option<&SceneFlags>, from: &mut Sources<'_>) -> Result<Self, SettingError> {
         let category = flags.and_then(|f| f.category.clone());
         Ok(Self {
-            category: from.required("job.category", category, DEFAULT_CATEGORY.to_owned())?,
+            category: checked(
+                "job.category",
+                from.required("job.category", category, DEFAULT_CATEGORY.to_owned())?,
+                |name| check_name(&name).map(|()| name),
+            )?,
             priority: from.number(
                 "job.priority",
                 flags.and_then(|f| f.priority),
                 DEFAULT_PRIORITY,
             )?,
-            tags: from.list("job.tags", flags.and_then(|f| f.tags.clone()))?,
+            tags: names("job.tags", flags.and_then(|f| f.tags.clone()), from)?,
             chunk: from.number("job.chunk", flags.and_then(|f| f.chunk), CHUNK)?,
             attempts: from.number(
                 "job.attempts",
                 flags.and_then(|f| f.attempts),
                 DEFAULT_ATTEMPTS,
             )?,
-            resources: from.list(
+            resources: names(
                 "job.resources",
                 flags.and_then(|f| f.order.resources.clone()),
+                from,
             )?,
             needs: Needs::resolve(flags.map(|f| &f.needs), from)?,
         })
@@ -293,18 +324,15 @@ impl WorkerSettings {
         let threads = flags.and_then(|f| f.threads).map(u32::from);
         let hang_after = flags.and_then(|f| f.hang_after);
         let slots = from.number("worker.slots", flags.and_then(|f| f.slots), 1)?;
-        if slots.value > SLOTS_MAX {
-            return Err(SettingError {
-                origin: slots.origin,
-                key: "worker.slots",
-                reason: format!("a worker has 1 to {SLOTS_MAX} slots, not {}", slots.value),
-            });
-        }
+        let slots = checked("worker.slots", slots, |slots| match slots {
+            ..=SLOTS_MAX => Ok(slots),
+            _ => Err(format!("a worker has 1 to {SLOTS_MAX} slots, not {slots}")),
+        })?;
         Ok(Self {
             join: from.optional("worker.join", flags.and_then(|f| f.join.clone()))?,
             slots,
             threads: from.optional_number("worker.threads", threads)?,
-            tags: from.list("worker.tags", flags.and_then(|f| f.tags.clone()))?,
+            tags: names("worker.tags", flags.and_then(|f| f.tags.clone()), from)?,
             hours: from.optional("worker.hours", flags.and_then(|f| f.hours.clone()))?,
             name: from.optional("worker.name", flags.and_then(|f| f.name.clone()))?,
             data: from.optional("worker.data", flags.and_then(|f| f.data.clone()))?,

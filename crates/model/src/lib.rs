@@ -14,6 +14,7 @@ mod frames;
 mod identity;
 mod ids;
 mod job;
+mod name;
 mod requirement;
 mod result;
 mod unit;
@@ -33,6 +34,7 @@ pub use job::{
     After, DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Device, Job, JobEdit, JobSettings,
     JobState, Overrides, Step, StepKind,
 };
+pub use name::check_name;
 pub use requirement::{Requirement, SeriesRange, SeriesRangeError};
 pub use result::{
     Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, ResultTimings,

@@ -57,7 +57,7 @@ pub(crate) struct SceneFlags {
     /// Category; the farm is shared evenly between categories first
     #[arg(long, help_heading = "Job")]
     pub(crate) category: Option<String>,
-    /// Only workers with all of these tags: a;b
+    /// Only workers with all of these tags: a;b (or none)
     #[arg(long, value_delimiter = ';', value_name = "A;B", help_heading = "Job")]
     pub(crate) tags: Option<Vec<String>>,
     /// A note for people
@@ -159,7 +159,7 @@ pub(crate) enum JobCommand {
     Cancel(JobSelection),
     /// Remove jobs and their results from the farm
     Remove(JobSelection),
-    /// Try failed frames again
+    /// Try failed frames again, and go on with cancelled jobs (with --all: failed frames only)
     Retry(JobSelection),
     /// Change a job's settings while it runs
     Edit(Box<EditFlags>),
@@ -185,10 +185,10 @@ impl JobCommand {
 #[command(after_help = "\
 Examples:
   tessera job edit 12 --priority 200 --category film
-  tessera job edit 12 --memory 64GB --gpu none --tags ''
+  tessera job edit 12 --memory 64GB --gpu none --tags none
   tessera job edit 12 --after '7;8' --chunk 10
 
-`none`, or '' for a list, takes back what was asked for. A chunk holds for the frames that were not handed out yet.")]
+`none` takes back what was asked for, of a list all of it. A chunk holds for the frames that were not handed out yet.")]
 #[command(override_usage = "tessera job edit <JOB> <CHANGES>...")]
 pub(crate) struct EditFlags {
     /// The job
@@ -202,7 +202,7 @@ pub(crate) struct EditFlags {
     /// Category
     #[arg(long)]
     pub(crate) category: Option<String>,
-    /// Only workers with all of these tags: a;b (empty for none)
+    /// Only workers with all of these tags: a;b (or none)
     #[arg(long, value_delimiter = ';', value_name = "A;B")]
     pub(crate) tags: Option<Vec<String>>,
     /// A note for people

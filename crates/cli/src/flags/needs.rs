@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use clap::Args;
-use tessera_model::{JobId, SeriesRange};
+use tessera_model::{JobId, SeriesRange, check_name};
 
 use crate::units::Bytes;
 
@@ -80,7 +80,7 @@ impl fmt::Display for Cores {
 /// What a worker must have.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NeedFlags {
-    /// Only workers of these names: anna;ben
+    /// Only workers of these names: anna;ben (none for any)
     #[arg(
         long,
         help_heading = "Workers",
@@ -111,10 +111,10 @@ pub(crate) struct NeedFlags {
 /// How a job stands to other jobs.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct OrderFlags {
-    /// Counted resources of the farm that each frame takes one of while it renders: nuke;renderman
+    /// Counted resources of the farm that each frame takes one of while it renders: nuke;renderman (or none)
     #[arg(long, help_heading = "Job", value_delimiter = ';', value_name = "A;B")]
     pub(crate) resources: Option<Vec<String>>,
-    /// Begin when these jobs are done: 3;4
+    /// Begin when these jobs are done: 3;4 (or none)
     #[arg(
         long,
         help_heading = "Job",
@@ -137,13 +137,25 @@ pub(crate) fn jobs(named: &[OrNone<JobId>]) -> impl Iterator<Item = JobId> {
     named.iter().filter_map(|job| job.0)
 }
 
-/// Names that were given, none of them if nothing was between the separators.
+/// Names that were given, each once: none of them if nothing was between the separators, or `none` alone.
 pub(crate) fn given_names(names: &[String]) -> Vec<String> {
-    let named = names.iter().map(|name| name.trim());
-    named
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let mut given: Vec<String> = Vec::new();
+    for name in names.iter().map(|name| name.trim()) {
+        if !name.is_empty() && !given.iter().any(|known| known == name) {
+            given.push(name.to_owned());
+        }
+    }
+    match given.as_slice() {
+        [none] if none.eq_ignore_ascii_case("none") => Vec::new(),
+        _ => given,
+    }
+}
+
+/// The same of names that people make up for the farm.
+pub(crate) fn new_names(names: &[String]) -> Result<Vec<String>, String> {
+    let given = given_names(names);
+    given.iter().try_for_each(|name| check_name(name))?;
+    Ok(given)
 }
 
 #[cfg(test)]
@@ -166,5 +178,13 @@ mod tests {
             given_names(&["a".into(), " ".into(), "b ".into()]),
             ["a", "b"]
         );
+        let names = |text: &str| {
+            let names: Vec<String> = text.split(';').map(str::to_owned).collect();
+            new_names(&names)
+        };
+        assert_eq!(names("a; a;b;a").unwrap(), ["a", "b"]);
+        assert_eq!(names("None").unwrap(), [""; 0]);
+        assert_eq!(names("none;a").unwrap(), ["none", "a"]);
+        assert!(names("a;b,c").unwrap_err().contains("'b,c'"));
     }
 }

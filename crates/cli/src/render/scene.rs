@@ -10,7 +10,7 @@ use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
 
 use crate::context::{Context, Looking};
-use crate::flags::{OrderFlags, SceneFlags, given_names, jobs};
+use crate::flags::{OrderFlags, SceneFlags, jobs};
 use crate::progress::Progress;
 use crate::units::Bytes;
 
@@ -144,12 +144,12 @@ pub(crate) fn job_settings(context: &Context, flags: &SceneFlags) -> JobSettings
             .unwrap_or_else(|| stem.to_string_lossy().into_owned()),
         category: defaults.category.value.clone(),
         priority: defaults.priority.value,
-        tags: given_names(&defaults.tags.value),
+        tags: defaults.tags.value.clone(),
         comment: flags.comment.clone().unwrap_or_default(),
         chunk: defaults.chunk.value,
         max_attempts: defaults.attempts.value,
         requirement: defaults.needs.requirement(),
-        resources: given_names(&defaults.resources.value),
+        resources: defaults.resources.value.clone(),
         after: afters(&flags.order),
         preempt: flags.preempt,
     }

@@ -95,6 +95,18 @@ fn mistakes_are_named_with_their_place() {
     check(&[], "[client]\ntoken = 'x'", "set TESSERA_TOKEN instead");
     check(&[], "[worker\nslots", "tessera.toml:1");
     check(
+        &[],
+        "[job]\ntags = ['a', 'b;c']",
+        "tessera.toml:2: the setting 'job.tags' cannot be used: 'b;c' cannot be a name",
+    );
+    check(
+        &[("TESSERA_JOB_RESOURCES", "nuke;a=b")],
+        "",
+        "TESSERA_JOB_RESOURCES: the setting 'job.resources'",
+    );
+    check(&[], "[job]\ncategory = ' film'", "'job.category'");
+    check(&[], "[worker]\ntags = ['a,b']", "'worker.tags'");
+    check(
         &[("TESSERA_WORKER_MEMORY", "much")],
         "",
         "TESSERA_WORKER_MEMORY: the setting 'worker.memory'",
@@ -118,6 +130,17 @@ fn every_key_is_resolved_once_and_listed_in_order() {
             .iter()
             .all(|l| l.value.is_some() || !l.key.unset.is_empty())
     );
+}
+
+#[test]
+fn names_are_kept_once_and_taken_back() {
+    let file = "[job]\ntags = ['a', 'b', 'a']\nresources = ['nuke']\nworkers = ['anna']";
+    let all = resolve("submit a.blend", &[], file).unwrap();
+    assert_eq!(all.job.tags.value, ["a", "b"]);
+    let line = "submit a.blend --tags none --resources none --workers none";
+    let all = resolve(line, &[], file).unwrap();
+    assert!(all.job.tags.value.is_empty() && all.job.resources.value.is_empty());
+    assert!(all.job.needs.requirement().workers.is_empty());
 }
 
 #[test]

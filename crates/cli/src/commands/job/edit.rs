@@ -5,23 +5,30 @@
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{After, JobEdit, JobId, JobSettings, Requirement};
+use tessera_model::{After, JobEdit, JobId, JobSettings, Requirement, check_name};
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
 use crate::exit::{Status, stop};
-use crate::flags::{EditFlags, NeedFlags, OrNone, OrderFlags, given_names, jobs};
+use crate::flags::{EditFlags, NeedFlags, OrNone, OrderFlags, given_names, jobs, new_names};
 
 pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Result<Status> {
+    let names = |flag: &Option<Vec<String>>| -> Result<Option<Vec<String>>> {
+        let names = flag.as_deref().map(new_names).transpose();
+        names.map_err(|reason| stop(Status::Usage, reason))
+    };
+    if let Some(category) = &flags.category {
+        check_name(category).map_err(|reason| stop(Status::Usage, reason))?;
+    }
     let edit = JobEdit {
         name: flags.name.clone(),
         category: flags.category.clone(),
         priority: flags.priority.map(u32::from),
-        tags: flags.tags.as_deref().map(given_names),
+        tags: names(&flags.tags)?,
         comment: flags.comment.clone(),
         max_attempts: flags.attempts.map(u32::from),
         chunk: flags.chunk.map(u32::from),
-        resources: flags.order.resources.as_deref().map(given_names),
+        resources: names(&flags.order.resources)?,
         preempt: flags.preempt,
         requirement: None,
         after: None,
@@ -158,8 +165,10 @@ mod tests {
             ..Requirement::default()
         };
         assert_eq!((changed.requirement, changed.after), (Some(wanted), None));
-        let changed = parts("--memory= --workers=", now()).requirement.unwrap();
-        assert_eq!((changed.memory_bytes, changed.workers.len()), (None, 0));
+        for none in ["--memory= --workers=", "--memory none --workers none"] {
+            let changed = parts(none, now()).requirement.unwrap();
+            assert_eq!((changed.memory_bytes, changed.workers.len()), (None, 0));
+        }
         let after = |line| {
             let changed = parts(line, now());
             assert_eq!(changed.requirement, None);
