@@ -52,6 +52,8 @@ pub(crate) enum Event {
     Rendered(Box<Rendered>),
     /// Blender goes on living, but did not do what was asked.
     Refused(Refusal),
+    /// A render was begun and ended in an error: nothing of this Blender is to be used again.
+    Failed(Refusal),
     /// Answer to quit; the process ends next.
     Bye,
 }

@@ -9,6 +9,7 @@ mod error;
 mod keeper;
 mod link;
 mod log;
+mod lost_report;
 mod spawn;
 mod tree;
 mod watch;
@@ -71,7 +72,7 @@ pub struct Blender {
     keeper: Keeper,
     link: Link,
     fate: Arc<Fate>,
-    /// A request was sent and its end not yet seen.
+    /// A request was sent and its end not yet seen, or a render has failed.
     in_flight: bool,
 }
 
@@ -170,7 +171,7 @@ impl Blender {
         }
     }
 
-    /// Renders one frame of the open file.
+    /// Renders one frame of the open file. After a render that ended in an error this Blender takes no more requests.
     pub async fn render(&mut self, render: &Render, log: &LogFiles) -> Result<Rendered, Error> {
         let doing = format!("render frame {}", render.frame);
         match self
@@ -178,15 +179,26 @@ impl Blender {
             .await?
         {
             Event::Rendered(rendered) => {
-                let unwhole = |text| Error::Refused {
-                    doing: doing.clone(),
-                    refusal: Refusal {
-                        code: RefusalCode::Write,
+                let refusal = match reported(log).await {
+                    Some(text) => Some(Refusal {
+                        code: RefusalCode::Render,
                         text,
-                    },
+                    }),
+                    None => whole(&render.out_dir, &rendered)
+                        .await
+                        .err()
+                        .map(|text| Refusal {
+                            code: RefusalCode::Write,
+                            text,
+                        }),
                 };
-                whole(&render.out_dir, &rendered).await.map_err(unwhole)?;
-                Ok(*rendered)
+                match refusal {
+                    None => Ok(*rendered),
+                    Some(refusal) => {
+                        self.in_flight = true;
+                        Err(Error::Failed { doing, refusal })
+                    }
+                }
             }
             other => Err(Error::unexpected(&doing, &other)),
         }
@@ -258,6 +270,14 @@ impl Blender {
                     refusal,
                 })
             }
+            Ok(Event::Failed(refusal)) => {
+                // What is left of the render would spoil the next: as good as still in flight.
+                self.keeper.drain_log().await?;
+                Err(Error::Failed {
+                    doing: doing.to_owned(),
+                    refusal,
+                })
+            }
             Ok(event) => {
                 self.keeper.drain_log().await?;
                 self.in_flight = false;
@@ -304,6 +324,19 @@ async fn prepare(open: &Open) -> (u32, Vec<(String, String)>) {
         Vec::new()
     });
     (relocated, engines)
+}
+
+/// The error that Blender reported to nobody while it rendered, if it did.
+async fn reported(log: &LogFiles) -> Option<String> {
+    let log = log.clone();
+    match tokio::task::spawn_blocking(move || lost_report::find(&log)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot read the log of a frame");
+            None
+        }
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 /// Looks whether the files of a frame are complete, which Blender's word does not mean.

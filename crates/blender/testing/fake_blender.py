@@ -17,7 +17,7 @@ in place of a .blend is a JSON object, alone or after the 12 bytes of a .blend's
     burn_seconds      0           time that a frame takes, with CPU and without output
     stdout, stderr    ""          printed in each frame; {frame} is replaced
     noise_bytes       0           so many bytes of noise on each stream in each frame
-    refuse            {}          frame to text: Blender refuses it
+    refuse            {}          frame to text: its render ends in this error
     crash             {}          frame to number of the signal by which the process dies
     exit              {}          frame to exit status with which it ends
     notes             []          what the user should know of each frame
@@ -54,6 +54,10 @@ class Refusal(Exception):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.body = {"code": code, "text": text}
+
+
+class Failure(Refusal):
+    """Of a render that was begun."""
 
 
 class FakeBlender:
@@ -110,7 +114,7 @@ class FakeBlender:
             try:
                 event, body = operations[request["op"]](request)
             except Refusal as refusal:
-                event, body = "refused", refusal.body
+                event, body = "failed" if isinstance(refusal, Failure) else "refused", refusal.body
             sys.stdout.flush()
             sys.stderr.flush()
             self.running = None
@@ -300,7 +304,7 @@ class FakeBlender:
         if file.get("once") and not created(file["once"]):
             return
         if key in file.get("refuse", {}):
-            raise Refusal("render", file["refuse"][key])
+            raise Failure("render", file["refuse"][key])
         if key in file.get("crash", {}):
             number = file["crash"][key]
             signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None

@@ -24,7 +24,7 @@ pub struct Share {
 pub struct FarmSettings {
     /// How often usage is measured: each time, the old usage and the present one count half.
     pub sample_ms: u64,
-    /// A job holds at most this part of the slots that could work for it, in percent, unless no other job has work for them.
+    /// A job holds at most this part of the slots that could work for it, in percent, rounded up to whole ones, unless no other job has work for them.
     pub cap_percent: u32,
     /// A job of which fewer frames than this were handed out goes before all others.
     pub first_frames: u32,
@@ -105,43 +105,75 @@ const NAME_MAX: usize = 200;
 /// Longest time that can be set, in milliseconds: a day.
 const TIME_MAX_MS: u64 = 86_400_000;
 
+/// Least and most of every number, by the name of the setting; of what a [`Share`] says, by its own.
+const BOUNDS: &[(&str, u64, u64)] = &[
+    ("sample_ms", 100, TIME_MAX_MS),
+    ("cap_percent", 1, 100),
+    ("first_frames", 0, 1_000_000),
+    ("queued_per_slot", 0, 16),
+    ("block_after_failures", 1, 1000),
+    ("lost_max", 1, 1000),
+    ("hopeless_after", 1, 1_000_000),
+    ("starved_after_ms", 100, TIME_MAX_MS),
+    ("closed_after_ms", 0, TIME_MAX_MS),
+    ("suspect_after_ms", 1_000, TIME_MAX_MS),
+    ("expired_after_ms", 1_000, TIME_MAX_MS),
+    ("restart_grace_ms", 0, TIME_MAX_MS),
+    ("long_unit_ms", 0, TIME_MAX_MS),
+    ("retry_after_ms", 0, TIME_MAX_MS),
+    ("retry_after_max_ms", 0, TIME_MAX_MS),
+    ("unheld_after_ms", 1_000, TIME_MAX_MS),
+    ("duplicate_gain_ms", 0, TIME_MAX_MS),
+    ("resources", 0, u32::MAX as u64),
+    ("priority", 1, PRIORITY_MAX as u64),
+    ("slots_max", 0, u32::MAX as u64),
+];
+
 impl FarmSettings {
+    /// Least and most of a number: of the setting of this name, of each of the "resources", or of a share's "priority" or
+    /// "slots_max".
+    #[must_use]
+    pub fn bounds(number: &str) -> Option<(u64, u64)> {
+        let found = BOUNDS.iter().find(|(name, ..)| *name == number);
+        found.map(|&(_, min, max)| (min, max))
+    }
+
+    /// Whether a number lies within its [`bounds`](Self::bounds); `name` is what people call it.
+    ///
+    /// # Errors
+    /// What it may be, in words for a person.
+    pub fn check_number(name: &str, number: &str, value: u64) -> Result<(), String> {
+        match Self::bounds(number) {
+            Some((min, max)) => range(name, value, min, max),
+            None => Ok(()),
+        }
+    }
+
     /// Whether every number lies within its bounds.
     ///
     /// # Errors
     /// The first that does not, what it may be, in words for a person.
     pub fn check(&self) -> Result<(), String> {
-        let range = |name: &str, value: u64, min: u64, max: u64| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(format!("{name} is {min} to {max}, not {value}"))
-        };
-        range("sample_ms", self.sample_ms, 100, TIME_MAX_MS)?;
-        range("cap_percent", self.cap_percent.into(), 1, 100)?;
-        range("first_frames", self.first_frames.into(), 0, 1_000_000)?;
-        range("queued_per_slot", self.queued_per_slot.into(), 0, 16)?;
-        range(
-            "block_after_failures",
-            self.block_after_failures.into(),
-            1,
-            1000,
-        )?;
-        range("lost_max", self.lost_max.into(), 1, 1000)?;
-        range("hopeless_after", self.hopeless_after.into(), 1, 1_000_000)?;
-        for (name, value, min) in [
-            ("starved_after_ms", self.starved_after_ms, 100),
-            ("closed_after_ms", self.closed_after_ms, 0),
-            ("suspect_after_ms", self.suspect_after_ms, 1_000),
-            ("expired_after_ms", self.expired_after_ms, 1_000),
-            ("restart_grace_ms", self.restart_grace_ms, 0),
-            ("long_unit_ms", self.long_unit_ms, 0),
-            ("retry_after_ms", self.retry_after_ms, 0),
-            ("retry_after_max_ms", self.retry_after_max_ms, 0),
-            ("unheld_after_ms", self.unheld_after_ms, 1_000),
-            ("duplicate_gain_ms", self.duplicate_gain_ms, 0),
+        for (name, value) in [
+            ("sample_ms", self.sample_ms),
+            ("cap_percent", self.cap_percent.into()),
+            ("first_frames", self.first_frames.into()),
+            ("queued_per_slot", self.queued_per_slot.into()),
+            ("block_after_failures", self.block_after_failures.into()),
+            ("lost_max", self.lost_max.into()),
+            ("hopeless_after", self.hopeless_after.into()),
+            ("starved_after_ms", self.starved_after_ms),
+            ("closed_after_ms", self.closed_after_ms),
+            ("suspect_after_ms", self.suspect_after_ms),
+            ("expired_after_ms", self.expired_after_ms),
+            ("restart_grace_ms", self.restart_grace_ms),
+            ("long_unit_ms", self.long_unit_ms),
+            ("retry_after_ms", self.retry_after_ms),
+            ("retry_after_max_ms", self.retry_after_max_ms),
+            ("unheld_after_ms", self.unheld_after_ms),
+            ("duplicate_gain_ms", self.duplicate_gain_ms),
         ] {
-            range(name, value, min, TIME_MAX_MS)?;
+            Self::check_number(name, name, value)?;
         }
         if self.expired_after_ms < self.suspect_after_ms {
             return Err("expired_after_ms is at least suspect_after_ms".into());
@@ -162,12 +194,25 @@ impl FarmSettings {
                 ));
             }
         }
-        let shares = self.users.values().chain(self.categories.values());
-        for priority in shares.filter_map(|share| share.priority) {
-            range("a priority", priority.into(), 1, PRIORITY_MAX.into())?;
+        let users = self.users.iter();
+        let users = users.map(|(name, share)| ("users", name.as_str(), share));
+        let categories = self.categories.iter();
+        let categories = categories.map(|(name, share)| ("categories", name.as_str(), share));
+        for (of, name, share) in users.chain(categories) {
+            if let Some(priority) = share.priority {
+                let called = format!("{of}.{name}.priority");
+                Self::check_number(&called, "priority", priority.into())?;
+            }
         }
         Ok(())
     }
+}
+
+fn range(name: &str, value: u64, min: u64, max: u64) -> Result<(), String> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{name} is {min} to {max}, not {value}"))
 }
 
 #[cfg(test)]
@@ -188,6 +233,16 @@ mod tests {
         assert_eq!(
             settings.check().unwrap_err(),
             "cap_percent is 1 to 100, not 0"
+        );
+        let share = Share {
+            priority: Some(1001),
+            slots_max: None,
+        };
+        let mut settings = FarmSettings::default();
+        settings.users.insert("ada".parse().unwrap(), share);
+        assert_eq!(
+            settings.check().unwrap_err(),
+            "users.ada.priority is 1 to 1000, not 1001"
         );
     }
 }

@@ -5,7 +5,7 @@
 //! changes at the same moment are both kept.
 
 use serde_json::{Map, Value};
-use tessera_model::{FarmSettings, Share};
+use tessera_model::{FarmSettings, Share, check_name};
 
 /// Names and their new values.
 pub type SettingsPatch = Map<String, Value>;
@@ -158,8 +158,8 @@ pub enum PatchError {
     /// A setting cannot have this value.
     #[error("'{name}' cannot be {value}: {must}")]
     Value {
-        /// The setting.
-        name: &'static str,
+        /// The setting, or what lies in it: "users.ada.priority".
+        name: String,
         /// The value, as JSON.
         value: String,
         /// What it may be.
@@ -168,6 +168,14 @@ pub enum PatchError {
     /// A number out of its bounds.
     #[error("{0}")]
     Bounds(String),
+    /// Something is called what cannot be a name.
+    #[error("in '{setting}', {reason}")]
+    Name {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 fn names() -> String {
@@ -219,6 +227,7 @@ pub fn patched(settings: &FarmSettings, patch: &SettingsPatch) -> Result<FarmSet
         let Some(setting) = FarmSetting::named(name) else {
             return Err(PatchError::Unknown { name: name.clone() });
         };
+        check_change(setting, change)?;
         match all.get_mut(name) {
             Some(value) => merge(value, change),
             None => drop(all.insert(name.clone(), change.clone())),
@@ -234,7 +243,7 @@ pub fn patched(settings: &FarmSettings, patch: &SettingsPatch) -> Result<FarmSet
             .collect();
         if serde_json::from_value::<FarmSettings>(Value::Object(alone)).is_err() {
             return Err(PatchError::Value {
-                name: setting.name,
+                name: setting.name.to_owned(),
                 value: change.to_string(),
                 must: setting.form.must(),
             });
@@ -247,6 +256,50 @@ pub fn patched(settings: &FarmSettings, patch: &SettingsPatch) -> Result<FarmSet
     new.categories.retain(|_, share| *share != Share::default());
     new.check().map_err(PatchError::Bounds)?;
     Ok(new)
+}
+
+/// Whether what a change names may be called so, and each of its numbers is within its bounds. Names that were stored before
+/// are not asked, so that one of them keeps nobody from changing the rest.
+fn check_change(setting: &FarmSetting, change: &Value) -> Result<(), PatchError> {
+    let Value::Object(entries) = change else {
+        return check_number(setting.name, setting.name, setting.form, change);
+    };
+    for (name, entry) in entries.iter().filter(|(_, entry)| !entry.is_null()) {
+        // A user's name has rules of its own.
+        if setting.name != "users" {
+            check_name(name).map_err(|reason| PatchError::Name {
+                setting: setting.name,
+                reason,
+            })?;
+        }
+        let path = format!("{}.{name}", setting.name);
+        match (setting.form, entry) {
+            (Shares, Value::Object(numbers)) => {
+                for (what, number) in numbers {
+                    check_number(&format!("{path}.{what}"), what, Count, number)?;
+                }
+            }
+            (Counts, number) => check_number(&path, setting.name, Count, number)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// `path` is what people call it, `number` what its bounds are found by.
+fn check_number(path: &str, number: &str, form: Form, value: &Value) -> Result<(), PatchError> {
+    let is_number = !matches!(form, Shares | Counts) && FarmSettings::bounds(number).is_some();
+    if !is_number || value.is_null() {
+        return Ok(());
+    }
+    match value.as_u64() {
+        Some(value) => FarmSettings::check_number(path, number, value).map_err(PatchError::Bounds),
+        None => Err(PatchError::Value {
+            name: path.to_owned(),
+            value: value.to_string(),
+            must: form.must(),
+        }),
+    }
 }
 
 /// RFC 7396, but that a `null` in the place of the whole is left for the caller.
@@ -329,6 +382,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_was_stored_before_is_not_in_the_way() {
+        let mut old = FarmSettings::default();
+        old.resources.insert("a;b".into(), 2);
+        let new = patched(&old, &patch(json!({"cap_percent": 50}))).unwrap();
+        assert_eq!(new.resources["a;b"], 2);
+        let new = patched(&old, &patch(json!({"resources": {"a;b": null}}))).unwrap();
+        assert!(new.resources.is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_is_said_with_what_may() {
         let check = |value: Value, words: &[&str]| {
             let error = patched(&FarmSettings::default(), &patch(value.clone())).unwrap_err();
@@ -350,8 +413,40 @@ mod tests {
         );
         check(json!({"users": {"ada": 3}}), &["'users'", "slots_max"]);
         check(json!({"users": {"": {"priority": 3}}}), &["'users'"]);
-        check(json!({"users": {"ada": {"priority": 0}}}), &["priority"]);
-        check(json!({"resources": {"nuke": -1}}), &["'resources'", "-1"]);
+        let too_much = 5_000_000_000_u64;
+        check(
+            json!({"users": {"ada": {"priority": 0}}}),
+            &["users.ada.priority is 1 to 1000, not 0"],
+        );
+        check(
+            json!({"users": {"ada": {"priority": too_much}}}),
+            &["users.ada.priority is 1 to 1000, not 5000000000"],
+        );
+        check(
+            json!({"categories": {"film.v2": {"slots_max": too_much}}}),
+            &["categories.film.v2.slots_max is 0 to 4294967295, not 5000000000"],
+        );
+        check(
+            json!({"users": {"ada": {"priority": "high"}}}),
+            &["'users.ada.priority' cannot be \"high\": it is a whole number"],
+        );
+        check(
+            json!({"cap_percent": too_much}),
+            &["cap_percent is 1 to 100, not 5000000000"],
+        );
+        check(
+            json!({"resources": {"nuke": -1}}),
+            &["'resources.nuke'", "-1"],
+        );
+        check(
+            json!({"resources": {"nuke": too_much}}),
+            &["resources.nuke is 0 to 4294967295"],
+        );
+        check(json!({"resources": {"a;b": 1}}), &["'resources'", "'a;b'"]);
+        check(
+            json!({"categories": {" film": {"priority": 1}}}),
+            &["'categories'", "' film'"],
+        );
         check(json!({"resources": 3}), &["'resources'", "NAME"]);
         check(
             json!({"suspect_after_ms": 5000, "expired_after_ms": 2000}),

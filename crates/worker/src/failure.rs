@@ -42,11 +42,13 @@ impl From<BlenderError> for Failure {
             BlenderError::Crashed { .. } => FrameErrorKind::Crash,
             BlenderError::Hung { .. } => FrameErrorKind::Hang,
             BlenderError::OutOfMemory { .. } => FrameErrorKind::Memory,
-            BlenderError::Refused { refusal, .. } => match refusal.code {
-                RefusalCode::Write => FrameErrorKind::Disk,
-                RefusalCode::Request | RefusalCode::NothingOpen => FrameErrorKind::Worker,
-                _ => FrameErrorKind::Scene,
-            },
+            BlenderError::Refused { refusal, .. } | BlenderError::Failed { refusal, .. } => {
+                match refusal.code {
+                    RefusalCode::Write => FrameErrorKind::Disk,
+                    RefusalCode::Request | RefusalCode::NothingOpen => FrameErrorKind::Worker,
+                    _ => FrameErrorKind::Scene,
+                }
+            }
             BlenderError::Log { source, .. } if is_full(source) => FrameErrorKind::Disk,
             _ => FrameErrorKind::Worker,
         };

@@ -36,11 +36,13 @@ def main() -> None:
                 raise link.Refusal("request", f"this driver does not know the request {request['op']!r}")
             event, body = operation(request)
         except link.Refusal as refusal:
-            event, body = "refused", {"code": refusal.code, "text": refusal.text}
+            event = "failed" if isinstance(refusal, link.Failure) else "refused"
+            body = {"code": refusal.code, "text": refusal.text}
         except Exception as error:
             # Whatever Blender's Python throws is an answer; only a dead process is none.
             link.log_traceback()
-            event, body = "refused", {"code": "other", "text": f"{type(error).__name__}: {error}"}
+            event = "failed" if request["op"] == "render" else "refused"
+            body = {"code": "other", "text": f"{type(error).__name__}: {error}"}
         connection.finish(request, event, body)
 
 

@@ -20,6 +20,10 @@ pub enum Error {
     /// Blender lives on.
     #[error("Blender could not {doing}: {text}", text = refusal.text)]
     Refused { doing: String, refusal: Refusal },
+    /// A render was begun and ended in an error. Blender would go on with what is left of it and call empty pictures finished (3.4.1
+    /// and 5.0.1, with persistent data), so it takes no more requests.
+    #[error("Blender could not {doing}: {text}", text = refusal.text)]
+    Failed { doing: String, refusal: Refusal },
     #[error("Blender crashed ({how}) while it was to {doing}{tail}", tail = quoted(tail))]
     Crashed {
         doing: String,

@@ -107,7 +107,7 @@ async fn faults_are_told_apart() {
         let text = error.to_string();
         match frame {
             1 => assert!(
-                matches!(&error, Error::Refused { refusal, .. } if refusal.code == RefusalCode::Render),
+                matches!(&error, Error::Failed { refusal, .. } if refusal.code == RefusalCode::Render),
                 "{text}"
             ),
             2 => assert!(
@@ -128,10 +128,9 @@ async fn faults_are_told_apart() {
             4 => assert!(matches!(&error, Error::Hung { .. }), "{text}"),
             _ => assert!(matches!(&error, Error::OutOfMemory { .. }), "{text}"),
         }
-        assert_eq!(error.blender_lives(), frame == 1);
+        assert!(!error.blender_lives());
         let next = render(&mut fake, 6).await;
-        assert_eq!(next.is_ok(), frame == 1, "{next:?}");
-        assert!(matches!(next, Ok(_) | Err(Error::Abandoned { .. })));
+        assert!(matches!(next, Err(Error::Abandoned { .. })), "{next:?}");
     }
 }
 

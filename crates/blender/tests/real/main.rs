@@ -9,6 +9,7 @@ mod support;
 
 mod exactness;
 mod expendable;
+mod failing;
 mod fake;
 mod finding;
 mod full_disk;

@@ -64,6 +64,12 @@ impl Stage {
         }
     }
 
+    /// Another living Blender in place of the one that was there.
+    pub async fn replace(&mut self, launch: &Launch) {
+        let log = self.log("launch");
+        self.blender = Blender::launch(&self.build, launch, &log).await.unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

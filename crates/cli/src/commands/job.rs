@@ -5,13 +5,14 @@ mod show;
 mod why;
 
 use anyhow::Result;
-use tessera_client::Api;
+use tessera_client::{Api, ApiError};
 use tessera_model::JobId;
 use tessera_wire::api::{JobAction, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
+use tessera_wire::problem::ProblemKind;
 
 use crate::context::Context;
-use crate::exit::Status;
+use crate::exit::{Status, stop};
 use crate::flags::{JobCommand, JobSelection};
 use crate::{farm, names};
 
@@ -30,6 +31,16 @@ impl Deed {
             Self::Act(JobAction::Cancel) => !job.summary.state.is_over(),
             Self::Act(JobAction::Retry) => job.summary.failed > 0,
             Self::Remove => true,
+        }
+    }
+
+    fn done(&self) -> &'static str {
+        match self {
+            Self::Act(JobAction::Pause) => "paused",
+            Self::Act(JobAction::Resume) => "resumed",
+            Self::Act(JobAction::Cancel) => "cancelled",
+            Self::Act(JobAction::Retry) => "tried again",
+            Self::Remove => "removed",
         }
     }
 }
@@ -87,25 +98,64 @@ async fn change(
     deed: Deed,
 ) -> Result<Status> {
     let jobs = selected(api, selection).await?;
-    for id in jobs {
-        // Of all jobs, those it cannot be done to are not meant; a named one is, and the manager says what is wrong.
-        if selection.all && !deed.applies_to(&api.job(id).await?) {
-            continue;
-        }
-        match &deed {
-            Deed::Act(action) => {
-                let job = Box::new(api.act(id, action.clone()).await?.summary);
-                let text = format!("job {id} is {}", names::phase(job.phase));
-                context.output.result(text, || LineKind::Job { job });
+    let mut not_done = Vec::new();
+    for &id in &jobs {
+        match one(context, api, id, selection.all, &deed).await {
+            Ok(()) => {}
+            // What is wrong with one job is not in the way of the others.
+            Err(error) if jobs.len() > 1 && is_of_one(&error) => {
+                context.output.warn(format!("job {id}: {error}"));
+                not_done.push(id.to_string());
             }
-            Deed::Remove => {
-                api.remove(id).await?;
-                let text = format!("job {id} is removed");
-                context
-                    .output
-                    .result(text, || LineKind::JobRemoved { job: id });
-            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(Status::Done)
+    if not_done.is_empty() {
+        return Ok(Status::Done);
+    }
+    let message = format!(
+        "{} of {} jobs could not be {}: {}",
+        not_done.len(),
+        jobs.len(),
+        deed.done(),
+        not_done.join(", ")
+    );
+    Err(stop(Status::Failed, message))
+}
+
+/// Whether the next job may fare better.
+fn is_of_one(error: &ApiError) -> bool {
+    use ProblemKind::{Conflict, Forbidden, Invalid, NotFound};
+    matches!(
+        error.kind(),
+        Some(NotFound | Conflict | Invalid | Forbidden)
+    )
+}
+
+async fn one(
+    context: &Context,
+    api: &Api,
+    id: JobId,
+    of_all: bool,
+    deed: &Deed,
+) -> Result<(), ApiError> {
+    // Of all jobs, those it cannot be done to are not meant; a named one is, and the manager says what is wrong.
+    if of_all && !deed.applies_to(&api.job(id).await?) {
+        return Ok(());
+    }
+    match deed {
+        Deed::Act(action) => {
+            let job = Box::new(api.act(id, action.clone()).await?.summary);
+            let text = format!("job {id} is {}", names::phase(job.phase));
+            context.output.result(text, || LineKind::Job { job });
+        }
+        Deed::Remove => {
+            api.remove(id).await?;
+            let text = format!("job {id} is removed");
+            context
+                .output
+                .result(text, || LineKind::JobRemoved { job: id });
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Map, Value};
-use tessera_model::{FarmSettings, Share};
+use tessera_model::{FarmSettings, Share, check_name};
 use tessera_wire::farm_settings::{FARM_SETTINGS, FarmSetting, Form, SettingsPatch};
 use tessera_wire::line::LineKind;
 
@@ -113,6 +113,16 @@ struct Place<'a> {
     below: Vec<&'a str>,
 }
 
+impl Place<'_> {
+    /// What the bounds of a number at this place are found by.
+    fn number(&self) -> &str {
+        match (self.setting.form, self.below.last()) {
+            (Form::Shares, Some(what)) => what,
+            _ => self.setting.name,
+        }
+    }
+}
+
 fn usage(message: String) -> anyhow::Error {
     stop(Status::Usage, message)
 }
@@ -176,6 +186,7 @@ fn put(patch: &mut SettingsPatch, place: &Place<'_>, value: Value) {
 /// `NAME=VALUE …` as a change.
 fn set(values: &[String]) -> Result<SettingsPatch> {
     let mut patch = SettingsPatch::new();
+    let mut said = Vec::new();
     for written in values {
         let Some((name, value)) = written.split_once('=') else {
             return Err(usage(format!("'{written}' is no change: write NAME=VALUE")));
@@ -195,20 +206,33 @@ fn set(values: &[String]) -> Result<SettingsPatch> {
                 _ => format!("'{name}' is no number: write {head}.NAME=N"),
             }));
         }
-        let number = number(place.setting.form, value.trim())
+        if said.contains(&place) {
+            return Err(usage(format!("'{name}' is set twice: say it once")));
+        }
+        let (name, value) = (name.trim(), value.trim());
+        let number = number(&place, value)
             .map_err(|reason| usage(format!("'{name}' cannot be '{value}': {reason}")))?;
+        FarmSettings::check_number(name, place.number(), number).map_err(usage)?;
+        if let (Some(named), true) = (place.below.first(), place.setting.name != "users") {
+            check_name(named).map_err(|reason| usage(format!("in '{name}', {reason}")))?;
+        }
         put(&mut patch, &place, number.into());
+        said.push(place);
     }
     Ok(patch)
 }
 
-fn number(form: Form, text: &str) -> Result<u64, String> {
-    let text = match form {
+fn number(place: &Place<'_>, text: &str) -> Result<u64, String> {
+    let text = match place.setting.form {
         Form::Millis => return parse_millis(text),
         Form::Percent => text.trim_end_matches('%').trim_end(),
         _ => text,
     };
-    text.parse().map_err(|_| "it is a whole number".to_owned())
+    text.parse()
+        .map_err(|_| match FarmSettings::bounds(place.number()) {
+            Some((min, max)) => format!("it is a whole number, {min} to {max}"),
+            None => "it is a whole number".to_owned(),
+        })
 }
 
 /// `NAME …` as a change back.
@@ -271,6 +295,30 @@ mod tests {
         check(said("qq=3"), &["`tessera settings`"]);
         check(said("cap_percent"), &["NAME=VALUE"]);
         check(said("cap_percent=half"), &["'half'", "whole number"]);
+        check(
+            said("users.ada.priority=-1"),
+            &["'users.ada.priority'", "'-1'", "1 to 1000"],
+        );
+        check(
+            said("users.ada.priority=5000000000"),
+            &["users.ada.priority is 1 to 1000, not 5000000000"],
+        );
+        check(
+            said("resources.nuke=5000000000"),
+            &["resources.nuke is 0 to 4294967295, not"],
+        );
+        check(
+            said("cap_percent=50 sample_ms=1s cap_percent=60"),
+            &["'cap_percent' is set twice"],
+        );
+        check(
+            said("users.ada.priority=1 users.ada.priority=1"),
+            &["'users.ada.priority' is set twice"],
+        );
+        check(
+            said("resources.a;b=2"),
+            &["'resources.a;b'", "'a;b' cannot be a name"],
+        );
         check(said("sample_ms=soon"), &["'soon'", "10s"]);
         check(said("users=3"), &["users.NAME.priority=N"]);
         check(said("users.ada=3"), &["users.NAME.slots_max=N"]);

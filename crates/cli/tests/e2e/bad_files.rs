@@ -7,7 +7,10 @@ use tessera_wire::line::LineKind;
 
 use crate::ended::run;
 use crate::site::Site;
-use crate::world::{World, as_root, files_in, on_both, tessera_run, text};
+use crate::world::{World, as_root, files_in, identical, on_both, tessera_run, text};
+
+/// Makes files whose renders end in an error.
+const FAILING: &str = "../blender/tests/scenes/failing.py";
 
 on_both!(damaged, missing_texture, vanishing_files);
 
@@ -263,6 +266,49 @@ fn scenes_engines_and_devices_that_are_none() {
     assert_ne!(ended.status, 0, "{ended}");
     assert!(ended.errors().to_lowercase().contains("optix"), "{ended}");
     nothing_left(&world, &project.path("out"));
+}
+
+/// Debian builds Blender without a denoiser. That is what it says of each frame, of each try, and it leaves no picture.
+#[test]
+fn nothing_to_denoise_with() {
+    let world = World::any();
+    let project = world.project(FAILING, &[], "failing", "denoise.blend");
+    let out = world.path("out");
+    let user = world.home("user");
+    let render = ["render", project.file(), "-f", "1..3", "-o", text(&out)];
+    for attempts in ["1", "2"] {
+        let ended = run(user.command(&render).args(["--attempts", attempts]));
+        println!("{ended}");
+        assert_ne!(ended.status, 0, "{ended}");
+        assert!(
+            ended.errors().contains("Build without OpenImageDenoiser"),
+            "{ended}"
+        );
+        nothing_left(&world, &out);
+    }
+}
+
+/// A file of which one frame fails each time: the others are those of Blender alone.
+#[test]
+fn one_frame_that_fails() {
+    let world = World::any();
+    let project = world.project(FAILING, &[], "failing", "denoise_two.blend");
+    let local = world.path("local");
+    for frame in [1, 3] {
+        project.render_locally(&world, "out/####", (frame, frame), "", &local);
+    }
+    let out = project.path("out");
+    let user = world.home("user");
+    let render = ["render", project.file(), "-f", "1..3", "-o", text(&out)];
+    let ended = run(user.command(&render).args(["--attempts", "2"]));
+    println!("{ended}");
+    assert_ne!(ended.status, 0, "{ended}");
+    assert!(
+        ended.errors().contains("Build without OpenImageDenoiser"),
+        "{ended}"
+    );
+    identical(&out, &local.join("out"), 2);
+    assert_eq!(files_in(&out).len(), 2, "{:?}", files_in(&out));
 }
 
 /// A file that this user may not read.

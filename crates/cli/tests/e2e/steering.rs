@@ -262,6 +262,55 @@ fn workers_are_steered_while_they_render() {
     site.delivered_once(job);
 }
 
+/// One job that it cannot be done to is not in the way of the others.
+#[test]
+fn what_can_be_done_is_done() {
+    let world = World::any();
+    let site = Site::new(world.fake_home("boss"));
+    let scene = serde_json::json!({"start": 1, "end": 8});
+    let project = world.fake_scene("project", &scene);
+    let jobs = [(); 2].map(|()| site.submit(&project, &[]).to_string());
+    let all_are = |state: JobState| {
+        let lines = site.boss.run(&["jobs"]).unwrap();
+        let states = lines.iter().filter_map(|line| match line {
+            LineKind::Job { job } => Some(job.state),
+            _ => None,
+        });
+        assert_eq!(states.collect::<Vec<_>>(), [state; 2]);
+    };
+    let pause = ["job", "pause", &jobs[0], "999", &jobs[1]];
+    let said = tessera_run(&site.boss, &pause);
+    said.failed(1, &["1 of 3 jobs could not be paused: 999"]);
+    assert!(said.errors().contains("warning: job 999: "), "{said}");
+    all_are(JobState::Paused);
+    // Alone, it is a job that is not there.
+    tessera_run(&site.boss, &["job", "pause", "999"]).refused(2, &["999"]);
+
+    // Nothing of a list stays where none is said.
+    let edit = |flags: &[&str]| {
+        let words = [&["job", "edit", &jobs[0]], flags].concat();
+        match site.boss.run(&words).unwrap().pop() {
+            Some(LineKind::Job { job }) => job.settings,
+            other => panic!("{other:?}"),
+        }
+    };
+    let lists = [
+        "--tags",
+        "a;b;a",
+        "--resources",
+        "nuke",
+        "--workers",
+        "anna",
+    ];
+    assert_eq!(edit(&lists).tags, ["a", "b"]);
+    let lists = ["--tags", "none", "--resources", "none", "--workers", "none"];
+    let none = edit(&lists);
+    let left = [none.tags, none.resources, none.requirement.workers].concat();
+    assert_eq!(left, [""; 0]);
+    let wrong = ["job", "edit", &jobs[0], "--category", "a;b"];
+    tessera_run(&site.boss, &wrong).refused(2, &["'a;b' cannot be a name"]);
+}
+
 /// How many frames are handed out together is changed in mid-job: what was handed out stays as it is, and nothing is lost or
 /// done twice over it, nor when the manager is killed then.
 #[test]

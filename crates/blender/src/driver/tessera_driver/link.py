@@ -28,6 +28,11 @@ class Refusal(Exception):
         self.text = text
 
 
+class Failure(Refusal):
+    """A render was begun and ended in an error. What is left of it must not be rendered with: with persistent data the
+    next frame is said to be finished, and is empty."""
+
+
 class Link:
     """Requests in, events out."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 
 from . import facts, output, physics
-from .link import Refusal
+from .link import Failure, Refusal
 
 Undo = list[Callable[[], None]]
 
@@ -70,10 +70,12 @@ class Renderer:
         try:
             self._redirect(scene, request, undo)
             self._run(scene, request["frame"], undo)
+            end = time.monotonic()
+            files = _collect(request["frame"], out_dir, self._names)
+        except Refusal as refusal:
+            raise Failure(refusal.code, refusal.text) from refusal
         finally:
             output.revert(undo)
-        end = time.monotonic()
-        files = _collect(request["frame"], out_dir, self._names)
         pre = self._stamps.get("pre", begin)
         write = self._stamps.get("write", end)
         # Nothing is said where nothing but strips is rendered.
@@ -157,6 +159,10 @@ class Renderer:
         notes = physics.no_persistent_data(scene, physics.objects_of(scene))
         reasons += [f"{note['datablock']}: {note['text']}" for note in notes]
         output.set_property(scene.render, "use_persistent_data", not reasons, undo)
+        for other in bpy.data.scenes:
+            # What a scene within this one keeps was never proven exact, and outlives its file: 3.4.1 crashes on it.
+            if other != scene and other.library is None and other.render.use_persistent_data:
+                output.set_property(other.render, "use_persistent_data", False, undo)
         self._persistent = {"on": not reasons, "reasons": reasons}
 
     def _redirect(self, scene: Any, request: dict[str, Any], undo: Undo) -> None:
