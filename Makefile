@@ -8,7 +8,7 @@ else
 TEST := $(CARGO) test
 endif
 
-.PHONY: help demo test test-all bench lint setup-demo setup-test
+.PHONY: help demo test test-all bench mutants lint setup-demo setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -30,6 +30,10 @@ test-all: setup-test ## the long suites too
 bench: setup-test ## measured ratios, each against a baseline of the same run
 	$(CARGO) build --release --package tessera-cli --package xtask
 	target/release/xtask bench --tessera target/release/tessera
+
+mutants: setup-test ## change the scheduler in every small way, and see whether its tests notice; hours
+	$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
+	PROPTEST_MAX_SHRINK_ITERS=0 $(CARGO) mutants --jobs 2 --output out
 
 lint: setup-test ## format, clippy, Python, licences and bans
 	$(CARGO) fmt --all --check

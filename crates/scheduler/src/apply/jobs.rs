@@ -2,7 +2,7 @@
 
 use tessera_model::{
     After, Build, Change, Chunking, FrameBits, Job, JobEdit, JobId, JobSettings, JobState,
-    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, WorkerId,
+    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, WorkerId, check_name,
 };
 
 use super::reports::{settle, take_back};
@@ -37,6 +37,12 @@ pub(super) fn submit(
     effects: &mut Effects,
 ) -> Applied {
     check_settings(&new.settings)?;
+    let settings = &new.settings;
+    check_names(
+        Some(&settings.category),
+        &settings.tags,
+        &settings.resources,
+    )?;
     check_new(&new)?;
     for after in &new.settings.after {
         if !scheduler.jobs.contains_key(&after.job) {
@@ -255,6 +261,16 @@ fn check_settings(settings: &JobSettings) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Of what is new: a job that was taken in with another name keeps it.
+fn check_names(
+    category: Option<&String>,
+    tags: &[String],
+    resources: &[String],
+) -> Result<(), Refusal> {
+    let mut names = category.into_iter().chain(tags).chain(resources);
+    names.try_for_each(|name| check_name(name).map_err(Refusal::Invalid))
+}
+
 /// A step that follows another frame by frame is rendered at the same time, so it must be fit for the same workers.
 fn check_by_frame(steps: &[Step]) -> Result<(), Refusal> {
     let device = |step: &Step| match &step.kind {
@@ -406,6 +422,12 @@ fn edit_job(
 ) -> Applied {
     let entry = scheduler.jobs.get(&id).ok_or_else(|| no_job(id))?;
     let old = entry.job.settings.clone();
+    let (tags, resources) = (edit.tags.as_deref(), edit.resources.as_deref());
+    check_names(
+        edit.category.as_ref(),
+        tags.unwrap_or_default(),
+        resources.unwrap_or_default(),
+    )?;
     let settings = edited(&old, edit);
     check_settings(&settings)?;
     check_range(&entry.job, settings.requirement.blender)?;

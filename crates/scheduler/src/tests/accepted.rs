@@ -895,3 +895,30 @@ fn a_worker_blocked_for_a_job_goes_on_with_the_others() {
     assert!(effects.changes.contains(&Change::JobUnblocked(jobs[0], a)));
     assert_eq!(world.input(unblock()).changes, []);
 }
+
+#[test]
+fn names_that_would_be_read_as_lists_are_refused_wherever_they_come_from() {
+    let mut world = World::new();
+    let id = world.submit(job("1"));
+    for edit in [
+        JobEdit {
+            tags: Some(vec!["a;b".into()]),
+            ..JobEdit::default()
+        },
+        JobEdit {
+            resources: Some(vec!["a=2".into()]),
+            ..JobEdit::default()
+        },
+        JobEdit {
+            category: Some(" film".into()),
+            ..JobEdit::default()
+        },
+    ] {
+        let outcome = world.edit(id, edit);
+        assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    }
+    let mut new = job("1");
+    new.settings.tags = vec!["a,b".into()];
+    let outcome = world.input(Input::Submit(Box::new(new))).outcome;
+    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+}
