@@ -267,7 +267,6 @@ async fn what_a_file_cannot_do_without_is_told() {
         for (engine, camera, code) in [
             (None, None, RefusalCode::Engine),
             (Some("NONE"), None, RefusalCode::Engine),
-            (Some("CYCLES"), None, RefusalCode::Camera),
             (Some("CYCLES"), Some("Nobody"), RefusalCode::Camera),
         ] {
             render.overrides.engine = engine.map(str::to_owned);
@@ -294,6 +293,17 @@ async fn what_a_file_cannot_do_without_is_told() {
         let error = stage.blender.render(&render, &log).await.unwrap_err();
         assert!(
             matches!(&error, Error::Refused { refusal, .. } if refusal.code == RefusalCode::Scene),
+            "{build}: {error}"
+        );
+        // This one Blender finds out itself.
+        render.scene = "Other".into();
+        render.overrides = Overrides {
+            engine: Some("CYCLES".to_owned()),
+            ..Overrides::default()
+        };
+        let error = stage.blender.render(&render, &log).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Failed { refusal, .. } if refusal.code == RefusalCode::Camera),
             "{build}: {error}"
         );
     }
