@@ -5,9 +5,7 @@ use std::cmp::Reverse;
 use tessera_model::{Build, LeaseKey};
 
 use super::lease::{Held, Stage, is_afresh, scene_of};
-use super::{
-    Busy, Desk, Effects, FrameOrder, Order, PASSED_OVER_MAX, UNSENT_BYTES_MAX, UNSENT_FRAMES_MAX,
-};
+use super::{Busy, Desk, Effects, FrameOrder, Order, UNSENT_BYTES_MAX, UNSENT_FRAMES_MAX};
 
 /// How well a slot suits a lease, best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +68,7 @@ impl Desk {
     ///
     /// The farm sends leases in the order in which it wants them rendered, the more deserving ones first. What that order
     /// loses here is bounded: once its files are there, a lease waits for those that came before it, and for no more
-    /// than [`PASSED_OVER_MAX`] of those that came after it. Loading a scene can take minutes, and the frames it would be
+    /// than [`PASSED_OVER_MAX`](super::PASSED_OVER_MAX) of those that came after it. Loading a scene can take minutes, and the frames it would be
     /// loaded between seconds, so letting a few past saves more than it costs. What the farm calls urgent lets none past
     /// that came after it, and is the next to begin unless something before it has waited its turn.
     fn best_pair(&self) -> Option<(usize, LeaseKey)> {
