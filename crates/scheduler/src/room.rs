@@ -232,8 +232,10 @@ fn most_laden(scheduler: &Scheduler, job: &JobEntry) -> Option<WorkerId> {
     pools
         .filter(|pool| pool.meets(job.need))
         .filter_map(|pool| {
-            let mut most_first = pool.spare.iter().rev();
-            most_first.find(|(_, id)| !job.blocked.contains(id))
+            let may = |&&(_, id): &&(u32, WorkerId)| !job.blocked.contains(&id);
+            let &(most, _) = pool.spare.iter().rev().find(may)?;
+            // The first of those that have as many.
+            pool.spare.range((most, WorkerId(0))..).find(may)
         })
         .max_by_key(|&&(spare, id)| (spare, Reverse(id)))
         .map(|&(_, id)| id)
