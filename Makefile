@@ -20,7 +20,7 @@ demo: setup-demo ## start a farm on this machine, render the example with two wo
 test: setup-test ## every row of the product once, on real Blender 3.4.1 and 5.0.1
 	$(CARGO) fmt --all --check
 	$(TEST) --workspace
-	$(CARGO) xtask sim --seeds 150 --workers 200 --frames 5000
+	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
 
 test-all: setup-test ## the long suites too
 	$(TEST) --workspace --features tessera-blender/slow-tests

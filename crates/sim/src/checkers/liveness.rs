@@ -130,13 +130,9 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
     }
     for (index, step) in book.steps.iter().enumerate() {
         for position in 0..step.done.len() {
-            // As many failures as its job allows, each on a machine of its own fault, end a frame too.
-            let attempts = book.job.settings.max_attempts;
-            let has_failed = step
-                .failures
-                .get(&position)
-                .is_some_and(|failure| failure.count >= attempts);
-            if step.given_up.get(position) && !has_failed && !is_doomed(work, book, index, position)
+            if step.given_up.get(position)
+                && !has_failed(book, index, position)
+                && !is_doomed(work, book, index, position)
             {
                 return wrong(format!(
                     "position {position} of step {index} of job {id} was given up, and could be rendered"
@@ -145,6 +141,12 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
         }
     }
     Ok(())
+}
+
+/// As many failures as its job allows, each on a machine of its own fault, end a frame too.
+fn has_failed(book: &JobBook, step: usize, position: u32) -> bool {
+    let failure = book.steps[step].failures.get(&position);
+    failure.is_some_and(|failure| failure.count >= book.job.settings.max_attempts)
 }
 
 /// Whether a frame can not be rendered: it fails wherever it is, or one that it needs does. Where order matters those are
@@ -161,6 +163,8 @@ fn is_doomed(work: &Work, book: &JobBook, step: usize, position: u32) -> bool {
         work.is_doomed(here, at)
             || (model.by_frame
                 && step > 0
-                && followed(at).is_some_and(|at| is_doomed(work, book, step - 1, at)))
+                && followed(at).is_some_and(|at| {
+                    has_failed(book, step - 1, at) || is_doomed(work, book, step - 1, at)
+                }))
     })
 }
