@@ -7,16 +7,10 @@ use tessera_model::{
     PRIORITY_MAX, Requirement, StepKind, WorkerMode,
 };
 
-use super::world::{World, build, job};
+use super::world::{World, build, job, with};
 use crate::{Input, JobCommand, NewJob, Order, Outcome, Reason, Refusal, WorkerCommand};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
 
 fn state(world: &World, id: JobId) -> JobState {
     world.scheduler.job(world.clock(), id).unwrap().state

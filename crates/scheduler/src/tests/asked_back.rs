@@ -4,20 +4,10 @@ use std::time::Duration;
 
 use tessera_model::{JobId, LeaseKey, Share, UserName, WorkerId};
 
-use super::world::{World, job};
+use super::world::{World, job, prioritised, with};
 use crate::{Input, JobCommand, NewJob, Order, WorkerCommand, line};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
-
-fn prioritised(frames: &str, priority: u32) -> NewJob {
-    with(frames, |new| new.settings.priority = priority)
-}
 
 fn tagged(frames: &str) -> NewJob {
     with(frames, |new| new.settings.tags = vec!["fast".into()])

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tessera_model::{After, JobId, Share, WorkerId};
 
-use super::world::{World, job};
+use super::world::{World, job, prioritised, with};
 use crate::pace::{Cost, Speed};
 use crate::parts::demand;
 use crate::{Input, JobCommand, NewJob, WorkerCommand, line};
@@ -13,16 +13,6 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The whole farm, in the unit of usage.
 const WHOLE: u64 = 1_000_000_000;
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
-
-fn prioritised(frames: &str, priority: u32) -> NewJob {
-    with(frames, |new| new.settings.priority = priority)
-}
 
 fn of(frames: &str, owner: &str, category: &str) -> NewJob {
     with(frames, |new| {

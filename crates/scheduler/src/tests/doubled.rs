@@ -7,17 +7,11 @@ use std::time::Duration;
 
 use tessera_model::{JobId, Share, WorkerId};
 
-use super::world::{World, job};
+use super::world::{World, job, with};
 use crate::pace::Speed;
 use crate::{Input, NewJob, Order, WorkerCommand, books};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
 
 fn measured(world: &mut World, id: JobId, frame: Duration) {
     let cost = &mut world.scheduler.jobs.get_mut(&id).unwrap().cost;

@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use tessera_model::{After, JobEdit, JobId, JobState, Rest, Series, Share, WorkerId, WorkerMode};
 
-use super::world::{World, build, job};
+use super::world::{World, build, job, with};
 use crate::{
     Absence, Criterion, Input, JobCommand, NewJob, Order, Reason, Refusal, Why, WorkerCommand,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
 
 fn tagged(frames: &str, tag: &str) -> NewJob {
     with(frames, |new| new.settings.tags = vec![tag.into()])

@@ -5,18 +5,12 @@ use std::time::Duration;
 use tessera_model::{Device, Gpu, JobId, Requirement, Share, StepKind, WorkerFacts, WorkerId};
 
 use super::audit::audit;
-use super::world::{World, build, job};
+use super::world::{World, build, job, with};
 use crate::worker::WorkerEntry;
 use crate::{Criterion, Input, JobCommand, NewJob, Order, Outcome, Refusal, WorkerCommand};
 
 const SECOND: Duration = Duration::from_secs(1);
 const GB: u64 = 1_000_000_000;
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
 
 fn tagged(tag: usize) -> NewJob {
     with("1", |new| new.settings.tags = vec![format!("t{tag}")])

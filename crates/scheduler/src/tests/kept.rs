@@ -8,7 +8,7 @@ use tessera_model::{
     WorkerMode,
 };
 
-use super::world::{World, blob, build, job};
+use super::world::{World, blob, build, job, with};
 use crate::books::{hold, takes_a_place, weight_milli};
 use crate::{
     Effects, FrameOrder, Input, JobCommand, JobView, NewJob, Order, Outcome, Reason, Refusal,
@@ -17,12 +17,6 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
 
 fn chunked(frames: &str, chunk: u32) -> NewJob {
     with(frames, |new| new.settings.chunk = chunk)

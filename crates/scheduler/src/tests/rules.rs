@@ -4,20 +4,10 @@ use std::time::Duration;
 
 use tessera_model::{After, JobEdit, JobId, JobState, LeaseKey, Requirement, Share, WorkerId};
 
-use super::world::{World, job};
+use super::world::{World, job, prioritised, with};
 use crate::{Input, JobCommand, NewJob, Order, Outcome, Reason, Refusal, WorkerCommand};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
-
-fn prioritised(frames: &str, priority: u32) -> NewJob {
-    with(frames, |new| new.settings.priority = priority)
-}
 
 /// Jobs of what a worker has in hand, oldest first.
 fn hands(world: &World, worker: WorkerId) -> Vec<JobId> {

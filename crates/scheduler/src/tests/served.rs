@@ -4,21 +4,11 @@ use std::time::Duration;
 
 use tessera_model::{After, JobEdit, JobId, WorkerId};
 
-use super::world::{World, job};
+use super::world::{World, job, prioritised, with};
 use crate::job::Failures;
 use crate::{Input, JobCommand, NewJob, Order, WorkerCommand, assign, books, line};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
-
-fn prioritised(frames: &str, priority: u32) -> NewJob {
-    with(frames, |new| new.settings.priority = priority)
-}
 
 fn tagged(frames: &str, tag: &str) -> NewJob {
     with(frames, |new| new.settings.tags = vec![tag.into()])

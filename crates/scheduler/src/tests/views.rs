@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use tessera_model::{Attempt, FarmSettings, JobId, LeaseKey, StepIndex, UnitId, WorkerId};
 
-use super::world::{World, job};
-use crate::{FrameView, HeldView, Input, JobCommand, NewJob, WorkerCommand};
+use super::world::{World, job, with};
+use crate::{FrameView, HeldView, Input, JobCommand, WorkerCommand};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FIRST: StepIndex = StepIndex(0);
-
-fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
-    let mut new = job(frames);
-    change(&mut new);
-    new
-}
 
 fn key(job: JobId, step: u16, index: u32, attempt: u32) -> LeaseKey {
     LeaseKey {

@@ -78,6 +78,17 @@ pub(super) fn job(frames: &str) -> NewJob {
     }
 }
 
+/// A job of these frames, with what is changed.
+pub(super) fn with(frames: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
+    let mut new = job(frames);
+    change(&mut new);
+    new
+}
+
+pub(super) fn prioritised(frames: &str, priority: u32) -> NewJob {
+    with(frames, |new| new.settings.priority = priority)
+}
+
 pub(super) fn blob() -> Blob {
     Blob {
         digest: [7; 32],
