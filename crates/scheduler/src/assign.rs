@@ -130,18 +130,26 @@ pub(crate) fn ask_worker_again(scheduler: &mut Scheduler, worker: WorkerId) {
 }
 
 /// The worker to serve next: of the pools that some ready job can use.
-fn next_hungry(scheduler: &Scheduler) -> Option<Hungry> {
-    let mut next: Option<Hungry> = None;
-    for pool in scheduler.pools.pools.values() {
-        // Whose turn is not before the one found is not looked at: with many pools that is most of the work.
-        if let Some(&hungry) = pool.hungry.first()
-            && next.is_none_or(|next| hungry < next)
-            && has_work(scheduler, pool, hungry.level())
-        {
-            next = Some(hungry);
+fn next_hungry(scheduler: &mut Scheduler) -> Option<Hungry> {
+    let news = std::mem::take(&mut scheduler.line.news);
+    if !news.is_empty() {
+        let pools = scheduler.pools.pools.iter();
+        let shut = pools.filter(|(_, pool)| pool.nothing_from.is_some());
+        let opened = shut.filter(|(_, pool)| pool.jobs.common(&news).next().is_some());
+        for id in opened.map(|(&id, _)| id).collect::<Vec<_>>() {
+            scheduler.pools.note_nothing(id, None);
         }
     }
-    next
+    while let Some(&(hungry, id)) = scheduler.pools.turn.first() {
+        let pool = scheduler.pools.pools.get(&id)?;
+        if has_work(scheduler, pool, hungry.level()) {
+            return Some(hungry);
+        }
+        let only_short = hungry.level() >= SHORT_ONLY_FROM;
+        let from = if only_short { SHORT_ONLY_FROM } else { 0 };
+        scheduler.pools.note_nothing(id, Some(from));
+    }
+    None
 }
 
 /// The jobs, 64 ranks at a step, that a pool's workers may have units of, limits heeded and caps not.

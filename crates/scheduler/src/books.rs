@@ -410,7 +410,12 @@ fn count_out(scheduler: &mut Scheduler, key: LeaseKey) {
     }
     for (account, count) in accounts {
         if count <= slots {
-            scheduler.accounts.get_mut(account).places -= 1;
+            let account = scheduler.accounts.get_mut(account);
+            let was_exhausted = account.is_exhausted();
+            account.places -= 1;
+            if was_exhausted && !account.is_exhausted() {
+                scheduler.line.news.add(&account.jobs);
+            }
         }
     }
 }

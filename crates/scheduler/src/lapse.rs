@@ -49,12 +49,10 @@ fn starved(scheduler: &mut Scheduler, now: Duration, id: tessera_model::JobId) {
         return;
     };
     job.watched = false;
-    let ready = job.rank.is_some_and(|rank| scheduler.line.ready.get(rank));
-    job.starved |= ready && job.waiting_since + after <= now;
-    if ready && !job.starved {
+    if job.waiting_since + after <= now {
+        line::go_first(scheduler, id);
+    } else {
         line::refresh_job(scheduler, now, id);
-    } else if let Some(rank) = job.rank {
-        scheduler.line.starved.set(rank, job.starved);
     }
 }
 
@@ -95,7 +93,7 @@ pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: 
     let was_urgent = held.is_some_and(|held| held.urgent);
     end_lease(scheduler, now.elapsed, key, effects);
     if was_urgent {
-        line::is_urgent_still(scheduler, key.unit.job);
+        line::go_first(scheduler, key.unit.job);
     }
     effects.changes.push(Change::LeaseEnded(key));
     let Some((worker, position)) = rendering else {

@@ -63,10 +63,33 @@ pub(crate) struct Line {
     pub long: Mask,
     /// Something of it lies ready at a worker.
     pub lying: Mask,
+    /// May have something for workers that had nothing ready before.
+    pub news: Mask,
     /// Jobs with more places than their cap: they were alone.
     pub over: BTreeSet<JobId>,
     /// Used part of the farm by category and user.
     pub usage: BTreeMap<(AccountId, AccountId), u64>,
+}
+
+/// For whom a job has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Offer {
+    Nobody,
+    /// Who has less than enough lying ready.
+    Few,
+    All,
+}
+
+impl Line {
+    fn offer(&self, rank: u32) -> Offer {
+        if !self.ready.get(rank) {
+            Offer::Nobody
+        } else if self.long.get(rank) && !self.fresh.get(rank) && !self.starved.get(rank) {
+            Offer::Few
+        } else {
+            Offer::All
+        }
+    }
 }
 
 /// Puts a job that became active at the end of the line.
@@ -152,6 +175,7 @@ pub(crate) fn show(scheduler: &mut Scheduler, id: JobId) {
         let meets = pool.meets(job.need);
         pool.jobs.set(rank, meets);
     }
+    scheduler.line.news.set(rank, true);
     for &account in &job.accounts {
         scheduler.accounts.get_mut(account).jobs.set(rank, true);
     }
@@ -166,6 +190,7 @@ pub(crate) fn refresh_job(scheduler: &mut Scheduler, now: Duration, id: JobId) {
         return;
     };
     let line = &mut scheduler.line;
+    let offered = line.offer(rank);
     let ready = job.waits_for.is_empty() && job.has_free_unit();
     if ready != line.ready.get(rank) {
         line.ready.set(rank, ready);
@@ -187,13 +212,16 @@ pub(crate) fn refresh_job(scheduler: &mut Scheduler, now: Duration, id: JobId) {
     line.fresh.set(rank, fresh);
     line.starved.set(rank, job.starved);
     line.long.set(rank, job.is_long(&scheduler.settings));
+    if line.offer(rank) > offered {
+        line.news.set(rank, true);
+    }
     line.lying.set(rank, !job.lying.is_empty());
     refresh_part(scheduler, id);
     refresh_cap(scheduler, id);
 }
 
-/// What a job was given because it had waited for too long, or never had any, came back as it was: it goes first again.
-pub(crate) fn is_urgent_still(scheduler: &mut Scheduler, id: JobId) {
+/// A job has waited for too long, or what it was given because of that came back as it was.
+pub(crate) fn go_first(scheduler: &mut Scheduler, id: JobId) {
     let Some(job) = scheduler.jobs.get_mut(&id) else {
         return;
     };
@@ -202,6 +230,7 @@ pub(crate) fn is_urgent_still(scheduler: &mut Scheduler, id: JobId) {
     {
         job.starved = true;
         scheduler.line.starved.set(rank, true);
+        scheduler.line.news.set(rank, true);
     }
 }
 
@@ -370,6 +399,7 @@ fn rerank(scheduler: &mut Scheduler, now: Duration) {
     ] {
         mask.clear();
     }
+    line.news.clear();
     line.over.clear();
     line.caps_stale = false;
     for pool in scheduler.pools.pools.values_mut() {

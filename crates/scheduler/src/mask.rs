@@ -39,6 +39,20 @@ impl Mask {
         })
     }
 
+    /// Puts in all that is in the other.
+    pub(crate) fn add(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (own, word) in self.0.iter_mut().zip(&other.0) {
+            *own |= word;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
@@ -71,5 +85,22 @@ mod tests {
         assert_eq!((mask.word(0), mask.word(99)), (1 | 1 << 63, 0));
         mask.clear();
         assert!(!mask.get(63));
+    }
+
+    #[test]
+    fn takes_in_another() {
+        let (mut one, mut two) = (Mask::default(), Mask::default());
+        assert!(one.is_empty());
+        two.set(70, true);
+        two.set(70, false);
+        assert!(two.is_empty());
+        one.set(3, true);
+        two.set(4, true);
+        two.set(130, true);
+        one.add(&two);
+        two.add(&one);
+        assert_eq!(one, two);
+        assert!([3, 4, 130].iter().all(|&rank| one.get(rank)));
+        assert!(!one.get(5) && !one.is_empty());
     }
 }

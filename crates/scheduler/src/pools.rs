@@ -73,6 +73,10 @@ pub(crate) struct Pool {
     /// Ranks of the jobs whose need they meet.
     pub jobs: Mask,
     pub hungry: BTreeSet<Hungry>,
+    /// From this level on its workers were found to have nothing ready for them. Forgotten as soon as that may be otherwise.
+    pub nothing_from: Option<u32>,
+    /// As it stands in [`Pools::turn`].
+    turn: Option<Hungry>,
     /// By the number of units beyond their slots, those without left out.
     pub spare: BTreeSet<(u32, WorkerId)>,
 }
@@ -85,6 +89,8 @@ pub(crate) struct Pools {
     pub pools: BTreeMap<PoolId, Pool>,
     by_meets: BTreeMap<Vec<u64>, PoolId>,
     next_pool: PoolId,
+    /// Of each pool that may have something ready, the worker to be served first.
+    pub turn: BTreeSet<(Hungry, PoolId)>,
     /// Slots of all workers that can be given work.
     pub slots: u32,
     /// Of those, workers with an empty slot.
@@ -112,6 +118,32 @@ impl Pools {
             need.jobs > 0 && matches!(need.criteria.first(), Some(Criterion::SomeBuild(..)))
         };
         (0..self.needs.len()).filter(move |&at| open(&self.needs[at]))
+    }
+
+    /// Notes from which level on nothing is ready for the workers of a pool, or that something may be.
+    pub(crate) fn note_nothing(&mut self, id: PoolId, from: Option<u32>) {
+        if let Some(pool) = self.pools.get_mut(&id) {
+            pool.nothing_from = from;
+            self.line_up(id);
+        }
+    }
+
+    /// Brings a pool's turn in line with its workers.
+    fn line_up(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.get_mut(&id) else {
+            return;
+        };
+        let may = |first: &Hungry| pool.nothing_from.is_none_or(|from| first.level() < from);
+        let first = pool.hungry.first().copied().filter(may);
+        if pool.turn != first {
+            if let Some(old) = pool.turn {
+                self.turn.remove(&(old, id));
+            }
+            if let Some(new) = first {
+                self.turn.insert((new, id));
+            }
+            pool.turn = first;
+        }
     }
 }
 
@@ -256,6 +288,7 @@ pub(crate) fn leave(scheduler: &mut Scheduler, id: WorkerId) {
         }
         pool.spare.remove(&(spot.spare, id));
     }
+    pools.line_up(spot.pool);
     count(pools, spot.pool, spot.slots, -1);
     scheduler.line.caps_stale = true;
     let empty = pools
@@ -317,9 +350,7 @@ pub(crate) fn reindex(scheduler: &mut Scheduler, id: WorkerId) {
         if let Some(new) = hungry {
             pool.hungry.insert(new);
         }
-        spot.hungry = hungry;
     }
-    spot.held = held;
     pools.idle_news |= spare > spot.spare;
     if spot.spare != spare {
         pool.spare.remove(&(spot.spare, id));
@@ -327,5 +358,9 @@ pub(crate) fn reindex(scheduler: &mut Scheduler, id: WorkerId) {
             pool.spare.insert((spare, id));
         }
         spot.spare = spare;
+    }
+    spot.held = held;
+    if std::mem::replace(&mut spot.hungry, hungry) != hungry {
+        pools.line_up(spot.pool);
     }
 }

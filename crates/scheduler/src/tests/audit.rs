@@ -9,7 +9,7 @@ use crate::accounts::AccountId;
 use crate::books::weight_milli;
 use crate::builds::Builds;
 use crate::job::JobEntry;
-use crate::{Scheduler, depend, line};
+use crate::{Scheduler, assign, depend, line};
 
 pub(super) fn audit(scheduler: &Scheduler, now: Duration) {
     leases(scheduler);
@@ -219,10 +219,21 @@ fn pools(scheduler: &Scheduler) {
         let jobs = scheduler.jobs.values().filter(|job| job.need == at).count();
         assert_eq!(need.jobs, jobs);
     }
-    for pool in scheduler.pools.pools.values() {
+    let mut turn = BTreeSet::new();
+    for (&id, pool) in &scheduler.pools.pools {
         assert!(pool.workers > 0);
         assert!(pool.hungry.len() <= pool.workers as usize);
+        let Some(&first) = pool.hungry.first() else {
+            continue;
+        };
+        if pool.nothing_from.is_none_or(|from| first.level() < from) {
+            turn.insert((first, id));
+        } else if !scheduler.line.stale && scheduler.line.news.is_empty() {
+            let missed = assign::has_work(scheduler, pool, first.level());
+            assert!(!missed, "workers that have something ready are not served");
+        }
     }
+    assert_eq!(scheduler.pools.turn, turn);
 }
 
 fn warmth(scheduler: &Scheduler) {
