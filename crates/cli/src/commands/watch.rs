@@ -71,10 +71,16 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
             event = events.next() => {
                 let Some(event) = event else { return Ok(Status::Done) };
                 let event = event?;
+                say(output, &screen, &view, &event);
                 if matches!(event.what, What::Resync) {
-                    view.read(&api, only).await?;
+                    // What happened unseen is told by how everything stands now.
+                    let mut now = View::default();
+                    now.read(&api, only).await?;
+                    for what in now.all() {
+                        say(output, &screen, &view, &Event { what, ..event });
+                    }
+                    view = now;
                 } else {
-                    say(output, &screen, &view, &event);
                     view.take(event.what);
                 }
                 stale = true;
@@ -132,6 +138,12 @@ impl View {
             .map(|worker| (worker.id, worker))
             .collect();
         Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = What> {
+        let jobs = self.jobs.values().cloned().map(|job| What::Job { job });
+        let workers = self.workers.values().cloned();
+        jobs.chain(workers.map(|worker| What::Worker { worker }))
     }
 
     fn take(&mut self, what: What) {

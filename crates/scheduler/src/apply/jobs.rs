@@ -49,6 +49,7 @@ pub(super) fn submit(
             return Err(Refusal::NoJob(after.job));
         }
     }
+    check_opens(new.file_version, settings.requirement.blender)?;
     let build = pin(
         scheduler,
         new.file_version,
@@ -472,7 +473,20 @@ fn edit_job(
 }
 
 /// A job keeps the Blender that its first frames are rendered with.
+/// Some Blender of the range must be able to open the file.
+fn check_opens(file: Series, range: Option<SeriesRange>) -> Result<(), Refusal> {
+    match range {
+        Some(range) if range.to.is_some_and(|newest| newest < file) => {
+            Err(Refusal::Invalid(format!(
+                "no Blender within {range} opens a file saved by Blender {file}: allow {file} or newer, or save the file with an older Blender"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_range(job: &Job, range: Option<SeriesRange>) -> Result<(), Refusal> {
+    check_opens(job.file_version, range)?;
     match (&job.build, range) {
         (Some(build), Some(range)) if !range.contains(build.version.series()) => {
             Err(Refusal::Invalid(format!(

@@ -128,6 +128,47 @@ fn a_chunk_is_never_empty() {
 }
 
 #[test]
+fn some_blender_that_is_allowed_opens_the_file() {
+    let range = |range: &str| Some(range.parse().unwrap());
+    let says = "no Blender within ..3.3 opens a file saved by Blender 3.4: allow 3.4 or newer, or save the file with an older Blender";
+    for right in ["..3.4", "3.4", "3.0..5.0", "4.2.."] {
+        set_right(|job| job.requirement.blender = range(right));
+    }
+    assert_eq!(
+        set_wrong(|job| job.requirement.blender = range("..3.3")),
+        says
+    );
+    // Also later; and what has its Blender keeps it.
+    let mut world = World::new();
+    let open = world.submit(job("1"));
+    world.join(1);
+    let pinned = world.submit(job("1"));
+    for (id, to, text) in [
+        (open, "..3.3", says),
+        (pinned, "..3.3", says),
+        (
+            pinned,
+            "3.5..",
+            "job 2 is rendered with Blender 3.4.1, which is not within 3.5.., and a job keeps its Blender: submit it again",
+        ),
+    ] {
+        let edit = JobEdit {
+            requirement: Some(Requirement {
+                blender: range(to),
+                ..Requirement::default()
+            }),
+            ..JobEdit::default()
+        };
+        let effects = world.input(Input::Job(id, JobCommand::Edit(edit)));
+        assert_eq!(
+            effects.outcome,
+            Outcome::Refused(Refusal::Invalid(text.into()))
+        );
+        assert!(effects.changes.is_empty());
+    }
+}
+
+#[test]
 fn a_job_names_up_to_64_resources_and_workers() {
     let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
     let wrong = ["".to_owned(), "x".repeat(201), "a\nb".into()];
