@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use tessera_sim::{Campaign, DEFAULT_MINUTES, Failure, Faults, Plan, Trace, run, shrink};
+use tessera_sim::{Campaign, DEFAULT_MINUTES, Failure, Faults, Plan, Summary, Trace, run, shrink};
+
+/// It is told when so many more farms have ended.
+const TOLD_EVERY: u64 = 20;
 
 /// Simulate farms in which much goes wrong, and check what must hold.
 ///
@@ -70,7 +74,15 @@ pub fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         seeds: arguments.seeds,
         threads: arguments.threads.unwrap_or(processors),
     };
-    match campaign.run(|_, _| {}) {
+    let ended = AtomicU64::new(0);
+    let one_more = |_: &Plan, _: &Summary| {
+        let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
+        if ended % TOLD_EVERY == 0 && ended < campaign.seeds {
+            eprintln!("{ended} of {} farms", campaign.seeds);
+        }
+    };
+    let so_far = |plan: &Plan, so_far: &Summary| eprintln!("seed {}: {so_far}", plan.seed);
+    match campaign.run(one_more, so_far) {
         Ok(summary) => {
             println!("{} farms: {summary}", arguments.seeds);
             Ok(ExitCode::SUCCESS)

@@ -68,7 +68,7 @@ pub(crate) fn assign(scheduler: &mut Scheduler, now: Duration, effects: &mut Eff
     }
     fill(scheduler, now, effects);
     room::for_idle(scheduler, effects);
-    room::for_first_frames(scheduler, effects);
+    room::for_first_frames(scheduler, now, effects);
     room::trim(scheduler, effects);
     if room::preempt(scheduler, now, effects) {
         fill(scheduler, now, effects);
@@ -133,6 +133,7 @@ pub(crate) fn ask_worker_again(scheduler: &mut Scheduler, worker: WorkerId) {
 fn next_hungry(scheduler: &mut Scheduler) -> Option<Hungry> {
     let news = std::mem::take(&mut scheduler.line.news);
     if !news.is_empty() {
+        scheduler.room_due = true;
         let pools = scheduler.pools.pools.iter();
         let shut = pools.filter(|(_, pool)| pool.nothing_from.is_some());
         let opened = shut.filter(|(_, pool)| pool.jobs.common(&news).next().is_some());

@@ -88,6 +88,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_both_is_told_in_order() {
+        let (mut one, mut two) = (Mask::default(), Mask::default());
+        for rank in [0, 5, 63, 64, 70, 200] {
+            one.set(rank, true);
+        }
+        for rank in [1, 5, 64, 71, 100] {
+            two.set(rank, true);
+        }
+        assert!(one.common(&two).eq([5, 64]));
+        assert!(two.common(&one).eq([5, 64]));
+        assert_eq!(one.common(&Mask::default()).count(), 0);
+    }
+
+    #[test]
     fn takes_in_another() {
         let (mut one, mut two) = (Mask::default(), Mask::default());
         assert!(one.is_empty());

@@ -267,6 +267,7 @@ pub(crate) fn place(scheduler: &mut Scheduler, id: WorkerId) {
     });
     count(pools, pool_id, slots, 1);
     scheduler.line.caps_stale = true;
+    scheduler.room_due = true;
     reindex(scheduler, id);
 }
 

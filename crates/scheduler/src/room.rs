@@ -32,6 +32,10 @@ const PREEMPTED_MAX: usize = 64;
 /// A job that preempts and found nobody to end looks again after this, unless something about it changes before.
 const PREEMPT_EVERY: Duration = Duration::from_secs(1);
 
+/// A job whose turn it is first, and for which nobody had anything to give up, looks again after this, unless one more
+/// comes to its turn before.
+const SOUGHT_EVERY: Duration = Duration::from_secs(1);
+
 /// What lies ready for less than this is begun before an answer could come.
 const WORTH_ASKING_US: u64 = 1_000_000;
 
@@ -169,7 +173,13 @@ fn ready_for(scheduler: &Scheduler, pool: PoolId) -> Vec<LeaseKey> {
 }
 
 /// A job that has not had its first frames, or has waited for too long, and finds no room: one worker is asked for all that lies ready there.
-pub(crate) fn for_first_frames(scheduler: &mut Scheduler, effects: &mut Effects) {
+pub(crate) fn for_first_frames(scheduler: &mut Scheduler, now: Duration, effects: &mut Effects) {
+    let sought = scheduler.room_sought_at;
+    let due = std::mem::take(&mut scheduler.room_due);
+    if !due && sought.is_some_and(|at| now < at + SOUGHT_EVERY) {
+        return;
+    }
+    scheduler.room_sought_at = Some(now);
     let line = &scheduler.line;
     let first: Vec<JobId> = (0..line.ready.words())
         .flat_map(|at| {

@@ -54,6 +54,10 @@ pub struct Scheduler {
     pub(crate) preempt_due: bool,
     /// When such jobs last looked for somebody to end.
     pub(crate) preempted_at: Option<Duration>,
+    /// A job whose turn it is first, or a worker that could give something up for it, may be another than before.
+    pub(crate) room_due: bool,
+    /// When room was last sought for such jobs.
+    pub(crate) room_sought_at: Option<Duration>,
     /// When it was last looked for stragglers.
     pub(crate) looked_for_stragglers: Option<Duration>,
     /// Whether usage is measured: while it is not zero everywhere.
@@ -87,6 +91,8 @@ impl Scheduler {
             preempting: BTreeSet::new(),
             preempt_due: false,
             preempted_at: None,
+            room_due: false,
+            room_sought_at: None,
             looked_for_stragglers: None,
             sampling: false,
             sampled_at: Duration::ZERO,

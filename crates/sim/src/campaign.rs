@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::plan::Plan;
-use crate::run::{Summary, run};
+use crate::run::{Summary, run_watched};
 use crate::trace::Trace;
 use crate::violation::Violation;
 
@@ -29,14 +29,19 @@ pub struct Failure {
 }
 
 impl Campaign {
-    /// Runs all seeds. After a failure no further one is begun.
+    /// Runs all seeds. After a failure no further one is begun. Each that ended is told, and now and then how far one is
+    /// that takes long.
     ///
     /// # Errors
     /// The failure of the lowest seed that failed.
     ///
     /// # Panics
     /// If a run panics.
-    pub fn run(&self, ended: impl Fn(&Plan, &Summary) + Sync) -> Result<Summary, Box<Failure>> {
+    pub fn run(
+        &self,
+        ended: impl Fn(&Plan, &Summary) + Sync,
+        during: impl Fn(&Plan, &Summary) + Sync,
+    ) -> Result<Summary, Box<Failure>> {
         let next = AtomicU64::new(0);
         let total = Mutex::new((Summary::default(), None::<Box<Failure>>));
         std::thread::scope(|scope| {
@@ -49,7 +54,8 @@ impl Campaign {
                         }
                         let seed = self.first.seed + number;
                         let plan = Plan { seed, ..self.first };
-                        let verdict = run(plan, Trace::Off).verdict;
+                        let verdict =
+                            run_watched(plan, Trace::Off, &|so_far| during(&plan, so_far)).verdict;
                         let mut total = total.lock().expect("nothing panics under the lock");
                         match verdict {
                             Ok(summary) => {

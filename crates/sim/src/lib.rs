@@ -38,7 +38,7 @@ mod world;
 pub use campaign::{Campaign, Failure};
 pub use fault::{ALL as ALL_FAULTS, Fault, Faults};
 pub use plan::{DEFAULT_MINUTES, Plan};
-pub use run::{Ended, Summary, run};
+pub use run::{Ended, Summary, run, run_watched};
 pub use scenario::{Measured, Scenario, ScenarioJob, measure};
 pub use shrink::shrink;
 pub use trace::Trace;

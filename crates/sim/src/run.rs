@@ -15,6 +15,9 @@ use crate::world::World;
 /// Longest that a healed farm may take, beside the work itself: lapses, back-offs and retries add up to minutes.
 const SLACK: Duration = Duration::from_secs(3600);
 
+/// How often it is told how far a run is.
+const TOLD_EVERY: Duration = Duration::from_secs(20);
+
 /// What a run was like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -85,6 +88,15 @@ pub struct Ended {
 /// If this process can not have an empty record in memory.
 #[must_use]
 pub fn run(plan: Plan, trace: Trace) -> Ended {
+    run_watched(plan, trace, &|_| {})
+}
+
+/// Runs a plan, and tells how far it is now and then.
+///
+/// # Panics
+/// As [`run`] does.
+#[must_use]
+pub fn run_watched(plan: Plan, trace: Trace, tell: &dyn Fn(&Summary)) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -95,14 +107,11 @@ pub fn run(plan: Plan, trace: Trace) -> Ended {
             .expect("memory can hold an empty record");
         let mut world = World::new(plan, state, trace);
         let began = Instant::now();
-        let verdict = live(&mut world).await;
+        let verdict = live(&mut world, tell).await;
         if let Err(violation) = &verdict {
             note!(world, "checker", "{violation}");
         }
-        let summary = Summary {
-            real: began.elapsed(),
-            ..summary(&world)
-        };
+        let summary = summary(&world, began);
         Ended {
             verdict: verdict.map(|()| summary),
             tail: world.trace.lines(),
@@ -110,7 +119,7 @@ pub fn run(plan: Plan, trace: Trace) -> Ended {
     })
 }
 
-fn summary(world: &World) -> Summary {
+fn summary(world: &World, began: Instant) -> Summary {
     let jobs = world.books.jobs.values();
     Summary {
         frames: jobs.map(|job| u64::from(job.counts().1)).sum(),
@@ -120,13 +129,15 @@ fn summary(world: &World) -> Summary {
         starts: world.manager.starts.into(),
         scene_loads: world.loads(),
         simulated: world.now,
-        real: Duration::ZERO,
+        real: began.elapsed(),
     }
 }
 
-async fn live(world: &mut World) -> Result<(), Violation> {
+async fn live(world: &mut World, tell: &dyn Fn(&Summary)) -> Result<(), Violation> {
     world.happens(Event::ManagerBack).await?;
     let end = deadline(world);
+    let began = Instant::now();
+    let mut told = began;
     while let Some((at, event)) = world.queue.pop() {
         world.now = at;
         let is_look = matches!(event, Event::Look);
@@ -134,6 +145,10 @@ async fn live(world: &mut World) -> Result<(), Violation> {
         if is_look && checkers::is_over(world) {
             checkers::finished(world).await?;
             return Ok(());
+        }
+        if is_look && told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            tell(&summary(world, began));
         }
         if world.now > end {
             return Err(Violation::new(

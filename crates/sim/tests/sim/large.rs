@@ -1,6 +1,6 @@
 //! The largest farm that is promised.
 
-use tessera_sim::{Fault, Faults, Plan, Trace, run};
+use tessera_sim::{Fault, Faults, Plan, Trace, run_watched};
 
 /// Ten thousand workers and a million frames come to their end, with workers that die and links that break. Some minutes.
 #[test]
@@ -11,7 +11,8 @@ fn ten_thousand_workers_render_a_million_frames() {
         jobs: Some(200),
         ..Plan::new(1, 10_000, 1_000_000)
     };
-    let summary = run(plan, Trace::Off).verdict.unwrap();
+    let summary = run_watched(plan, Trace::Off, &|so_far| eprintln!("{so_far}"));
+    let summary = summary.verdict.unwrap();
     eprintln!("{summary}");
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
         let peak = status.lines().find(|line| line.starts_with("VmHWM"));
