@@ -165,7 +165,10 @@ impl Manager {
     /// With an empty record, not yet running.
     pub(crate) fn new(plan: &Plan, state: State) -> Self {
         let mut dice = Dice::new(plan.seed, Concern::Disk);
-        let commit = dice.span(Duration::from_millis(5), Duration::from_millis(100));
+        // Who has thousands of workers has a quick disk.
+        let slowest = Duration::from_secs(100) / plan.workers.max(1);
+        let slowest = slowest.clamp(Duration::from_millis(10), Duration::from_millis(100));
+        let commit = dice.span(Duration::from_millis(5), slowest);
         Self {
             state,
             term: Term(0),

@@ -22,6 +22,9 @@ pub(crate) const RESOURCES: [(&str, u32); 2] = [("houdini", 5), ("vray", 20)];
 /// Slots of the whole farm are busy for about so long with what is submitted, so that there is work while things go wrong.
 const BUSY: Duration = Duration::from_secs(240);
 
+/// But for so much longer that no more frames end in a second than one manager takes in beside all else.
+const FRAMES_PER_SECOND_MAX: u64 = 800;
+
 /// Frames of a job whose frames depend on their order: they are one unit, on one worker.
 const IN_ORDER_FRAMES_MAX: u32 = 24;
 
@@ -165,7 +168,9 @@ pub(crate) fn works(plan: &Plan, machines: &[Machine]) -> Vec<Work> {
         .map(|machine| u64::from(machine.facts.slots))
         .sum();
     // What a frame takes on the fastest machine if the farm is to be busy; the others need 2.6 times that on average.
-    let mean_ms = BUSY.as_millis() as u64 * slots / u64::from(plan.frames.max(1)) / 2;
+    let frames = u64::from(plan.frames.max(1));
+    let busy_ms = (BUSY.as_millis() as u64).max(frames * 1000 / FRAMES_PER_SECOND_MAX);
+    let mean_ms = busy_ms * slots / frames / 2;
     let frames = shares(&mut dice, plan.frames.max(1), count);
     let mut works = Vec::with_capacity(count);
     for (index, frames) in frames.into_iter().enumerate() {
