@@ -25,6 +25,9 @@ const BUSY: Duration = Duration::from_secs(240);
 /// But for so much longer that no more frames end in a second than one manager takes in beside all else.
 const FRAMES_PER_SECOND_MAX: u64 = 800;
 
+/// Who only few can work for has no more frames than these few render in so long: nobody learns from waiting for them.
+const FEW_BUSY: Duration = Duration::from_secs(3600);
+
 /// Frames of a job whose frames depend on their order: they are one unit, on one worker.
 const IN_ORDER_FRAMES_MAX: u32 = 24;
 
@@ -157,6 +160,15 @@ impl Work {
     pub(crate) fn frames(&self) -> u32 {
         self.new.steps.iter().map(|step| step.frames.len()).sum()
     }
+
+    /// As many frames, divided among its steps evenly: one each at least.
+    fn set_frames(&mut self, frames: u32) {
+        let each = (frames / self.new.steps.len() as u32).max(1);
+        for step in &mut self.new.steps {
+            let first = step.frames.runs()[0];
+            step.frames = numbered(first.start, each, first.step);
+        }
+    }
 }
 
 /// The jobs of a plan.
@@ -177,12 +189,55 @@ pub(crate) fn works(plan: &Plan, machines: &[Machine]) -> Vec<Work> {
         let work = work(&mut dice, plan, index, frames, mean_ms, machines);
         works.push(work);
     }
+    leave_few_to_few(&mut works, machines);
     for kind in [Fault::Poison, Fault::Lethal, Fault::BadWorker] {
         if plan.faults.has(kind) {
             spoil(plan, kind, &mut works, machines.len());
         }
     }
     works
+}
+
+/// Moves frames from jobs that only few slots can work for to the others, evenly.
+fn leave_few_to_few(works: &mut [Work], machines: &[Machine]) {
+    let mut moved = 0;
+    let mut others = Vec::new();
+    for (index, work) in works.iter_mut().enumerate() {
+        let Some(slots) = few_slots(&work.new.settings, machines) else {
+            // What depends on its order is one worker's.
+            if !work.new.steps[0].in_order {
+                others.push(index);
+            }
+            continue;
+        };
+        // (The others need 2.6 times what the fastest machine takes.)
+        let most = FEW_BUSY.as_millis() * u128::from(slots) * 10 / (work.frame.as_millis() * 26);
+        let most = u32::try_from(most).unwrap_or(u32::MAX).max(1);
+        let frames = work.frames();
+        if frames > most {
+            work.set_frames(most);
+            moved += frames - work.frames();
+        }
+    }
+    let shares = others.len().max(1) as u32;
+    for index in others.into_iter().filter(|_| moved >= shares) {
+        let work = &mut works[index];
+        work.set_frames(work.frames() + moved / shares);
+    }
+}
+
+/// Slots that can work for a job, if it names machines or resources.
+fn few_slots(settings: &JobSettings, machines: &[Machine]) -> Option<u32> {
+    let names = &settings.requirement.workers;
+    let named = machines
+        .iter()
+        .filter(|machine| names.contains(&machine.name));
+    let named = (!names.is_empty()).then(|| named.map(|machine| machine.facts.slots).sum());
+    let resources = settings.resources.iter().filter_map(|name| {
+        let known = RESOURCES.iter().find(|(resource, _)| resource == name);
+        known.map(|(_, count)| *count)
+    });
+    named.into_iter().chain(resources).min()
 }
 
 /// Splits frames among jobs, unevenly; each has at least one.
@@ -312,6 +367,12 @@ fn requirement(dice: &mut Dice, machines: &[Machine]) -> Requirement {
     requirement
 }
 
+/// So many frames, from this one on.
+fn numbered(start: i32, count: u32, stride: u32) -> FrameSet {
+    let end = start + ((count - 1) * stride) as i32;
+    FrameSet::range(start, end, stride).expect("a range within Blender's")
+}
+
 fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
     let in_order = frames <= IN_ORDER_FRAMES_MAX && dice.percent(20);
     let count = match frames >= 8 && dice.percent(20) {
@@ -334,8 +395,7 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
                 device: device.clone(),
                 ..Overrides::default()
             }),
-            frames: FrameSet::range(start, start + ((each - 1) * stride) as i32, stride)
-                .expect("a range within Blender's"),
+            frames: numbered(start, each, stride),
             in_order,
             by_frame: step > 0 && by_frame,
             chunking: None,

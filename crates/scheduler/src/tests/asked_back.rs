@@ -523,6 +523,8 @@ fn what_lies_ready_is_taken_back_with_what_is_ended_but_for_who_preempts_too() {
     let ended = [0, 2, 3].map(|at| keys(&world, a)[at]);
     world.orders.clear();
     let id = world.submit(preempting("1", 20));
+    let is_urgent = |(_, order): &(WorkerId, Order)| matches!(order, Order::Lease { key, urgent: true, .. } if key.unit.job == id);
+    assert!(world.orders.iter().any(is_urgent), "it begins at once");
     assert_eq!(cancelled(&mut world), ended, "lower, or not preempting");
     assert!(hands(&world, a).contains(&id));
 }
