@@ -200,44 +200,55 @@ pub(crate) fn works(plan: &Plan, machines: &[Machine]) -> Vec<Work> {
 
 /// Moves frames from jobs that only few slots can work for to the others, evenly.
 fn leave_few_to_few(works: &mut [Work], machines: &[Machine]) {
+    let most: Vec<Option<u32>> = works
+        .iter()
+        .map(|work| {
+            let slots = few_slots(&work.new.settings, works, machines)?;
+            // (The others need 2.6 times what the fastest machine takes.)
+            let most = FEW_BUSY.as_secs_f64() * slots / (work.frame.as_secs_f64() * 2.6);
+            Some((most as u32).max(1))
+        })
+        .collect();
     let mut moved = 0;
-    let mut others = Vec::new();
-    for (index, work) in works.iter_mut().enumerate() {
-        let Some(slots) = few_slots(&work.new.settings, machines) else {
-            // What depends on its order is one worker's.
-            if !work.new.steps[0].in_order {
-                others.push(index);
-            }
-            continue;
-        };
-        // (The others need 2.6 times what the fastest machine takes.)
-        let most = FEW_BUSY.as_millis() * u128::from(slots) * 10 / (work.frame.as_millis() * 26);
-        let most = u32::try_from(most).unwrap_or(u32::MAX).max(1);
+    for (work, most) in works.iter_mut().zip(&most) {
         let frames = work.frames();
-        if frames > most {
+        if let Some(most) = most.filter(|most| *most < frames) {
             work.set_frames(most);
-            moved += frames - work.frames();
+            moved += frames.saturating_sub(work.frames());
         }
     }
-    let shares = others.len().max(1) as u32;
-    for index in others.into_iter().filter(|_| moved >= shares) {
-        let work = &mut works[index];
-        work.set_frames(work.frames() + moved / shares);
+    // What depends on its order is one worker's.
+    let takes =
+        |(work, most): &(&mut Work, Option<u32>)| most.is_none() && !work.new.steps[0].in_order;
+    let others: Vec<&mut Work> = works
+        .iter_mut()
+        .zip(most)
+        .filter(takes)
+        .map(|(work, _)| work)
+        .collect();
+    let share = moved / others.len().max(1) as u32;
+    for work in others.into_iter().filter(|_| share > 0) {
+        work.set_frames(work.frames() + share);
     }
 }
 
-/// Slots that can work for a job, if it names machines or resources.
-fn few_slots(settings: &JobSettings, machines: &[Machine]) -> Option<u32> {
+/// Slots that can work for a job that names machines or resources, if only its equals want them too.
+fn few_slots(settings: &JobSettings, works: &[Work], machines: &[Machine]) -> Option<f64> {
     let names = &settings.requirement.workers;
     let named = machines
         .iter()
         .filter(|machine| names.contains(&machine.name));
-    let named = (!names.is_empty()).then(|| named.map(|machine| machine.facts.slots).sum());
+    let named = (!names.is_empty()).then(|| named.map(|machine| machine.facts.slots).sum::<u32>());
     let resources = settings.resources.iter().filter_map(|name| {
-        let known = RESOURCES.iter().find(|(resource, _)| resource == name);
-        known.map(|(_, count)| *count)
+        let (_, count) = RESOURCES.iter().find(|(resource, _)| resource == name)?;
+        let want = |work: &&Work| work.new.settings.resources.contains(name);
+        Some(f64::from(*count) / works.iter().filter(want).count() as f64)
     });
-    named.into_iter().chain(resources).min()
+    named
+        .map(f64::from)
+        .into_iter()
+        .chain(resources)
+        .min_by(f64::total_cmp)
 }
 
 /// Splits frames among jobs, unevenly; each has at least one.
