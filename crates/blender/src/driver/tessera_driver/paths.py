@@ -26,6 +26,8 @@ class Reference:
     optional: bool = False
     detail: Any = None
     """What `scan` needs to know besides, e.g. the strip of an image sequence."""
+    many: bool = False
+    """It stands for files of which none needs to have this very name: tiles, views, some frames of a sequence."""
 
     def absolute(self) -> str:
         return absolute(self.stored, self.owner)
@@ -61,14 +63,14 @@ def repoint(rules: list[tuple[str, str]]) -> int:
                 continue
             new: str | None = _native(stored)
         else:
-            new = _mapped(stored, rules)
+            new = _mapped(stored, rules, reference.many)
         if new is not None and new != stored:
             reference.assign(new)
             changed += 1
     return changed
 
 
-def _mapped(stored: str, rules: list[tuple[str, str]]) -> str | None:
+def _mapped(stored: str, rules: list[tuple[str, str]], many: bool) -> str | None:
     plain = stored.replace("\\", "/")
     for begin, target in rules:
         prefix = begin.replace("\\", "/").rstrip("/")
@@ -76,8 +78,8 @@ def _mapped(stored: str, rules: list[tuple[str, str]]) -> str | None:
         if fold(plain[: len(prefix)]) != fold(prefix) or plain[len(prefix) : len(prefix) + 1] not in ("/", ""):
             continue
         new = target.rstrip("/") + plain[len(prefix) :]
-        # Of a pattern (UDIM, a sequence) no file has exactly that name; its folder tells.
-        if os.path.exists(new) or ("<" in new and os.path.isdir(os.path.dirname(new))):
+        # Where no file needs to have exactly that name, its folder tells.
+        if os.path.exists(new) or (many and os.path.isdir(os.path.dirname(new))):
             return new
     return None
 
@@ -116,7 +118,9 @@ def _datablocks() -> Iterator[Reference]:
         if image.source in {"FILE", "SEQUENCE", "MOVIE", "TILED"} and image.filepath and not packed:
             kinds = {"FILE": "image", "SEQUENCE": "sequence", "MOVIE": "movie", "TILED": "udim"}
             kind = kinds[image.source]
-            yield Reference(image, describe(image), kind, image.filepath, _setter(image, "filepath"), detail=image)
+            many = kind in {"sequence", "udim"} or image.use_multiview
+            assign = _setter(image, "filepath")
+            yield Reference(image, describe(image), kind, image.filepath, assign, detail=image, many=many)
     for clip in bpy.data.movieclips:
         kind = "movie" if clip.source == "MOVIE" else "sequence"
         yield Reference(clip, describe(clip), kind, clip.filepath, _setter(clip, "filepath"), detail=clip)
@@ -129,11 +133,11 @@ def _datablocks() -> Iterator[Reference]:
             yield Reference(font, describe(font), "font", font.filepath, _font_setter(font))
     for volume in bpy.data.volumes:
         if volume.packed_file is None and volume.filepath:
-            yield Reference(
-                volume, describe(volume), "volume", volume.filepath, _setter(volume, "filepath"), detail=volume
-            )
+            assign, many = _setter(volume, "filepath"), volume.is_sequence
+            yield Reference(volume, describe(volume), "volume", volume.filepath, assign, detail=volume, many=many)
     for cache in bpy.data.cache_files:
-        yield Reference(cache, describe(cache), "scene_cache", cache.filepath, _setter(cache, "filepath"), detail=cache)
+        assign, many = _setter(cache, "filepath"), cache.is_sequence
+        yield Reference(cache, describe(cache), "scene_cache", cache.filepath, assign, detail=cache, many=many)
     for text in bpy.data.texts:
         if text.filepath and not text.is_in_memory:
             # Its content is in the .blend as well.
