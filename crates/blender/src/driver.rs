@@ -23,8 +23,10 @@ const MAIN: &str = include_str!("driver/main.py");
 /// The package that it imports.
 const PACKAGE: &[(&str, &str)] = &modules![
     "__init__.py",
+    "caches.py",
     "facts.py",
     "files.py",
+    "frames.py",
     "link.py",
     "opening.py",
     "output.py",
@@ -32,6 +34,7 @@ const PACKAGE: &[(&str, &str)] = &modules![
     "physics.py",
     "rendering.py",
     "scan.py",
+    "sequences.py",
     "threads.py"
 ];
 

@@ -1,7 +1,8 @@
 //! Which frames of a render are in their place, so that the same command again renders only what is missing.
 //!
 //! One file of JSON lines for each (manifest, settings, output): a frame, its files, and what each holds. A frame counts as present
-//! only if every file holds exactly that now. Lines are only added; the last one of a frame counts, one cut off by a crash does not.
+//! only if every file holds exactly that now, and if it was made of what it would be made of now. Lines are only added; the last
+//! one of a frame counts, one cut off by a crash does not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use tessera_model::{Build, FrameSet, JobId, Overrides};
 
 use crate::fetch::Fetched;
 use crate::folders::Folders;
+use crate::inputs::FrameInputs;
 use crate::output::{NodeFolder, OutputPlan};
 
 /// Longest line that is read; a frame of thousands of files stays below.
@@ -29,8 +31,8 @@ const FORGOTTEN_AFTER: std::time::Duration = std::time::Duration::from_secs(180 
 /// Ledgers looked at for removal each time.
 const SWEEP_MAX: usize = 10_000;
 
-/// Names what a ledger is about: the bytes of the scene, what the job changes of it, where the frames go. Not which frames,
-/// unless their order matters: then a frame is another one if the render begins elsewhere.
+/// Names what a ledger is about: the bytes of the scene that all frames need, what the job changes of it, where the frames go.
+/// Not which frames, unless their order matters: then a frame is another one if the render begins elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LedgerKey([u8; 32]);
 
@@ -41,17 +43,17 @@ impl fmt::Display for LedgerKey {
 }
 
 impl LedgerKey {
-    /// The key of rendering `main_file` of a manifest with these changes to this place; frames that depend on their order are
+    /// The key of rendering `main_file` of a tree with these changes to this place, `tree` being what all frames need; frames that depend on their order are
     /// named by all of them, `in_order`.
     #[must_use]
     pub fn of(
-        manifest: &BlobRef,
+        tree: &BlobRef,
         main_file: &str,
         overrides: &Overrides,
         plan: &OutputPlan,
         in_order: Option<&FrameSet>,
     ) -> Self {
-        // The file names of nodes follow from the manifest.
+        // The file names of nodes follow from the tree.
         let nodes: Vec<_> = plan
             .nodes
             .iter()
@@ -61,7 +63,7 @@ impl LedgerKey {
             })
             .collect();
         let parts = (
-            manifest.to_string(),
+            tree.to_string(),
             main_file,
             overrides,
             &plan.directory,
@@ -93,6 +95,9 @@ enum Entry {
         /// The Blender that rendered it; older programs did not note it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         build: Option<Build>,
+        /// What it was made of besides what all frames are made of, if of anything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<String>,
     },
     Job {
         job: JobId,
@@ -104,11 +109,13 @@ enum Entry {
 struct Recorded {
     files: BTreeMap<PathBuf, String>,
     build: Option<Build>,
+    inputs: Option<String>,
 }
 
 /// The ledger of one render.
 #[derive(Debug)]
 pub struct Ledger {
+    inputs: FrameInputs,
     path: PathBuf,
     file: File,
     frames: BTreeMap<i32, Recorded>,
@@ -116,11 +123,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of a key; made if there is none.
+    /// Opens the ledger of a key; made if there is none. `inputs` is what single frames are made of now.
     ///
     /// # Errors
     /// If it cannot be read or made.
-    pub fn open(folders: &Folders, key: &LedgerKey) -> Result<Self, LedgerError> {
+    pub fn open(
+        folders: &Folders,
+        key: &LedgerKey,
+        inputs: FrameInputs,
+    ) -> Result<Self, LedgerError> {
         let folder = folders.data.join("renders");
         let path = folder.join(format!("{key}.jsonl"));
         let failed = |action| {
@@ -140,6 +151,7 @@ impl Ledger {
             .open(&path)
             .map_err(failed("opened"))?;
         let mut ledger = Self {
+            inputs,
             path: path.clone(),
             file: file.try_clone().map_err(failed("opened"))?,
             frames: BTreeMap::new(),
@@ -171,7 +183,15 @@ impl Ledger {
                     frame,
                     files,
                     build,
-                }) => drop(self.frames.insert(frame, Recorded { files, build })),
+                    inputs,
+                }) => {
+                    let recorded = Recorded {
+                        files,
+                        build,
+                        inputs,
+                    };
+                    self.frames.insert(frame, recorded);
+                }
                 Ok(Entry::Job { job }) => self.job = Some(job),
                 // A line cut off by a crash, or of a newer program: what it said is found out again.
                 Err(error) => {
@@ -210,14 +230,28 @@ impl Ledger {
             .iter()
             .map(|file| (file.path.clone(), file.blob.to_string()))
             .collect();
+        let recorded = Recorded {
+            files,
+            build: Some(fetched.build.clone()),
+            inputs: self.inputs_of(fetched.frame),
+        };
+        let Recorded {
+            files,
+            build,
+            inputs,
+        } = recorded.clone();
         self.add(&Entry::Frame {
             frame: fetched.frame,
-            files: files.clone(),
-            build: Some(fetched.build.clone()),
+            files,
+            build,
+            inputs,
         })?;
-        let build = Some(fetched.build.clone());
-        self.frames.insert(fetched.frame, Recorded { files, build });
+        self.frames.insert(fetched.frame, recorded);
         Ok(())
+    }
+
+    fn inputs_of(&self, frame: i32) -> Option<String> {
+        self.inputs.of_frame(frame).map(ToString::to_string)
     }
 
     /// The job that rendered last for this ledger. Its number may be another job's on another farm: compare what it renders.
@@ -242,13 +276,15 @@ impl Ledger {
         self.frames.get(&frame)?.build.as_ref()
     }
 
-    /// Those of `frames` whose files hold exactly what was recorded, in the order of `frames`. Reads every one of them, with
-    /// several threads: call it on a blocking thread.
+    /// Those of `frames` whose files hold exactly what was recorded and that would be made of the same files now, in the order
+    /// of `frames`. Reads every one of them, with several threads: call it on a blocking thread.
     #[must_use]
     pub fn present(&self, frames: &FrameSet) -> Vec<i32> {
         let recorded: Vec<_> = frames
             .iter()
-            .filter_map(|frame| self.frames.get(&frame).map(|known| (frame, &known.files)))
+            .filter_map(|frame| self.frames.get(&frame).map(|known| (frame, known)))
+            .filter(|(frame, known)| known.inputs == self.inputs_of(*frame))
+            .map(|(frame, known)| (frame, &known.files))
             .collect();
         let threads = std::thread::available_parallelism()
             .map_or(1, usize::from)
@@ -305,7 +341,7 @@ fn sweep(folder: &Path) {
 mod tests {
     use super::*;
     use crate::fetch::FetchedFile;
-    use tessera_blobs::{Content, write_bytes};
+    use tessera_blobs::{Content, TreePath, write_bytes};
     use tessera_model::{BuildKind, FileRole, StepIndex};
 
     fn frame(dir: &Path, frame: i32, contents: &[u8]) -> Fetched {
@@ -341,7 +377,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folders = Folders::at(home.path());
         let key = LedgerKey([7; 32]);
-        let mut ledger = Ledger::open(&folders, &key).unwrap();
+        let mut ledger = Ledger::open(&folders, &key, FrameInputs::default()).unwrap();
         ledger.record(&frame(home.path(), 1, b"one")).unwrap();
         let mut other = frame(home.path(), 2, b"two");
         other.build = build("3.4.1", "other");
@@ -350,7 +386,7 @@ mod tests {
         let old = serde_json::to_string(&ledger.frames[&1].files).unwrap();
         let line = format!("{{\"type\":\"frame\",\"frame\":3,\"files\":{old}}}\n");
         ledger.file.write_all(line.as_bytes()).unwrap();
-        let ledger = Ledger::open(&folders, &key).unwrap();
+        let ledger = Ledger::open(&folders, &key, FrameInputs::default()).unwrap();
         assert_eq!(ledger.present(&"1..3".parse().unwrap()), [1, 2, 3]);
         assert_eq!(ledger.build_of(1), Some(&build("3.4.1", "h")));
         assert_eq!(ledger.build_of(2), Some(&build("3.4.1", "other")));
@@ -363,7 +399,7 @@ mod tests {
         let folders = Folders::at(home.path());
         let key = LedgerKey([7; 32]);
         let frames = "1..6".parse().unwrap();
-        let mut ledger = Ledger::open(&folders, &key).unwrap();
+        let mut ledger = Ledger::open(&folders, &key, FrameInputs::default()).unwrap();
         for number in 1..=5 {
             ledger
                 .record(&frame(home.path(), number, &vec![number as u8; 3_000_000]))
@@ -383,17 +419,58 @@ mod tests {
             .unwrap()
             .write_all(br#"{"type":"frame","frame":6,"fi"#)
             .unwrap();
-        let mut ledger = Ledger::open(&folders, &key).unwrap();
+        let mut ledger = Ledger::open(&folders, &key, FrameInputs::default()).unwrap();
         assert_eq!(ledger.present(&frames), [1, 5]);
         assert_eq!(ledger.job(), Some(JobId(3)));
         ledger.record(&frame(home.path(), 3, b"new")).unwrap();
-        let again = Ledger::open(&folders, &key).unwrap();
+        let again = Ledger::open(&folders, &key, FrameInputs::default()).unwrap();
         assert_eq!(again.present(&frames), [1, 3, 5]);
         assert_eq!(
-            Ledger::open(&folders, &LedgerKey([8; 32]))
+            Ledger::open(&folders, &LedgerKey([8; 32]), FrameInputs::default())
                 .unwrap()
                 .present(&frames),
             [0; 0]
         );
+    }
+
+    #[test]
+    fn a_frame_made_of_other_files_is_not_present() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::at(home.path());
+        let key = LedgerKey([7; 32]);
+        let paths = ["f1", "f2", "f3"].map(|name| TreePath::new(name).unwrap());
+        let sets: [FrameSet; 3] = ["1,2", "2,3", "3"].map(|text| text.parse().unwrap());
+        let blob = |contents: &[u8]| {
+            let Ok(blob) = write_bytes(contents, Content::Other, |_| {
+                Ok::<_, std::convert::Infallible>(())
+            });
+            blob
+        };
+        let inputs = |count: usize, contents: [&[u8]; 3]| {
+            let blobs = contents.map(blob);
+            let files = paths.iter().zip(&blobs).zip(&sets).take(count);
+            FrameInputs::of(files.map(|((path, blob), frames)| (path, blob, frames)))
+        };
+        let asked = "1..4".parse().unwrap();
+        let one = inputs(1, [b"1", b"2", b"3"]);
+        let mut ledger = Ledger::open(&folders, &key, one).unwrap();
+        for number in [1, 4] {
+            ledger
+                .record(&frame(home.path(), number, b"rendered"))
+                .unwrap();
+        }
+        // More frames bring more files, and change nothing of those that are there.
+        let all = inputs(3, [b"1", b"2", b"3"]);
+        let mut ledger = Ledger::open(&folders, &key, all).unwrap();
+        assert_eq!(ledger.present(&asked), [1, 4]);
+        for number in [2, 3] {
+            ledger
+                .record(&frame(home.path(), number, b"rendered"))
+                .unwrap();
+        }
+        assert_eq!(ledger.present(&asked), [1, 2, 3, 4]);
+        let changed = inputs(3, [b"1", b"2", b"new"]);
+        let ledger = Ledger::open(&folders, &key, changed).unwrap();
+        assert_eq!(ledger.present(&asked), [1, 2, 4]);
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod farm;
 mod fetch;
 mod folders;
+mod inputs;
 mod join;
 mod ledger;
 mod link_socket;
@@ -42,6 +43,7 @@ pub use farm::{
 };
 pub use fetch::{FetchError, Fetched, FetchedFile, Fetcher};
 pub use folders::{FolderError, Folders};
+pub use inputs::FrameInputs;
 pub use join::{DISCOVERY_TIME, JoinError, join_as_client, join_as_worker, renew};
 pub use ledger::{Ledger, LedgerError, LedgerKey};
 pub use link_socket::{Link, LinkError, LinkReceiver, LinkSender};

@@ -20,6 +20,7 @@ use tessera_model::{FrameSet, JobSettings, Overrides, Series, Step, StepKind};
 use tessera_wire::api::Submit;
 use tessera_wire::blob::to_model;
 
+use crate::inputs::FrameInputs;
 use crate::ledger::LedgerKey;
 use crate::output::OutputPlan;
 
@@ -102,6 +103,9 @@ pub struct Packed {
     pub bytes: u64,
     /// What the user should know, a sentence each.
     pub warnings: Vec<String>,
+    /// What single frames are made of, besides what all are made of.
+    pub inputs: FrameInputs,
+    needed_by_all: BlobRef,
     options: PackOptions,
 }
 
@@ -125,13 +129,13 @@ impl Packed {
         }
     }
 
-    /// What the record of its frames is kept under.
+    /// What the record of its frames is kept under, the same whatever frames are asked for.
     #[must_use]
     pub fn key(&self) -> LedgerKey {
         let StepKind::Render(overrides) = &self.steps[0].kind;
         let in_order = self.steps[0].in_order.then_some(&self.steps[0].frames);
         LedgerKey::of(
-            &self.root,
+            &self.needed_by_all,
             self.main_file.as_str(),
             overrides,
             &self.output,
@@ -175,6 +179,8 @@ async fn pack_once(
     let read = files::read(file, before, &asked.scan, tell).await?;
     Ok(Packed {
         root: read.root,
+        inputs: read.inputs,
+        needed_by_all: read.needed_by_all,
         files: read.manifest.len() as u64,
         bytes: read.manifest.total_size(),
         manifest: read.manifest,

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use tessera_model::Series;
+use tessera_model::{FrameSet, Series};
 
 /// Asks what the open file needs and makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanRequest {
-    /// Frames for which files of sequences and caches are listed; `None`: the range of each scene.
-    pub frames: Option<FrameRange>,
+    /// Frames for which files of sequences and caches are listed; `None`: those of every scene.
+    pub frames: Option<FrameSet>,
     /// Output path that replaces that of every scene in `Output`; as Blender's, absolute.
     pub output: Option<String>,
 }
@@ -56,6 +56,9 @@ pub struct ExternalFile {
     /// The frame renders the same without it (a text block's copy on disk, say).
     pub optional: bool,
     pub exists: bool,
+    /// The frames that need it, of those asked for; `None`: it is needed whatever frame is rendered.
+    #[serde(default)]
+    pub frames: Option<FrameSet>,
 }
 
 /// Kinds of external files.

@@ -20,3 +20,4 @@ mod overrides;
 mod persistent;
 mod pixels;
 mod scan;
+mod travelling;

@@ -77,7 +77,7 @@ async fn every_kind_of_file_is_found() {
                 false,
                 "image 'Seq'",
             ),
-            ("seq/f_0006.png", FileKind::Sequence, true, false, ""),
+            ("seq/f_0006.png", FileKind::Sequence, true, true, ""),
             (
                 "udim/skin.1001.png",
                 FileKind::Udim,
@@ -192,6 +192,28 @@ async fn every_kind_of_file_is_found() {
             .map(|path| files[path].stored.as_str())
             .into();
         assert_eq!(stored, ["//tex/wood.png", "//osl/missing.osl"]);
+    }
+}
+
+#[tokio::test]
+async fn what_only_blender_knows_of_is_missed() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("unlisted.py", &[]);
+        stage.open("main.blend").await.unwrap();
+        let scan = stage.scan().await;
+        let needed = scan.files.iter().filter(|file| !file.optional);
+        let needed: Vec<_> = needed.map(|file| (&file.path, file.exists)).collect();
+        let detail = stage.path("detail.btx");
+        assert_eq!(needed, [(&detail, false)], "{build}: {:#?}", scan.files);
+        let silent = stage.path("noise.wav");
+        assert!(
+            scan.files
+                .iter()
+                .all(|file| [&detail, &silent].contains(&&file.path)),
+            "{build}: {:#?}",
+            scan.files
+        );
     }
 }
 

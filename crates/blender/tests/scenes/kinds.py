@@ -519,16 +519,7 @@ def samples(it: Set) -> None:
 @kind
 def compositor(it: Set) -> None:
     animate(it.monkey, "location", 0.0, 1.0, 0)
-    if bpy.app.version >= (5, 0, 0):
-        tree = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
-        it.scene.compositing_node_group = tree
-        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        target = tree.nodes.new("NodeGroupOutput")
-    else:
-        it.scene.use_nodes = True
-        tree = it.scene.node_tree
-        tree.nodes.clear()
-        target = tree.nodes.new("CompositorNodeComposite")
+    tree, target = stage.compositor(it.scene)
     layers, invert = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeInvert")
     tree.links.new(layers.outputs["Image"], invert.inputs["Color"])
     tree.links.new(invert.outputs[0], target.inputs[0])

@@ -82,6 +82,19 @@ def texture(made: Any, image: Any) -> Any:
     return node
 
 
+def compositor(scene: Any) -> tuple[Any, Any]:
+    """The empty node tree of a scene's compositor, and the node whose first input is its picture."""
+    if bpy.app.version >= (5, 0, 0):
+        tree = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
+        scene.compositing_node_group = tree
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        return tree, tree.nodes.new("NodeGroupOutput")
+    scene.use_nodes = True
+    tree = scene.node_tree
+    tree.nodes.clear()
+    return tree, tree.nodes.new("CompositorNodeComposite")
+
+
 def link(library: str, kind: str, name: str, relative: bool) -> Any:
     """Links a datablock from OUT/LIBRARY."""
     path = os.path.join(OUT, library)

@@ -80,11 +80,11 @@ pub(crate) async fn hand_in(
     lasts: bool,
     progress: &Progress,
 ) -> Result<Handed> {
-    let key = packed.key();
+    let (key, inputs) = (packed.key(), packed.inputs.clone());
     let (submitted, _) = send_and_submit(context, api, packed, settings, progress).await?;
-    if packed.key() != key {
+    if packed.key() != key || packed.inputs != inputs {
         // The file was saved while it was sent, and read again: what is rendered belongs to another record.
-        *ledger = Ledger::open(&context.folders, &packed.key())?;
+        *ledger = Ledger::open(&context.folders, &packed.key(), packed.inputs.clone())?;
     }
     if lasts {
         ledger.set_job(submitted.job)?;

@@ -35,7 +35,7 @@ impl Work {
             .output
             .check_writable()
             .map_err(|error| stop(Status::Usage, error.to_string()))?;
-        let ledger = Ledger::open(&context.folders, &packed.key())?;
+        let ledger = Ledger::open(&context.folders, &packed.key(), packed.inputs.clone())?;
         let asked = packed.frames().clone();
         let plan = packed.output.clone();
         tokio::task::spawn_blocking(move || {
@@ -161,7 +161,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tessera_client::{Folders, LedgerKey, OutputPlan};
+    use tessera_client::{Folders, FrameInputs, LedgerKey, OutputPlan};
     use tessera_model::{BuildKind, Overrides};
 
     fn build(version: &str, hash: &str) -> Build {
@@ -188,7 +188,7 @@ mod tests {
             present: present.iter().cloned().collect(),
             skipped: 0,
             missing: missing.parse().ok(),
-            ledger: Ledger::open(&Folders::at(home), &key).unwrap(),
+            ledger: Ledger::open(&Folders::at(home), &key, FrameInputs::default()).unwrap(),
         }
     }
 

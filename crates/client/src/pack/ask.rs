@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use tessera_blender::{
-    Blender, Build, FrameRange, Launch, LogFiles, Open, Scan, ScanRequest, choose, saved_by,
-};
-use tessera_model::FrameSet;
-
 use super::{PackError, PackOptions, PackStage};
 use crate::output::OutputChoice;
+use tessera_blender::{
+    Blender, Build, Launch, LogFiles, Open, Scan, ScanRequest, choose, saved_by,
+};
 
 /// What Blender said.
 pub(super) struct Asked {
@@ -49,7 +47,7 @@ pub(super) async fn ask(
     blender.open(&open, &log("open")).await?;
     tell(PackStage::Scanning);
     let request = ScanRequest {
-        frames: options.frames.as_ref().map(around),
+        frames: options.frames.clone(),
         output: output.for_blender(),
     };
     let scan = blender.scan(&request, &log("scan")).await?;
@@ -64,24 +62,6 @@ pub(super) async fn ask(
         build: build.clone(),
         output,
     })
-}
-
-/// The smallest range that holds all frames.
-fn around(frames: &FrameSet) -> FrameRange {
-    let mut range = FrameRange {
-        start: i32::MAX,
-        end: i32::MIN,
-        step: 1,
-    };
-    for run in frames.runs() {
-        let last = i64::from(run.start) + i64::from(run.step) * (i64::from(run.count) - 1);
-        range.start = range.start.min(run.start);
-        range.end = range.end.max(i32::try_from(last).unwrap_or(i32::MAX));
-    }
-    if let [only] = frames.runs() {
-        range.step = only.step;
-    }
-    range
 }
 
 fn have(builds: &[Build]) -> String {

@@ -8,8 +8,10 @@ use std::time::SystemTime;
 
 use tessera_blender::Scan;
 use tessera_blobs::{BlobRef, CutError, Entry, Manifest, Origin, TreePath};
+use tessera_model::FrameSet;
 
 use super::{PackError, PackStage};
+use crate::inputs::{FrameInputs, needed_by_all};
 
 /// Deepest folders that are gone through for a cache.
 const DEPTH_MAX: usize = 32;
@@ -49,6 +51,10 @@ impl State {
 pub(super) struct Files {
     pub(super) manifest: Manifest,
     pub(super) root: BlobRef,
+    /// The manifest of what is needed whatever frame is rendered.
+    pub(super) needed_by_all: BlobRef,
+    /// What single frames need besides.
+    pub(super) inputs: FrameInputs,
     pub(super) origin: Origin,
     pub(super) main_file: TreePath,
 }
@@ -109,12 +115,30 @@ pub(super) async fn read(
     });
     tokio::task::spawn_blocking(move || unchanged(&states)).await??;
     let root = origin.add_manifest(&manifest);
+    let limited = limited(scan)?;
+    let of_frames = limited
+        .iter()
+        .filter_map(|(path, frames)| Some((path, &manifest.get(path)?.blob, frames)));
     Ok(Files {
+        inputs: FrameInputs::of(of_frames),
+        needed_by_all: match limited.is_empty() {
+            true => root,
+            false => needed_by_all(&manifest, &limited),
+        },
         main_file: tree_path(main)?,
         manifest,
         root,
         origin,
     })
+}
+
+/// The files that only some of the frames need.
+fn limited(scan: &Scan) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
+    let files = scan.files.iter().filter(|file| file.exists);
+    let limited = files.filter_map(|file| Some((file, file.frames.as_ref()?)));
+    limited
+        .map(|(file, frames)| Ok((tree_path(&file.path)?, frames.clone())))
+        .collect()
 }
 
 /// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.

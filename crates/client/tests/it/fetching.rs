@@ -9,8 +9,8 @@ use tessera_blobs::{
     BlobRef, BoxError, Content, Entry, Manifest, Store, TreePath, write_bytes, write_file,
 };
 use tessera_client::{
-    Ask, BlockSource, FetchError, Fetcher, Folders, Ledger, LedgerKey, NodeFolder, OutputPlan,
-    Sources, send,
+    Ask, BlockSource, FetchError, Fetcher, Folders, FrameInputs, Ledger, LedgerKey, NodeFolder,
+    OutputPlan, Sources, send,
 };
 use tessera_model::{
     Attempt, Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, JobId, LeaseKey, Overrides,
@@ -197,12 +197,12 @@ async fn frames_land_whole_and_are_remembered() {
     let in_order = |frames| key_of(&Overrides::default(), Some(frames));
     assert_ne!(in_order("1..8"), in_order("5..8"));
     assert_eq!(in_order("1..8"), in_order("1..8"));
-    let mut ledger = Ledger::open(&Folders::at(dir.path()), &key).unwrap();
+    let mut ledger = Ledger::open(&Folders::at(dir.path()), &key, FrameInputs::default()).unwrap();
     for frame in &fetched {
         ledger.record(frame).unwrap();
     }
     std::fs::write(out.join("../nodes/depth/0001.exr"), "other").unwrap();
-    let ledger = Ledger::open(&Folders::at(dir.path()), &key).unwrap();
+    let ledger = Ledger::open(&Folders::at(dir.path()), &key, FrameInputs::default()).unwrap();
     assert_eq!(ledger.present(&"-3..2".parse().unwrap()), [-3, 2]);
 }
 

@@ -1,11 +1,16 @@
 //! Scenes read by real Blenders: what is found, what is refused before anything is sent, what changes meanwhile.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use tessera_blender::{BuildKind, Series};
-use tessera_client::{PackError, PackOptions, PackStage, Packed, pack, submit_packed};
-use tessera_model::{JobSettings, StepKind};
+use tessera_blobs::{Content, write_bytes};
+use tessera_client::{
+    Fetched, FetchedFile, Folders, Ledger, PackError, PackOptions, PackStage, Packed, pack,
+    submit_packed,
+};
+use tessera_model::{FileRole, FrameSet, JobSettings, StepIndex, StepKind};
 
 use crate::support::{Scene, TestFarm, builds};
 
@@ -336,6 +341,65 @@ async fn what_changes_while_it_is_read_is_read_again() {
         matches!(error, PackError::Missing { .. }) && error.to_string().contains("in deep.blend"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn more_frames_of_a_sequence_are_the_same_render() {
+    for build in builds().await {
+        let scene = Scene::make_of(&build, "travelling.py", &["image_sequence"]);
+        let folders = Folders::at(&scene.path("home"));
+        let mut options = scene.options("main.blend");
+        options.frames = Some("1..3".parse().unwrap());
+        let few = packed(&options).await;
+        let mut ledger = Ledger::open(&folders, &few.key(), few.inputs.clone()).unwrap();
+        for frame in 1..=3 {
+            ledger.record(&in_place(&scene, frame)).unwrap();
+        }
+        let travels = |packed: &Packed, number: i32| {
+            let name = scene.in_tree(&format!("seq/f_{number:04}.png"));
+            tree(packed).contains(&name)
+        };
+        assert_eq!([4, 5].map(|number| travels(&few, number)), [true, false]);
+
+        let all: FrameSet = "1..6".parse().unwrap();
+        options.frames = Some(all.clone());
+        let more = packed(&options).await;
+        assert!(travels(&more, 7) && !travels(&more, 8));
+        assert_eq!(more.key(), few.key());
+        assert_ne!(more.root, few.root);
+        let ledger = Ledger::open(&folders, &more.key(), more.inputs).unwrap();
+        assert_eq!(ledger.present(&all), [1, 2, 3]);
+
+        // A picture that frames 2 and 3 look at is painted over: those are others, and frame 1 is not.
+        let other = std::fs::read(scene.path("seq/f_0009.png")).unwrap();
+        std::fs::write(scene.path("seq/f_0003.png"), other).unwrap();
+        let changed = packed(&options).await;
+        assert_eq!(changed.key(), few.key());
+        let ledger = Ledger::open(&folders, &changed.key(), changed.inputs).unwrap();
+        assert_eq!(ledger.present(&all), [1]);
+
+        // And only what is asked for travels, not what lies between.
+        options.frames = Some("1,9".parse().unwrap());
+        let apart = packed(&options).await;
+        let listed = (1..=10).filter(|&number| travels(&apart, number));
+        assert_eq!(listed.collect::<Vec<_>>(), [1, 2, 8, 9, 10]);
+    }
+}
+
+/// A frame as if it had been rendered and fetched.
+fn in_place(scene: &Scene, frame: i32) -> Fetched {
+    let path = scene.path(&format!("{frame}.png"));
+    std::fs::write(&path, "rendered").unwrap();
+    let Ok(blob) = write_bytes(b"rendered", Content::Other, |_| Ok::<_, Infallible>(()));
+    let role = FileRole::Main;
+    Fetched {
+        step: StepIndex(0),
+        position: 0,
+        frame,
+        build: (&scene.build).into(),
+        files: vec![FetchedFile { path, blob, role }],
+        warnings: Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ class Renderer(Protocol):
 
     stored_engines: dict[str, str]
     """By scene, the engine that the file asks for; after loading Blender no longer knows of one that is not there."""
+    scripts_allowed: bool
 
     def forget(self) -> None: ...
 
@@ -49,6 +50,7 @@ def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
         raise Refusal("too_new", f"{path} was saved by Blender {newer}; this is {bpy.app.version_string}")
     repointed = paths.repoint([(rule["from"], rule["to"]) for rule in request["remap"]])
     renderer.stored_engines = dict(request["engines"])
+    renderer.scripts_allowed = request["autoexec"]
     threads.limit(bpy.data.scenes)
     return {
         "load_seconds": time.monotonic() - begin,

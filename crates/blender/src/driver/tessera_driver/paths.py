@@ -20,12 +20,15 @@ class Reference:
     label: str
     """For people: "image 'Wood'"."""
     kind: str
+    """Says how its files are found."""
     stored: str
     assign: Callable[[str], None] | None
     """Points it elsewhere; None where that is not possible or not wanted."""
     optional: bool = False
     detail: Any = None
-    """What `scan` needs to know besides, e.g. the strip of an image sequence."""
+    """What its files are found by, e.g. the strip of an image sequence."""
+    many: bool = False
+    """It stands for files of which none needs to have this very name: tiles, views, some frames of a sequence."""
 
     def absolute(self) -> str:
         return absolute(self.stored, self.owner)
@@ -61,14 +64,14 @@ def repoint(rules: list[tuple[str, str]]) -> int:
                 continue
             new: str | None = _native(stored)
         else:
-            new = _mapped(stored, rules)
+            new = _mapped(stored, rules, reference.many)
         if new is not None and new != stored:
             reference.assign(new)
             changed += 1
     return changed
 
 
-def _mapped(stored: str, rules: list[tuple[str, str]]) -> str | None:
+def _mapped(stored: str, rules: list[tuple[str, str]], many: bool) -> str | None:
     plain = stored.replace("\\", "/")
     for begin, target in rules:
         prefix = begin.replace("\\", "/").rstrip("/")
@@ -76,8 +79,8 @@ def _mapped(stored: str, rules: list[tuple[str, str]]) -> str | None:
         if fold(plain[: len(prefix)]) != fold(prefix) or plain[len(prefix) : len(prefix) + 1] not in ("/", ""):
             continue
         new = target.rstrip("/") + plain[len(prefix) :]
-        # Of a pattern (UDIM, a sequence) no file has exactly that name; its folder tells.
-        if os.path.exists(new) or ("<" in new and os.path.isdir(os.path.dirname(new))):
+        # Where no file needs to have exactly that name, its folder tells.
+        if os.path.exists(new) or (many and os.path.isdir(os.path.dirname(new))):
             return new
     return None
 
@@ -97,7 +100,22 @@ def references() -> Iterator[Reference]:
     for owner in bpy.data.objects:
         yield from _modifiers(owner)
     for scene in bpy.data.scenes:
+        yield from _external(scene, world_caches(scene))
         yield from _strips(scene)
+
+
+def animated() -> Iterator[tuple[Any, Any, str]]:
+    """Datablocks that may have animation and drivers, embedded node trees among them: each with what describes it."""
+    for name in bpy.data.bl_rna.properties.keys():
+        collection = getattr(bpy.data, name, None)
+        if not isinstance(collection, bpy.types.bpy_prop_collection):
+            continue
+        for owner in collection:
+            if hasattr(owner, "animation_data"):
+                yield owner, owner, ""
+            tree = getattr(owner, "node_tree", None)
+            if isinstance(tree, bpy.types.NodeTree) and tree.is_embedded_data:
+                yield tree, owner, "nodes"
 
 
 def describe_library(library: Any) -> str:
@@ -116,9 +134,11 @@ def _datablocks() -> Iterator[Reference]:
         if image.source in {"FILE", "SEQUENCE", "MOVIE", "TILED"} and image.filepath and not packed:
             kinds = {"FILE": "image", "SEQUENCE": "sequence", "MOVIE": "movie", "TILED": "udim"}
             kind = kinds[image.source]
-            yield Reference(image, describe(image), kind, image.filepath, _setter(image, "filepath"), detail=image)
+            many = kind in {"sequence", "udim"} or image.use_multiview
+            assign = _setter(image, "filepath")
+            yield Reference(image, describe(image), kind, image.filepath, assign, detail=image, many=many)
     for clip in bpy.data.movieclips:
-        kind = "movie" if clip.source == "MOVIE" else "sequence"
+        kind = "movie" if clip.source == "MOVIE" else "clip"
         yield Reference(clip, describe(clip), kind, clip.filepath, _setter(clip, "filepath"), detail=clip)
     for sound in bpy.data.sounds:
         if sound.packed_file is None and sound.filepath:
@@ -129,11 +149,11 @@ def _datablocks() -> Iterator[Reference]:
             yield Reference(font, describe(font), "font", font.filepath, _font_setter(font))
     for volume in bpy.data.volumes:
         if volume.packed_file is None and volume.filepath:
-            yield Reference(
-                volume, describe(volume), "volume", volume.filepath, _setter(volume, "filepath"), detail=volume
-            )
+            assign, many = _setter(volume, "filepath"), volume.is_sequence
+            yield Reference(volume, describe(volume), "volume", volume.filepath, assign, detail=volume, many=many)
     for cache in bpy.data.cache_files:
-        yield Reference(cache, describe(cache), "scene_cache", cache.filepath, _setter(cache, "filepath"), detail=cache)
+        assign, many = _setter(cache, "filepath"), cache.is_sequence
+        yield Reference(cache, describe(cache), "scene_cache", cache.filepath, assign, detail=cache, many=many)
     for text in bpy.data.texts:
         if text.filepath and not text.is_in_memory:
             # Its content is in the .blend as well.
@@ -175,35 +195,32 @@ def _modifiers(owner: Any) -> Iterator[Reference]:
         if modifier.type == "MESH_CACHE" and modifier.filepath:
             yield Reference(owner, label, "mesh_cache", modifier.filepath, _setter(modifier, "filepath"))
         elif modifier.type == "OCEAN" and modifier.is_cached and modifier.filepath:
-            yield Reference(
-                owner, label, "mesh_cache", modifier.filepath, _setter(modifier, "filepath"), detail="folder"
-            )
+            assign = _setter(modifier, "filepath")
+            yield Reference(owner, label, "ocean", modifier.filepath, assign, detail=modifier)
         elif modifier.type == "FLUID" and modifier.fluid_type == "DOMAIN":
             domain = modifier.domain_settings
             if domain.cache_directory:
-                yield Reference(
-                    owner,
-                    label,
-                    "fluid_cache",
-                    domain.cache_directory,
-                    _setter(domain, "cache_directory"),
-                    detail="folder",
-                )
+                assign = _setter(domain, "cache_directory")
+                yield Reference(owner, label, "fluid_cache", domain.cache_directory, assign)
         elif modifier.type == "NODES":
             yield from _bakes(owner, modifier, label)
-    for cache, label in point_caches(owner):
+    yield from _external(owner, point_caches(owner))
+
+
+def _external(owner: Any, caches: Iterator[tuple[Any, str]]) -> Iterator[Reference]:
+    for cache, label in caches:
         if cache.use_external and cache.filepath:
-            yield Reference(owner, label, "point_cache", cache.filepath, _setter(cache, "filepath"), detail="folder")
+            yield Reference(owner, label, "point_cache", cache.filepath, _setter(cache, "filepath"))
 
 
 def _bakes(owner: Any, modifier: Any, label: str) -> Iterator[Reference]:
     directory = getattr(modifier, "bake_directory", "") or getattr(modifier, "simulation_bake_directory", "")
     if directory:
         name = "bake_directory" if hasattr(modifier, "bake_directory") else "simulation_bake_directory"
-        yield Reference(owner, label, "nodes_bake", directory, _setter(modifier, name), detail="folder")
+        yield Reference(owner, label, "nodes_bake", directory, _setter(modifier, name))
     for bake in getattr(modifier, "bakes", ()):
         if bake.use_custom_path and bake.directory:
-            yield Reference(owner, label, "nodes_bake", bake.directory, _setter(bake, "directory"), detail="folder")
+            yield Reference(owner, label, "nodes_bake", bake.directory, _setter(bake, "directory"))
 
 
 def point_caches(owner: Any) -> Iterator[tuple[Any, str]]:
@@ -216,7 +233,17 @@ def point_caches(owner: Any) -> Iterator[tuple[Any, str]]:
             for surface in modifier.canvas_settings.canvas_surfaces:
                 yield surface.point_cache, label
     for system in owner.particle_systems:
-        yield system.point_cache, describe(owner, f"particle system '{system.name}'")
+        label = describe(owner, f"particle system '{system.name}'")
+        yield system.point_cache, label
+        if system.cloth is not None:
+            # Of hair that moves.
+            yield system.cloth.point_cache, label
+
+
+def world_caches(scene: Any) -> Iterator[tuple[Any, str]]:
+    """The point cache of a scene's rigid bodies."""
+    if scene.rigidbody_world is not None and scene.rigidbody_world.point_cache is not None:
+        yield scene.rigidbody_world.point_cache, describe(scene, "rigid bodies")
 
 
 def all_strips(scene: Any) -> list[Any]:
@@ -231,6 +258,6 @@ def _strips(scene: Any) -> Iterator[Reference]:
     for strip in all_strips(scene):
         label = describe(scene, f"strip '{strip.name}'")
         if strip.type == "IMAGE":
-            yield Reference(scene, label, "sequence", strip.directory, _setter(strip, "directory"), detail=strip)
+            yield Reference(scene, label, "strip", strip.directory, _setter(strip, "directory"), detail=strip)
         elif strip.type == "MOVIE":
             yield Reference(scene, label, "movie", strip.filepath, _setter(strip, "filepath"))

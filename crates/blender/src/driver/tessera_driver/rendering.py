@@ -31,6 +31,7 @@ class Renderer:
         self._applied: tuple[Any, ...] | None = None
         """Scene, overrides and name that are in force."""
         self.stored_engines: dict[str, str] = {}
+        self.scripts_allowed = False
         self._undo: Undo = []
         self._notes: list[str] = []
         self._persistent: dict[str, Any] = {}

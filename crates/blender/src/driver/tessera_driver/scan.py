@@ -8,14 +8,16 @@ from typing import Any, Protocol
 
 import bpy
 
-from . import facts, files, output, paths, physics
+from . import facts, files, frames, output, paths, physics
 from .link import Refusal
 
 
 class State(Protocol):
-    """What the scan needs of the renderer: that the file's settings are as it stores them, and its engines."""
+    """What the scan needs of the renderer: that the file's settings are as it stores them, its engines, and whether its
+    scripts may run."""
 
     stored_engines: dict[str, str]
+    scripts_allowed: bool
 
     def reset(self) -> None: ...
 
@@ -31,7 +33,7 @@ def scan(request: dict[str, Any], renderer: State) -> dict[str, Any]:
     notes += _missing()
     return {
         "saved_by": "{}.{}".format(*bpy.data.version[:2]),
-        "files": files.external_files(_span(request["frames"], scenes)),
+        "files": files.external_files(frames.wanted(request["frames"], scenes, renderer.scripts_allowed)),
         "scenes": [_scene(scene, request["output"], renderer) for scene in scenes if scene.library is None],
         "active_scene": bpy.context.scene.name,
         "scripts": list(_scripts()),
@@ -49,12 +51,6 @@ def _missing() -> list[str]:
             users = [owner for owner in library.users_id if getattr(owner, "is_missing", False)]
             missing += [f"{paths.describe(owner)} is missing from the library" for owner in users]
     return missing
-
-
-def _span(frames: dict[str, int] | None, scenes: list[Any]) -> files.FrameSpan:
-    if frames is not None:
-        return files.FrameSpan(frames["start"], frames["end"])
-    return files.FrameSpan(min(scene.frame_start for scene in scenes), max(scene.frame_end for scene in scenes))
 
 
 def _scene(scene: Any, path: str | None, renderer: State) -> dict[str, Any]:
@@ -104,7 +100,7 @@ def _sampling(scene: Any) -> dict[str, Any]:
 
 def _scripts() -> Iterator[dict[str, str]]:
     """Drivers that need Python, and text blocks that run when the file is opened."""
-    for owner, holder, inner in _animated():
+    for owner, holder, inner in paths.animated():
         for curve in owner.animation_data.drivers if owner.animation_data else ():
             driver = curve.driver
             # Blender evaluates simple expressions itself, whether scripts are allowed or not.
@@ -114,20 +110,6 @@ def _scripts() -> Iterator[dict[str, str]]:
     for text in bpy.data.texts:
         if text.use_module:
             yield {"datablock": paths.describe(text), "text": "registers itself when the file is opened"}
-
-
-def _animated() -> Iterator[tuple[Any, Any, str]]:
-    """Datablocks that may have drivers, embedded node trees among them: each with what describes it."""
-    for name in bpy.data.bl_rna.properties.keys():
-        collection = getattr(bpy.data, name, None)
-        if not isinstance(collection, bpy.types.bpy_prop_collection):
-            continue
-        for owner in collection:
-            if hasattr(owner, "animation_data"):
-                yield owner, owner, ""
-            tree = getattr(owner, "node_tree", None)
-            if isinstance(tree, bpy.types.NodeTree) and tree.is_embedded_data:
-                yield tree, owner, "nodes"
 
 
 def _addons(scenes: list[Any], renderer: State) -> Iterator[dict[str, Any]]:

@@ -39,6 +39,11 @@ pub struct Scene {
 impl Scene {
     /// Runs tests/scenes/SCRIPT of this crate or of `tessera-blender` in a Blender of its own.
     pub fn make(build: &Build, script: &str) -> Self {
+        Self::make_of(build, script, &[])
+    }
+
+    /// The same with arguments for the script.
+    pub fn make_of(build: &Build, script: &str, arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let shared = here.join("../blender/tests/scenes");
@@ -64,6 +69,7 @@ impl Scene {
         };
         let output = command
             .arg(dir.path())
+            .args(arguments)
             .env("PYTHONPATH", &shared)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .output()
