@@ -359,6 +359,12 @@ impl Store {
         }
     }
 
+    /// Bytes of all packs: what it takes of the disk. Unlike [`Store::stats`] quick enough to ask at every request.
+    #[must_use]
+    pub fn pack_bytes(&self) -> u64 {
+        self.catalogue().pack_bytes()
+    }
+
     /// How much it holds.
     #[must_use]
     pub fn stats(&self) -> StoreStats {

@@ -153,8 +153,12 @@ impl Catalogue {
                 .map(|held| u64::from(held.location.plain_len))
                 .sum(),
             live_bytes: self.packs.values().map(|pack| pack.live_bytes).sum(),
-            pack_bytes: self.packs.values().map(|pack| pack.len_bytes).sum(),
+            pack_bytes: self.pack_bytes(),
         }
+    }
+
+    pub(super) fn pack_bytes(&self) -> u64 {
+        self.packs.values().map(|pack| pack.len_bytes).sum()
     }
 }
 
