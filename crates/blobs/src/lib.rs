@@ -8,7 +8,7 @@
 //! - Cutting: [`write_file`] and its siblings; [`Origin`] remembers where blocks lie, so that a sender needs no copy.
 //! - Reading: [`read_file`], [`read_range`], [`missing_blocks`].
 //! - Trees of files: [`Manifest`] of [`TreePath`]s, put on disk by [`materialise()`].
-//! - Rest: [`Store`] keeps blocks in packs on disk. Way: [`StreamEncoder`] and [`StreamDecoder`] put many into one body.
+//! - Rest: [`Store`] keeps blocks in packs on disk, and gives back what is neither [`Live`] nor kept by [`Keeping`]. Way: [`StreamEncoder`] and [`StreamDecoder`] put many into one body.
 //!
 //! Every byte that enters is verified against its digest, and again each time it is read from disk; every length that another
 //! machine may choose has a named bound.
@@ -19,7 +19,9 @@ mod content;
 mod cut;
 mod digest;
 mod error;
+mod keeping;
 mod list;
+mod live;
 mod manifest;
 mod materialise;
 mod missing;
@@ -35,11 +37,13 @@ pub use content::{Content, FileEncoding, MAX_DECODED_BYTES};
 pub use cut::{Block, BlockRole, CutError, CutFile, write_bytes, write_file, write_stream};
 pub use digest::{Digest, DigestParseError};
 pub use error::BoxError;
+pub use keeping::{Keeping, Sweep};
+pub use live::{HeldBy, Holder, Live};
 pub use manifest::{Entry, EntryKind, MAX_ENTRIES, Manifest, ManifestError};
 pub use materialise::{MaterialiseError, Materialised, Progress, materialise, remove_tree};
 pub use missing::{Missing, missing_blocks};
 pub use origin::{Origin, OriginError};
 pub use read::{ReadError, read_bytes, read_file, read_range};
-pub use store::{Store, StoreError, StoreStats};
+pub use store::{Collected, Horizon, Store, StoreError, StoreStats, Usage};
 pub use stream::{STREAM_MEDIA_TYPE, StreamDecoder, StreamEncoder, StreamError};
 pub use tree_path::{MAX_PART_BYTES, MAX_PARTS, MAX_PATH_BYTES, TreePath, TreePathError};

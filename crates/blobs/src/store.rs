@@ -14,8 +14,12 @@
 //! only then acknowledge. Each block is verified against its digest whenever it is read.
 //!
 //! Readers run beside each other and beside the one writer; hashing and compressing happen outside any lock.
+//!
+//! A pack goes as a whole ([`Store::collect`]): what is still wanted of it is copied to the end of the newest one and synced first, so
+//! that at every moment each wanted block lies whole in some pack. A block may lie in two for a while; the later record holds.
 
 mod catalogue;
+mod collect;
 mod error;
 mod files;
 mod index_file;
@@ -30,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use catalogue::StoreStats;
+pub use collect::{Collected, Horizon, Usage};
 pub use error::StoreError;
 
 use bytes::Bytes;
@@ -43,7 +48,7 @@ use crate::read::ReadError;
 use catalogue::{Catalogue, Location};
 use files::{OpenPacks, pack_path, read_exact_at};
 use record::{RECORD_LEN, Record, RecordKind};
-use writer::Writer;
+use writer::{MAX_PACK_BYTES, Writer};
 
 /// Blocks on disk. One process at a time has a folder; its threads share the store by reference.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub struct Store {
     /// Held during a sync, so that those who wait for it find their blocks synced with the first's.
     sync_turn: Mutex<()>,
     open_packs: OpenPacks,
+    /// Held while space is given back: one sweep at a time moves blocks.
+    sweep_turn: Mutex<()>,
     /// Last, so that the lock is let go when all else is closed.
     _lock: File,
 }
@@ -65,11 +72,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Locked`] if another process (or another `Store` of this one) has it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, MAX_PACK_BYTES)
+    }
+
+    /// With packs of another size: tests have many small ones.
+    fn open_with(dir: &Path, pack_max_bytes: usize) -> Result<Self, StoreError> {
         let packs = dir.join("packs");
         fs::create_dir_all(&packs)
             .map_err(|source| StoreError::io(dir, &packs, "create", source))?;
         let lock = open::lock(dir)?;
-        let (catalogue, writer) = open::load(dir, &packs)?;
+        let (catalogue, writer) = open::load(dir, &packs, pack_max_bytes)?;
         Ok(Self {
             dir: dir.to_owned(),
             packs,
@@ -77,6 +89,7 @@ impl Store {
             writer: Mutex::new(writer),
             sync_turn: Mutex::new(()),
             open_packs: OpenPacks::default(),
+            sweep_turn: Mutex::new(()),
             _lock: lock,
         })
     }
@@ -87,13 +100,13 @@ impl Store {
         &self.dir
     }
 
-    /// Whether a block is here.
+    /// Whether a block is here. One that is counts as put now (see [`Store::horizon`]), since the caller goes on to rely on it.
     #[must_use]
     pub fn contains(&self, digest: &Digest) -> bool {
         self.catalogue().contains(digest)
     }
 
-    /// Those of `digests` that are not here, in their order.
+    /// Those of `digests` that are not here, in their order. The others count as put now, as with [`Store::contains`].
     #[must_use]
     pub fn missing(&self, digests: &[Digest]) -> Vec<Digest> {
         let catalogue = self.catalogue();
@@ -254,42 +267,43 @@ impl Store {
         &self,
         digest: &Digest,
     ) -> Result<Option<(Option<Record>, EncodedBlock, Location)>, StoreError> {
-        let Some(location) = self.catalogue().get(digest) else {
-            return Ok(None);
-        };
-        let mut bytes = vec![0; RECORD_LEN + location.stored_len as usize];
-        let read = self
-            .open_packs
-            .get(&self.packs, location.pack)
-            .and_then(|file| read_exact_at(&file, &mut bytes, u64::from(location.offset)));
-        match read {
-            Ok(()) => {}
-            // The pack was cut off or taken away behind our back.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
-                ) =>
-            {
-                return Err(self.corrupt(digest, location));
-            }
-            Err(source) => {
-                return Err(StoreError::io(
-                    &self.dir,
-                    &pack_path(&self.packs, location.pack),
-                    "read",
-                    source,
-                ));
+        let mut known = self.catalogue().get(digest);
+        while let Some(location) = known {
+            let mut bytes = vec![0; RECORD_LEN + location.stored_len as usize];
+            let read = self
+                .open_packs
+                .get(&self.packs, location.pack)
+                .and_then(|file| read_exact_at(&file, &mut bytes, u64::from(location.offset)));
+            let Err(error) = read else {
+                let mut record = Bytes::from(bytes);
+                let payload = record.split_off(RECORD_LEN);
+                let block = EncodedBlock {
+                    digest: *digest,
+                    encoding: location.encoding,
+                    bytes: payload,
+                };
+                return Ok(Some((Record::read(&record), block, location)));
+            };
+            // Its pack may have gone after the look at the catalogue. A block moves once in a sweep, so this ends.
+            known = self.catalogue().get(digest);
+            if known == Some(location) {
+                return Err(self.unreadable(digest, location, error));
             }
         }
-        let mut record = Bytes::from(bytes);
-        let payload = record.split_off(RECORD_LEN);
-        let block = EncodedBlock {
-            digest: *digest,
-            encoding: location.encoding,
-            bytes: payload,
-        };
-        Ok(Some((Record::read(&record), block, location)))
+        Ok(None)
+    }
+
+    fn unreadable(&self, digest: &Digest, location: Location, error: io::Error) -> StoreError {
+        match error.kind() {
+            // The pack was cut off or taken away behind our back.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
+                self.corrupt(digest, location)
+            }
+            _ => {
+                let path = pack_path(&self.packs, location.pack);
+                StoreError::io(&self.dir, &path, "read", error)
+            }
+        }
     }
 
     fn corrupt(&self, digest: &Digest, location: Location) -> StoreError {
@@ -343,6 +357,12 @@ impl Store {
                 ))
             }
         }
+    }
+
+    /// Bytes of all packs: what it takes of the disk. Unlike [`Store::stats`] quick enough to ask at every request.
+    #[must_use]
+    pub fn pack_bytes(&self) -> u64 {
+        self.catalogue().pack_bytes()
     }
 
     /// How much it holds.

@@ -13,10 +13,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tessera_blobs::{
-    Content, Digest, Entry, EntryKind, FileEncoding, Manifest, MaterialiseError, Store, StoreError,
-    materialise, write_bytes,
+    BlobRef, Content, Digest, Entry, EntryKind, FileEncoding, Holder, Live, Manifest,
+    MaterialiseError, Store, StoreError, materialise, write_bytes,
 };
 
 const CHILD_DIR: &str = "TESSERA_BLOBS_TEST_CHILD_DIR";
@@ -109,6 +111,106 @@ fn killed_at_any_moment_it_keeps_what_was_synced() {
     );
 }
 
+/// Every fifth block that was put is wanted for ever.
+fn is_wanted(number: u64) -> bool {
+    number.is_multiple_of(5)
+}
+
+/// What a sweep may not take: the wanted ones of the blocks with these numbers.
+fn wanted(numbers: std::ops::Range<u64>) -> Live {
+    let mut live = Live::new();
+    for number in numbers.filter(|number| is_wanted(*number)) {
+        let blob = BlobRef {
+            digest: Digest::of(&noise(number, 200_000)),
+            size: 200_000,
+            depth: 0,
+        };
+        live.hold(Holder(0), &blob, |_| Ok::<_, StoreError>(None))
+            .unwrap();
+    }
+    live
+}
+
+/// Puts blocks in one thread and sweeps in another, saying which wanted ones are synced, until it is killed.
+fn put_and_sweep_for_ever(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    let first = std::fs::read_to_string(dir.join("next")).map_or(0, |text| text.parse().unwrap());
+    let said = AtomicU64::new(first);
+    // From being put to being named no horizon passes: a block between the two is protected by nothing else.
+    let naming = Mutex::new(());
+    std::thread::scope(|scope| {
+        let (store, said, naming) = (&store, &said, &naming);
+        scope.spawn(move || {
+            let mut out = std::io::stdout().lock();
+            for number in first.. {
+                let named = naming.lock().unwrap();
+                let digest = store.put(&noise(number, 200_000)).unwrap();
+                store.sync().unwrap();
+                std::fs::write(dir.join("next.partial"), (number + 1).to_string()).unwrap();
+                std::fs::rename(dir.join("next.partial"), dir.join("next")).unwrap();
+                said.store(number + 1, Ordering::Release);
+                drop(named);
+                if is_wanted(number) {
+                    writeln!(out, "synced {digest}").unwrap();
+                }
+            }
+        });
+        loop {
+            let horizon = {
+                let _named = naming.lock().unwrap();
+                store.horizon()
+            };
+            let live = wanted(0..said.load(Ordering::Acquire));
+            store
+                .collect(horizon, &live, || ControlFlow::Continue(()))
+                .unwrap();
+        }
+    });
+}
+
+/// A process killed at any moment of a sweep has lost nothing that is wanted, and the next one goes on where it was.
+#[test]
+fn killed_while_it_sweeps_it_keeps_what_is_wanted() {
+    if let Some(dir) = child_dir() {
+        return put_and_sweep_for_ever(&dir);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut synced = HashSet::new();
+    for round in 0..10 {
+        let command = child("killed_while_it_sweeps_it_keeps_what_is_wanted", dir.path());
+        let mut process = Command::new(&command[0])
+            .args(&command[1..])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut seen = 0;
+        while seen < 20 + round * 3 {
+            let line = lines.next().unwrap().unwrap();
+            if let Some(digest) = line.strip_prefix("synced ") {
+                synced.insert(digest.parse::<Digest>().unwrap());
+                seen += 1;
+            }
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        for digest in &synced {
+            assert!(
+                store.get(digest).unwrap().is_some(),
+                "round {round}: {digest} is wanted and gone"
+            );
+        }
+    }
+    let numbers = std::fs::read_to_string(dir.path().join("next")).unwrap();
+    let stats = Store::open(dir.path()).unwrap().stats();
+    assert!(
+        (stats.blocks as u64) < numbers.parse::<u64>().unwrap(),
+        "the kills were to fall into sweeps that remove something"
+    );
+}
+
 /// Fills a store on a small disk, then a tree on it.
 fn fill_the_disk(dir: &Path) {
     let blobs = dir.join("blobs");
@@ -169,6 +271,19 @@ fn fill_the_disk(dir: &Path) {
         !root.exists() && !dir.join("tree.partial").exists(),
         "nothing half-written is left"
     );
+    // A sweep needs no room for packs that nobody wants anything of, and none for a few wanted blocks once those are gone.
+    drop(store);
+    let store = Store::open(&blobs).unwrap();
+    std::fs::write(dir.join("filler"), noise(9, 64_000)).ok();
+    let live = Live::new();
+    let done = store
+        .collect(store.horizon(), &live, || ControlFlow::Continue(()))
+        .unwrap();
+    assert!(done.finished && done.freed_bytes() > 1 << 20, "{done:?}");
+    assert_eq!(store.stats().blocks, 0);
+    store.put(&noise(77, 150_000)).unwrap();
+    store.sync().unwrap();
+
     // A mark for the parent, which cannot look into this name space.
     println!("the disk was full");
 }

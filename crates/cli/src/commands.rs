@@ -11,6 +11,7 @@ mod logs;
 mod manager;
 mod render;
 mod settings;
+mod store;
 mod submit;
 mod token;
 mod watch;
@@ -55,6 +56,7 @@ async fn run_droppable(context: &Context, command: Command) -> Result<Status> {
         Command::Job(job) => job::run(context, &job).await,
         Command::Workers(flags) => workers::run(context, flags.why).await,
         Command::Settings(flags) => settings::run(context, &flags).await,
+        Command::Store(flags) => store::run(context, &flags).await,
         Command::WorkerAdmin(admin) => worker_admin::run(context, &admin).await,
         Command::Token(token) => token::run(context, &token).await,
         Command::Cert(cert) => cert::run(context, &cert).await,

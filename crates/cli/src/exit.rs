@@ -230,6 +230,7 @@ fn of_problem(kind: ProblemKind) -> Status {
         ProblemKind::MissingBlobs
         | ProblemKind::NoBuild
         | ProblemKind::DiskFull
+        | ProblemKind::Quota
         | ProblemKind::Internal => Status::Failed,
         ProblemKind::Unauthorized
         | ProblemKind::Forbidden
@@ -305,6 +306,7 @@ mod tests {
             (ProblemKind::NotFound, Status::Usage),
             (ProblemKind::NoBuild, Status::Failed),
             (ProblemKind::DiskFull, Status::Failed),
+            (ProblemKind::Quota, Status::Failed),
         ] {
             check(problem(kind), status);
             check(JoinError::Api(problem(kind)), status);

@@ -11,6 +11,7 @@ mod farm;
 mod job;
 mod needs;
 mod settings;
+mod store;
 
 pub(crate) use admin::{
     CertCommand, CertCreateFlags, TokenCommand, TokenCreateFlags, WorkerAdminCommand,
@@ -22,6 +23,7 @@ pub(crate) use job::{
 };
 pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs, new_names};
 pub(crate) use settings::{SettingsChange, SettingsFlags};
+pub(crate) use store::{StoreAction, StoreFlags};
 
 use std::num::NonZeroU32;
 
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     WorkerAdmin(WorkerAdminCommand),
     /// Show and change the settings of the farm: shares, limits, times
     Settings(SettingsFlags),
+    /// What uses the space at the manager, and giving back what nobody needs
+    Store(StoreFlags),
     /// Who may use the farm: list, create and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -227,6 +231,7 @@ impl Command {
             Self::Jobs(farm) | Self::Doctor(farm) => Some(farm),
             Self::Workers(workers) => Some(&workers.farm),
             Self::Settings(settings) => Some(settings.farm()),
+            Self::Store(store) => Some(store.farm()),
             Self::Job(job) => Some(job.farm()),
             Self::WorkerAdmin(admin) => Some(admin.farm()),
             Self::Token(token) => Some(token.farm()),

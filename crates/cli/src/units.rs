@@ -54,9 +54,9 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Reads milliseconds: `500ms`, `10s`, `2m`, `1h`, or a bare number of them.
+/// Reads milliseconds: `500ms`, `10s`, `2m`, `1h`, `30d`, or a bare number of them.
 pub(crate) fn parse_millis(text: &str) -> Result<u64, String> {
-    let bad = || format!("'{text}' is not a time: write 500ms, 10s, 2m or 1h");
+    let bad = || format!("'{text}' is not a time: write 500ms, 10s, 2m, 1h or 30d");
     let digits = text
         .trim()
         .trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -65,6 +65,7 @@ pub(crate) fn parse_millis(text: &str) -> Result<u64, String> {
         "s" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(bad()),
     };
     let count: u64 = digits.trim().parse().map_err(|_| bad())?;
@@ -73,7 +74,12 @@ pub(crate) fn parse_millis(text: &str) -> Result<u64, String> {
 
 /// The same as it is read, in the largest unit that says it exactly.
 pub(crate) fn show_millis(millis: u64) -> String {
-    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
     let fits = |&(factor, _): &(u64, &str)| millis > 0 && millis.is_multiple_of(factor);
     match units.iter().find(|unit| fits(unit)) {
         Some((factor, unit)) => format!("{}{unit}", millis / factor),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tessera_model::{FarmSettings, UserName};
 
@@ -28,7 +29,13 @@ pub struct ManagerConfig {
     pub allow_from: Vec<Subnet>,
     /// The farm's numbers as long as its record holds none: until somebody changes one.
     pub scheduler: FarmSettings,
+    /// So long blocks stay after they were sent or asked about, though no job names them: an upload may go on. Also the time after a
+    /// start before anything goes.
+    pub upload_grace: Duration,
 }
+
+/// An hour: longer than a sender that was cut off takes to come back, short enough that removing a job helps a full disk.
+const UPLOAD_GRACE: Duration = Duration::from_secs(60 * 60);
 
 /// A certificate chain and its key, PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +60,7 @@ impl ManagerConfig {
             local_file: None,
             allow_from: Vec::new(),
             scheduler: FarmSettings::default(),
+            upload_grace: UPLOAD_GRACE,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! - `data_dir`, `local_file`: files of the farm that are not the record or blobs.
 //! - `identity`: who is who. The farm's certificate authority, the server's certificate, tokens, pairing codes.
 //! - `engine`: the one task that owns the scheduler; it commits before anything leaves.
+//! - `keeper`: what the block store keeps; gives back the rest.
 //! - `links`, `events`, `views`: what leaves: orders to workers, news to watchers, answers to questions.
 //! - `server`: sockets, TLS, connections. `http`: routes, access, handlers.
 //! - `discovery`, `addresses`: how the farm is found.
@@ -22,6 +23,7 @@ mod events;
 mod guests;
 mod http;
 mod identity;
+mod keeper;
 mod links;
 mod local_file;
 mod run;

@@ -19,6 +19,7 @@ use crate::engine::{Engine, EngineHandle, EngineParts};
 use crate::events::Events;
 use crate::http::{App, AppParts, router};
 use crate::identity::{Authority, Index, ServedCertificate, SharedIndex, secret};
+use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::local_file::{self, LocalFile};
 use crate::server::{Server, listen, serve, server_config};
@@ -117,6 +118,7 @@ async fn serve_farm(
         stop_engine.clone().drop_guard(),
     );
     let tasks = parts.app_parts.tasks.clone();
+    tasks.spawn(Arc::clone(&parts.app_parts.keeper).run());
     let app = Arc::new(App::new(parts.app_parts));
     let tls = server_config(&ground.provider, &ground.authority, ground.served.clone())?;
     let server = Server::new(
@@ -222,6 +224,15 @@ impl Parts {
                 secret::token_hash(&admin_token).expect("a new token is one"),
                 user,
             );
+        let ending = CancellationToken::new();
+        let keeper = Keeper::new(
+            handle.clone(),
+            Arc::clone(&ground.state),
+            Arc::clone(&ground.store),
+            clock,
+            config.upload_grace,
+            ending.clone(),
+        );
         Ok(Self {
             engine,
             app_parts: AppParts {
@@ -230,10 +241,11 @@ impl Parts {
                 engine: handle,
                 state: Arc::clone(&ground.state),
                 store: Arc::clone(&ground.store),
+                keeper: Arc::new(keeper),
                 links,
                 events,
                 clock,
-                ending: CancellationToken::new(),
+                ending,
                 tasks: TaskTracker::new(),
                 index,
                 served: ground.served.clone(),

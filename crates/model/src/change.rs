@@ -37,8 +37,8 @@ pub enum Change {
     JobEdited(JobId, JobSettings),
     /// Its steps are laid out in units so, one layout for each step.
     JobChunked(JobId, Vec<Chunking>),
-    /// It stands so now.
-    JobState(JobId, JobState),
+    /// It stands so from this moment on.
+    JobState(JobId, JobState, Timestamp),
     /// It is gone, with all that hangs on it.
     JobRemoved(JobId),
     /// A unit was handed out. Its attempt number is the highest the unit ever had.

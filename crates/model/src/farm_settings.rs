@@ -64,6 +64,12 @@ pub struct FarmSettings {
     pub unheld_after_ms: u64,
     /// A straggler is rendered a second time on a free worker if that is expected to end at least so much sooner; never if 0.
     pub duplicate_gain_ms: u64,
+    /// A job that is over is removed so long after, with its files and results; never if 0.
+    pub results_keep_ms: u64,
+    /// Bytes that the manager's block store may take of its disk before nothing new is taken in; no bound if 0.
+    pub store_quota_bytes: u64,
+    /// Part of that from which on it is warned of, in percent.
+    pub store_warn_percent: u32,
 }
 
 impl Default for FarmSettings {
@@ -89,6 +95,9 @@ impl Default for FarmSettings {
             hopeless_after: 3,
             unheld_after_ms: 12_000,
             duplicate_gain_ms: 5_000,
+            results_keep_ms: 30 * TIME_MAX_MS,
+            store_quota_bytes: 0,
+            store_warn_percent: 80,
         }
     }
 }
@@ -104,6 +113,12 @@ const NAME_MAX: usize = 200;
 
 /// Longest time that can be set, in milliseconds: a day.
 const TIME_MAX_MS: u64 = 86_400_000;
+
+/// Longest time that results can be kept for, in milliseconds: ten years. Who wants more says 0, for ever.
+const KEEP_MAX_MS: u64 = 3_650 * TIME_MAX_MS;
+
+/// Largest quota: an exbibyte, beyond every disk there is, within what all programs that read JSON hold exactly enough to show.
+const QUOTA_MAX_BYTES: u64 = 1 << 60;
 
 /// Least and most of every number, by the name of the setting; of what a [`Share`] says, by its own.
 const BOUNDS: &[(&str, u64, u64)] = &[
@@ -124,6 +139,9 @@ const BOUNDS: &[(&str, u64, u64)] = &[
     ("retry_after_max_ms", 0, TIME_MAX_MS),
     ("unheld_after_ms", 1_000, TIME_MAX_MS),
     ("duplicate_gain_ms", 0, TIME_MAX_MS),
+    ("results_keep_ms", 0, KEEP_MAX_MS),
+    ("store_quota_bytes", 0, QUOTA_MAX_BYTES),
+    ("store_warn_percent", 1, 100),
     ("resources", 0, u32::MAX as u64),
     ("priority", 1, PRIORITY_MAX as u64),
     ("slots_max", 0, u32::MAX as u64),
@@ -172,6 +190,9 @@ impl FarmSettings {
             ("retry_after_max_ms", self.retry_after_max_ms),
             ("unheld_after_ms", self.unheld_after_ms),
             ("duplicate_gain_ms", self.duplicate_gain_ms),
+            ("results_keep_ms", self.results_keep_ms),
+            ("store_quota_bytes", self.store_quota_bytes),
+            ("store_warn_percent", self.store_warn_percent.into()),
         ] {
             Self::check_number(name, name, value)?;
         }

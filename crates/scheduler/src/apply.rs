@@ -18,6 +18,7 @@ use crate::scheduler::Scheduler;
 use crate::{assign, books, lapse, line, pools};
 
 pub(crate) fn apply(scheduler: &mut Scheduler, now: Now, input: Input, effects: &mut Effects) {
+    scheduler.wall = now.wall;
     lapse::lapse(scheduler, now, effects);
     let outcome = match input {
         Input::Submit(new) => jobs::submit(scheduler, now, *new, effects),

@@ -54,6 +54,11 @@ pub enum JobCommand {
     Edit(JobEdit),
     /// Gone, with its results.
     Remove,
+    /// The same, but only if it has been over for so long.
+    Expire {
+        /// Since before this moment.
+        over_before: Timestamp,
+    },
 }
 
 /// What a user does to a worker.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tessera_model::{
     Attempt, Chunking, FarmSettings, FrameBits, Job, JobId, JobState, LeaseKey, Step, StepIndex,
-    UnitId, WorkerId,
+    Timestamp, UnitId, WorkerId,
 };
 
 use crate::accounts::AccountId;
@@ -18,6 +18,8 @@ use crate::pools::NeedId;
 pub(crate) struct JobEntry {
     pub job: Job,
     pub state: JobState,
+    /// Since when it stands so.
+    pub since: Timestamp,
     pub steps: Vec<StepEntry>,
     /// Workers that get nothing of it.
     pub blocked: BTreeSet<WorkerId>,
@@ -209,6 +211,7 @@ impl JobEntry {
         });
         Self {
             steps: steps.collect(),
+            since: job.submitted_at,
             job,
             state: JobState::Active,
             blocked: BTreeSet::new(),

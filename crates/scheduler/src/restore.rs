@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey, UnitId, WorkerId,
-    WorkerRecord,
+    Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey, Timestamp, UnitId,
+    WorkerId, WorkerRecord,
 };
 
 use crate::books::{hold, refresh_all_units, reported, watch};
@@ -44,6 +44,8 @@ pub struct RestoredJob {
     pub job: Job,
     /// State.
     pub state: JobState,
+    /// Since when it stands so.
+    pub since: Timestamp,
     /// One per step of the job.
     pub steps: Vec<RestoredStep>,
 }
@@ -140,7 +142,12 @@ fn job_is_active(scheduler: &Scheduler, id: JobId) -> bool {
 }
 
 fn restore_job(scheduler: &mut Scheduler, now: Now, restored: RestoredJob) {
-    let RestoredJob { job, state, steps } = restored;
+    let RestoredJob {
+        job,
+        state,
+        since,
+        steps,
+    } = restored;
     let need = pools::intern(scheduler, criteria(&job, 0));
     let accounts = scheduler
         .accounts
@@ -148,6 +155,7 @@ fn restore_job(scheduler: &mut Scheduler, now: Now, restored: RestoredJob) {
     let preempts = job.settings.preempt && state == JobState::Active;
     let mut entry = JobEntry::new(job, need, accounts);
     entry.state = state;
+    entry.since = since;
     for (index, step) in steps.into_iter().enumerate() {
         let Some(model) = entry.job.steps.get(index) else {
             continue;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tessera_model::{FarmSettings, Job, JobId, LeaseKey, StepIndex, WorkerId};
+use tessera_model::{FarmSettings, Job, JobId, LeaseKey, StepIndex, Timestamp, WorkerId};
 
 use crate::accounts::Accounts;
 use crate::books::Held;
@@ -64,6 +64,8 @@ pub struct Scheduler {
     pub(crate) sampling: bool,
     /// When it was measured last.
     pub(crate) sampled_at: Duration,
+    /// Time of day of what is being taken in: only recorded.
+    pub(crate) wall: Timestamp,
 }
 
 impl Scheduler {
@@ -96,6 +98,7 @@ impl Scheduler {
             looked_for_stragglers: None,
             sampling: false,
             sampled_at: Duration::ZERO,
+            wall: Timestamp(0),
         }
     }
 
@@ -134,6 +137,14 @@ impl Scheduler {
     #[must_use]
     pub fn why_worker(&self, now: Now, id: WorkerId) -> Option<Why> {
         why::worker(self, now.elapsed, id)
+    }
+
+    /// Jobs that have been over since before this moment, at most `limit` of them.
+    #[must_use]
+    pub fn over_before(&self, moment: Timestamp, limit: usize) -> Vec<JobId> {
+        let over = |entry: &JobEntry| entry.state.is_over() && entry.since < moment;
+        let jobs = self.jobs.iter().filter(|(_, entry)| over(entry));
+        jobs.map(|(id, _)| *id).take(limit).collect()
     }
 
     /// A job by itself.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tessera_model::{Attempt, Job, JobId, JobState, LeaseKey, StepIndex, WorkerId, WorkerRecord};
+use tessera_model::{
+    Attempt, Job, JobId, JobState, LeaseKey, StepIndex, Timestamp, WorkerId, WorkerRecord,
+};
 
 use crate::input::Now;
 use crate::scheduler::Scheduler;
@@ -16,6 +18,8 @@ pub struct JobView {
     pub job: Job,
     /// State.
     pub state: JobState,
+    /// Since when.
+    pub since: Timestamp,
     /// Frames of all steps.
     pub frames: u32,
     /// Delivered.
@@ -100,6 +104,7 @@ pub(crate) fn job(scheduler: &Scheduler, now: Now, id: JobId) -> Option<JobView>
     Some(JobView {
         job: entry.job.clone(),
         state: entry.state,
+        since: entry.since,
         frames,
         done,
         failed,

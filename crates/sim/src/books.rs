@@ -243,7 +243,7 @@ impl Books {
             Change::JobPinned(id, build) => self.job(*id)?.job.build = Some(build.clone()),
             Change::JobEdited(id, settings) => self.job(*id)?.job.settings = settings.clone(),
             Change::JobChunked(id, chunkings) => self.rechunk(*id, chunkings)?,
-            Change::JobState(id, state) => {
+            Change::JobState(id, state, _) => {
                 let job = self.job(*id)?;
                 job.state = *state;
                 job.served = now;

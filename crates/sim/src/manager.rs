@@ -212,6 +212,7 @@ pub(crate) fn restored(snapshot: &Snapshot) -> Restored {
     let jobs = snapshot.jobs.iter().map(|job| RestoredJob {
         job: job.job.clone(),
         state: job.state,
+        since: job.since,
         steps: job
             .steps
             .iter()

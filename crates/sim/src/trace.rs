@@ -72,7 +72,7 @@ pub(crate) fn told(change: &Change) -> String {
     match change {
         Change::JobAdded(job) => format!("job {} is added", job.id),
         Change::JobPinned(job, build) => format!("job {job} gets {build}"),
-        Change::JobState(job, state) => format!("job {job} is {state:?}"),
+        Change::JobState(job, state, _) => format!("job {job} is {state:?}"),
         Change::JobEdited(job, _) => format!("job {job} is edited"),
         Change::Leased(new) => format!("{} is leased to worker {}", lease(&new.key), new.worker),
         Change::LeaseEnded(key) => format!("{} has ended", lease(key)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tessera_model::{
     Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey,
-    PairingRecord, Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    PairingRecord, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
 /// The whole record but for results and errors, as of one moment. Every list is in the order of its ids.
@@ -43,6 +43,8 @@ pub struct JobSnapshot {
     pub job: Job,
     /// How it stands.
     pub state: JobState,
+    /// Since when.
+    pub since: Timestamp,
     /// One for each of the job's steps, in order.
     pub steps: Vec<StepSnapshot>,
     /// Workers that get no more frames of it.

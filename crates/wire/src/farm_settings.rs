@@ -19,6 +19,8 @@ pub enum Form {
     Percent,
     /// A time in milliseconds.
     Millis,
+    /// A number of bytes.
+    Bytes,
     /// By name, a [`Share`].
     Shares,
     /// By name, a number of things.
@@ -44,7 +46,7 @@ const fn setting(name: &'static str, form: Form, meaning: &'static str) -> FarmS
     }
 }
 
-use Form::{Count, Counts, Millis, Percent, Shares};
+use Form::{Bytes, Count, Counts, Millis, Percent, Shares};
 
 /// Every setting there is, in the order they are shown.
 pub const FARM_SETTINGS: &[FarmSetting] = &[
@@ -144,6 +146,21 @@ pub const FARM_SETTINGS: &[FarmSetting] = &[
         Millis,
         "units that a worker never took up are taken back",
     ),
+    setting(
+        "results_keep_ms",
+        Millis,
+        "a job that is over is removed after this, with its results; 0: never",
+    ),
+    setting(
+        "store_quota_bytes",
+        Bytes,
+        "most that the manager stores; beyond it nothing new is taken in; 0: no bound",
+    ),
+    setting(
+        "store_warn_percent",
+        Percent,
+        "part of that quota from which on it is warned of",
+    ),
 ];
 
 /// A change that cannot be made. Says what there is, or what the value may be.
@@ -202,6 +219,7 @@ impl Form {
         match self {
             Self::Count | Self::Percent => "it is a whole number",
             Self::Millis => "it is a whole number of milliseconds",
+            Self::Bytes => "it is a whole number of bytes",
             Self::Shares => {
                 "it is {NAME: {\"priority\": NUMBER, \"slots_max\": NUMBER}}, null for a name or number that goes"
             }
@@ -347,6 +365,7 @@ mod tests {
             let is_map = matches!(setting.form, Shares | Counts);
             assert_eq!(value.is_object(), is_map, "{}", setting.name);
             assert_eq!(setting.name.ends_with("_ms"), setting.form == Millis);
+            assert_eq!(setting.name.ends_with("_bytes"), setting.form == Bytes);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::api::{
 };
 use crate::event::Event;
 use crate::link::LogStream;
+use crate::store::{Collected, StoreReport};
 use crate::why::Why;
 
 /// Version of these lines.
@@ -289,6 +290,16 @@ pub enum LineKind {
     FarmSettings {
         /// All of them.
         settings: Box<FarmSettings>,
+    },
+    /// What uses the space of the farm's block store.
+    Store {
+        /// All of it.
+        report: Box<StoreReport>,
+    },
+    /// Space was given back.
+    Collected {
+        /// How much.
+        answer: Collected,
     },
     /// A setting.
     Setting {

@@ -29,6 +29,8 @@ pub enum ProblemKind {
     TooLarge,
     /// The manager's disk is full.
     DiskFull,
+    /// What the farm may store is used up.
+    Quota,
     /// The pairing code is wrong, used up or has ended.
     Code,
     /// Too many tries; wait.
@@ -72,7 +74,7 @@ impl ProblemKind {
             Self::TooMany => 429,
             Self::Internal => 500,
             Self::NotActive => 503,
-            Self::DiskFull => 507,
+            Self::DiskFull | Self::Quota => 507,
         }
     }
 }

@@ -125,6 +125,11 @@ routes! {
     /// [`Digests`](crate::api::Digests) → framed blocks.
     BLOBS_FETCH: Post "/api/v1/blobs/fetch", ClientOrWorker(Viewer);
 
+    /// [`StoreReport`](crate::store::StoreReport).
+    STORE: Get "/api/v1/store", Client(Viewer);
+    /// Gives back the space of blocks that nobody needs: [`Collected`](crate::store::Collected).
+    STORE_COLLECT: Post "/api/v1/store/collect", Client(Admin);
+
     /// WebSocket of [`link`](crate::link) messages.
     LINK: Get "/api/v1/worker/link", Worker;
     /// [`FrameResult`](tessera_model::FrameResult) → [`Verdict`](crate::api::Verdict).

@@ -1,9 +1,12 @@
 //! Where each block lies: the indexes of all packs together, in memory.
 //!
-//! About 70 bytes a block: 70 MB for a terabyte of textures. What is live in each pack is counted as it changes, so that whoever
-//! rewrites packs later knows which are worth it.
+//! About 70 bytes a block: 70 MB for a terabyte of textures.
+//!
+//! Beside its place stands when a block was last put or asked about, in *epochs*: a number that only [`Catalogue::horizon`] moves, so
+//! that no clock is needed. Whoever was told that a block is here, and goes on to rely on it, has left a mark by that.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::record::{RECORD_LEN, RecordKind};
 use super::scan::Entry;
@@ -19,10 +22,20 @@ pub(super) struct Location {
     pub(super) encoding: BlockEncoding,
 }
 
+/// A block that is here.
+#[derive(Debug)]
+struct Held {
+    location: Location,
+    /// The epoch in which it was last put or asked about. Whoever asks holds the catalogue for reading only, hence atomic; the lock
+    /// orders it before whatever is decided about the block later, hence relaxed.
+    touched: AtomicU32,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    places: HashMap<Digest, Location>,
+    places: HashMap<Digest, Held>,
     packs: BTreeMap<u32, PackUse>,
+    epoch: u32,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +62,16 @@ pub struct StoreStats {
 impl Catalogue {
     /// Takes note of a record. Records come in the order they were written: the last one about a digest holds.
     pub(super) fn apply(&mut self, pack: u32, entry: &Entry) {
+        self.apply_touched(pack, entry, self.epoch);
+    }
+
+    /// Takes note of a record that holds the same block as the one known so far.
+    pub(super) fn relocate(&mut self, pack: u32, entry: &Entry) {
+        let touched = self.touched(&entry.digest).unwrap_or(self.epoch);
+        self.apply_touched(pack, entry, touched);
+    }
+
+    fn apply_touched(&mut self, pack: u32, entry: &Entry, touched: u32) {
         self.remove(&entry.digest);
         if let RecordKind::Block(encoding) = entry.kind {
             let location = Location {
@@ -59,7 +82,11 @@ impl Catalogue {
                 encoding,
             };
             self.packs.entry(pack).or_default().live_bytes += record_bytes(&location);
-            self.places.insert(entry.digest, location);
+            let held = Held {
+                location,
+                touched: AtomicU32::new(touched),
+            };
+            self.places.insert(entry.digest, held);
         }
         self.set_pack_len(
             pack,
@@ -69,7 +96,7 @@ impl Catalogue {
 
     /// Forgets a block; whether it was there.
     pub(super) fn remove(&mut self, digest: &Digest) -> bool {
-        let Some(location) = self.places.remove(digest) else {
+        let Some(Held { location, .. }) = self.places.remove(digest) else {
             return false;
         };
         if let Some(pack) = self.packs.get_mut(&location.pack) {
@@ -82,12 +109,38 @@ impl Catalogue {
         self.packs.entry(pack).or_default().len_bytes = len_bytes as u64;
     }
 
-    pub(super) fn get(&self, digest: &Digest) -> Option<Location> {
-        self.places.get(digest).copied()
+    /// No longer counts a pack whose file is gone.
+    pub(super) fn remove_pack(&mut self, pack: u32) {
+        self.packs.remove(&pack);
     }
 
+    pub(super) fn pack_numbers(&self) -> Vec<u32> {
+        self.packs.keys().copied().collect()
+    }
+
+    pub(super) fn get(&self, digest: &Digest) -> Option<Location> {
+        self.places.get(digest).map(|held| held.location)
+    }
+
+    /// Whether a block is here, for somebody who will rely on it: it counts as put now.
     pub(super) fn contains(&self, digest: &Digest) -> bool {
-        self.places.contains_key(digest)
+        let held = self.places.get(digest);
+        if let Some(held) = held {
+            held.touched.store(self.epoch, Ordering::Relaxed);
+        }
+        held.is_some()
+    }
+
+    /// The epoch in which a block was last put or asked about.
+    pub(super) fn touched(&self, digest: &Digest) -> Option<u32> {
+        let held = self.places.get(digest)?;
+        Some(held.touched.load(Ordering::Relaxed))
+    }
+
+    /// Begins the next epoch; its number. What was there when the store was opened is older than all.
+    pub(super) fn horizon(&mut self) -> u32 {
+        self.epoch = self.epoch.saturating_add(1);
+        self.epoch
     }
 
     pub(super) fn stats(&self) -> StoreStats {
@@ -97,14 +150,18 @@ impl Catalogue {
             plain_bytes: self
                 .places
                 .values()
-                .map(|location| u64::from(location.plain_len))
+                .map(|held| u64::from(held.location.plain_len))
                 .sum(),
             live_bytes: self.packs.values().map(|pack| pack.live_bytes).sum(),
-            pack_bytes: self.packs.values().map(|pack| pack.len_bytes).sum(),
+            pack_bytes: self.pack_bytes(),
         }
+    }
+
+    pub(super) fn pack_bytes(&self) -> u64 {
+        self.packs.values().map(|pack| pack.len_bytes).sum()
     }
 }
 
-fn record_bytes(location: &Location) -> u64 {
+pub(super) fn record_bytes(location: &Location) -> u64 {
     RECORD_LEN as u64 + u64::from(location.stored_len)
 }

@@ -96,4 +96,12 @@ impl OpenPacks {
         open.push_back(pack);
         Ok(file)
     }
+
+    /// Closes a pack whose file was removed *before*: whoever opened it in time is in the list, nobody can open it any more.
+    pub(super) fn close(&self, number: u32) {
+        self.open
+            .lock()
+            .expect("nothing panics while it holds this")
+            .retain(|(open, _)| *open != number);
+    }
 }

@@ -35,7 +35,11 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Reads all packs. The last, unless it is full, is written on.
-pub(super) fn load(dir: &Path, packs: &Path) -> Result<(Catalogue, Writer), StoreError> {
+pub(super) fn load(
+    dir: &Path,
+    packs: &Path,
+    pack_max_bytes: usize,
+) -> Result<(Catalogue, Writer), StoreError> {
     let mut numbers = Vec::new();
     let list = |source| StoreError::io(dir, packs, "list", source);
     for file in fs::read_dir(packs).map_err(list)? {
@@ -77,7 +81,20 @@ pub(super) fn load(dir: &Path, packs: &Path) -> Result<(Catalogue, Writer), Stor
         catalogue.set_pack_len(*number, end);
     }
     let next_number = numbers.last().map_or(1, |last| last.saturating_add(1));
-    Ok((catalogue, Writer::new(dir, packs, active, next_number)))
+    let writer = Writer::new(dir, packs, active, next_number, pack_max_bytes);
+    Ok((catalogue, writer))
+}
+
+/// The records of a pack that is not being written.
+pub(super) fn entries_of(dir: &Path, packs: &Path, number: u32) -> Result<Vec<Entry>, StoreError> {
+    let path = pack_path(packs, number);
+    let pack_len = fs::metadata(&path)
+        .map_err(|source| StoreError::io(dir, &path, "read", source))?
+        .len();
+    match index_file::load(&index_path(packs, number), IndexOf { number, pack_len }) {
+        Some(entries) => Ok(entries),
+        None => Ok(read_pack(dir, &path)?.1),
+    }
 }
 
 /// The end of the last whole record, and the records, of a pack without a good index.

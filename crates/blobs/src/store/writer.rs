@@ -31,6 +31,7 @@ pub(super) struct Writer {
     packs: PathBuf,
     active: Option<ActivePack>,
     next_number: u32,
+    pack_max_bytes: usize,
     /// A sync failed: what the system holds and what the disk holds may differ from here on, and no later sync would tell.
     failed: bool,
 }
@@ -58,12 +59,14 @@ impl Writer {
         packs: &Path,
         active: Option<ActivePack>,
         next_number: u32,
+        pack_max_bytes: usize,
     ) -> Self {
         Self {
             dir: dir.to_owned(),
             packs: packs.to_owned(),
             active,
             next_number,
+            pack_max_bytes,
             failed: false,
         }
     }
@@ -82,7 +85,7 @@ impl Writer {
         if self
             .active
             .as_ref()
-            .is_some_and(|active| active.end + record.len() > MAX_PACK_BYTES)
+            .is_some_and(|active| active.end + record.len() > self.pack_max_bytes)
         {
             self.seal()?;
         }
@@ -163,6 +166,35 @@ impl Writer {
             tracing::warn!(pack = active.number, %error, "the index of a full pack could not be written; it is made when the store is next opened");
         }
         Ok(())
+    }
+
+    /// The records of a pack, if it is the one being written.
+    pub(super) fn active_entries(&self, number: u32) -> Option<Vec<Entry>> {
+        let active = self
+            .active
+            .as_ref()
+            .filter(|active| active.number == number)?;
+        Some(active.entries.clone())
+    }
+
+    /// Ends a pack before it is full, if it is the one being written: whoever does so is about to remove it.
+    pub(super) fn end_pack(&mut self, number: u32) -> Result<(), StoreError> {
+        match &self.active {
+            Some(active) if active.number == number => self.seal(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The pack being written, and how many of its bytes are known to be on disk.
+    #[cfg(test)]
+    pub(super) fn active_synced(&self) -> Option<(u32, u64)> {
+        let active = self.active.as_ref()?;
+        Some((active.number, active.synced_end as u64))
+    }
+
+    /// A pack shorter than this that is not being written any more was ended early.
+    pub(super) fn pack_min_bytes(&self) -> u64 {
+        (self.pack_max_bytes / 4) as u64
     }
 
     /// What is written but not known to be on disk.

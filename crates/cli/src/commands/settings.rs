@@ -11,7 +11,7 @@ use crate::exit::{Status, stop};
 use crate::farm;
 use crate::flags::{SettingsChange, SettingsFlags};
 use crate::table::Table;
-use crate::units::{parse_millis, show_millis};
+use crate::units::{Bytes, parse_millis, show_millis};
 
 pub(super) async fn run(context: &Context, flags: &SettingsFlags) -> Result<Status> {
     // A mistyped name is said before a farm is looked for.
@@ -67,6 +67,7 @@ fn table<'a>(settings: &FarmSettings, shown: impl Iterator<Item = &'a FarmSettin
 fn show(form: Form, value: &Value) -> String {
     match (form, value.as_u64()) {
         (Form::Millis, Some(millis)) => show_millis(millis),
+        (Form::Bytes, Some(bytes)) => Bytes(bytes).to_string(),
         (Form::Percent, Some(percent)) => format!("{percent} %"),
         _ => value.to_string(),
     }
@@ -195,7 +196,7 @@ fn set(values: &[String]) -> Result<SettingsPatch> {
         let wanted = match place.setting.form {
             Form::Shares => 2,
             Form::Counts => 1,
-            Form::Count | Form::Percent | Form::Millis => 0,
+            Form::Count | Form::Percent | Form::Millis | Form::Bytes => 0,
         };
         if place.below.len() != wanted {
             let head = place.setting.name;
@@ -225,6 +226,8 @@ fn set(values: &[String]) -> Result<SettingsPatch> {
 fn number(place: &Place<'_>, text: &str) -> Result<u64, String> {
     let text = match place.setting.form {
         Form::Millis => return parse_millis(text),
+        // None at all is a number of bytes only where it means that there is no bound.
+        Form::Bytes if text != "0" => return text.parse().map(|Bytes(bytes)| bytes),
         Form::Percent => text.trim_end_matches('%').trim_end(),
         _ => text,
     };
@@ -266,6 +269,11 @@ mod tests {
             json!({"cap_percent": 50, "sample_ms": 10_000, "starved_after_ms": 120_000, "retry_after_ms": 500, "closed_after_ms": 7}),
         );
         check("cap_percent=50%", json!({"cap_percent": 50}));
+        check(
+            "store_quota_bytes=2TB results_keep_ms=14d store_warn_percent=90",
+            json!({"store_quota_bytes": 2_000_000_000_000_u64, "results_keep_ms": 1_209_600_000_u64, "store_warn_percent": 90}),
+        );
+        check("store_quota_bytes=0", json!({"store_quota_bytes": 0}));
         check(
             "users.ada.slots_max=10 users.ada.priority=3 categories.film.v2.priority=3 resources.nuke=4 resources.a.b=1",
             json!({

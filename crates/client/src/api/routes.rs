@@ -14,6 +14,7 @@ use tessera_wire::api::{
 use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;
 use tessera_wire::routes::{self, Route};
+use tessera_wire::store::{Collected, StoreReport};
 use tessera_wire::why::Why;
 
 use super::call::Call;
@@ -233,6 +234,18 @@ impl Api {
     /// Changes what is named; all of them afterwards.
     pub async fn change_settings(&self, patch: &SettingsPatch) -> Result<FarmSettings, ApiError> {
         self.tell(routes::SETTINGS_EDIT, routes::SETTINGS_EDIT.path, patch)
+            .await
+    }
+
+    /// What uses the space of the manager's block store.
+    pub async fn store(&self) -> Result<StoreReport, ApiError> {
+        self.get(routes::STORE, routes::STORE.path).await
+    }
+
+    /// Gives back the space of blocks that nobody needs. Does the same if it is said twice.
+    pub async fn collect_store(&self) -> Result<Collected, ApiError> {
+        let path = routes::STORE_COLLECT.path;
+        self.json(Call::new(routes::STORE_COLLECT, path).repeat(Repeat::Safe))
             .await
     }
 

@@ -16,6 +16,7 @@ pub(super) fn restored(snapshot: Snapshot) -> Restored {
         .map(|job| RestoredJob {
             job: job.job,
             state: job.state,
+            since: job.since,
             steps: job
                 .steps
                 .into_iter()

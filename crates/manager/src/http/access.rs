@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use tessera_model::{Job, JobId, Role, SecretHash, User, WorkerId};
+use tessera_model::{Job, JobId, Role, SecretHash, User, UserName, WorkerId};
 use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes::Access;
 
@@ -47,6 +47,15 @@ pub(super) struct WorkerPeer {
     pub(super) worker: WorkerId,
     pub(super) certificate: PeerCertificate,
     pub(super) address: SocketAddr,
+}
+
+/// Who sends blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// The files of a job.
+    User(UserName),
+    /// What it rendered.
+    Worker,
 }
 
 impl Client {
@@ -236,6 +245,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
         match caller(parts) {
             Some(Caller::Client(client)) => Ok(client.clone()),
             _ => Err(misplaced()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Sender {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        match caller(parts) {
+            Some(Caller::Client(client)) => Ok(Self::User(client.user.name.clone())),
+            Some(Caller::Worker(_)) => Ok(Self::Worker),
+            None => Err(misplaced()),
         }
     }
 }

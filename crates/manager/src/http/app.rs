@@ -19,6 +19,7 @@ use crate::data_dir::FarmFile;
 use crate::engine::EngineHandle;
 use crate::events::Events;
 use crate::identity::{Index, ServedCertificate, SharedIndex, Tries, secret};
+use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::{addresses, clock};
 
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(super) engine: EngineHandle,
     pub(super) state: Arc<State>,
     pub(super) store: Arc<Store>,
+    pub(super) keeper: Arc<Keeper>,
     pub(super) links: Arc<Links>,
     pub(super) events: Arc<Events>,
     pub(super) clock: clock::Clock,
@@ -63,6 +65,7 @@ pub(crate) struct AppParts {
     pub(crate) engine: EngineHandle,
     pub(crate) state: Arc<State>,
     pub(crate) store: Arc<Store>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) links: Arc<Links>,
     pub(crate) events: Arc<Events>,
     pub(crate) clock: clock::Clock,
@@ -81,6 +84,7 @@ impl App {
             engine: parts.engine,
             state: parts.state,
             store: parts.store,
+            keeper: parts.keeper,
             links: parts.links,
             events: parts.events,
             clock: parts.clock,

@@ -19,9 +19,11 @@ use tessera_wire::blob::to_store;
 use tessera_wire::problem::ProblemKind;
 use tokio::task::JoinHandle;
 
+use super::access::Sender;
 use super::app::App;
 use super::extract::Json;
 use super::problem::{Answer, Failure, failure, internal};
+use super::store::check_room;
 
 /// Largest body of blocks. A sender splits what is larger; an interrupted one then has less to send again.
 const PUT_MAX_BYTES: u64 = 1 << 30;
@@ -87,6 +89,7 @@ pub(super) async fn missing(
 /// What is lacking of whole trees, as far down as the lists that are here tell.
 pub(super) async fn needed(
     State(app): State<Arc<App>>,
+    sender: Sender,
     Json(trees): Json<Trees>,
 ) -> Answer<Json<Digests>> {
     let count = trees.manifests.len() + trees.blobs.len();
@@ -97,7 +100,13 @@ pub(super) async fn needed(
             format!("ask for at most {TREES_MAX} at once"),
         ));
     }
+    if let Sender::User(user) = &sender {
+        app.keeper.uploads(user, &trees.manifests);
+    }
     let digests = walk(&app, Walk::Long, move |store| needed_of(store, &trees)).await?;
+    if !digests.is_empty() {
+        check_room(&app, &sender).await?;
+    }
     Ok(Json(Digests { digests }))
 }
 
@@ -135,12 +144,22 @@ pub(super) fn read_manifest(store: &Store, manifest: &BlobRef) -> StoreWalk<Mani
 
 /// Blocks that arrive are kept in batches, one being written while the next one arrives. No thread waits for the network,
 /// so a slow sender holds nothing but its own connection.
-pub(super) async fn put(State(app): State<Arc<App>>, body: Body) -> Answer<StatusCode> {
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    sender: Sender,
+    body: Body,
+) -> Answer<StatusCode> {
+    if let Sender::User(user) = &sender {
+        app.keeper.heard(user);
+    }
     let mut body = Arriving {
         pieces: body.into_data_stream(),
         read_bytes: 0,
     };
-    let kept = keep_all(&app, &mut body).await;
+    let kept = match check_room(&app, &sender).await {
+        Ok(()) => keep_all(&app, &mut body).await,
+        Err(refused) => Err(refused),
+    };
     if kept.is_err() {
         // Read on, so that the answer is heard: a sender that is cut off would only see a broken connection.
         body.drain().await;

@@ -133,6 +133,7 @@ pub(super) async fn remove(
     Path(job): Path<JobId>,
 ) -> Answer<StatusCode> {
     command(&app, &client, job, JobCommand::Remove).await?;
+    app.keeper.job_removed();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -21,6 +21,7 @@ mod problem;
 mod results;
 mod router;
 mod settings;
+mod store;
 mod submit;
 mod workers;
 

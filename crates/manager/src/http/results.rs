@@ -57,6 +57,7 @@ pub(super) async fn done(
         .iter()
         .map(|file| &file.blob)
         .chain([&result.stdout, &result.stderr]);
+    let _intake = app.keeper.intake();
     check_blobs(&app, named).await?;
     result.device = plain(&result.device);
     result.notes = notes(&result.notes);
@@ -83,6 +84,7 @@ pub(super) async fn failed(
     }
     // It is shown on people's terminals, which obey control characters.
     error.message = plain(&error.message);
+    let _intake = app.keeper.intake();
     check_blobs(&app, error.stdout.iter().chain(&error.stderr)).await?;
     error.at = clock::wall();
     let outcome = app.engine.input(Input::Failed(Box::new(error))).await?;

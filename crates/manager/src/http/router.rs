@@ -12,7 +12,7 @@ use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
     access, blobs, events, farm, identities, jobs, link, logs, pages, pair, results, settings,
-    submit, workers,
+    store, submit, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -52,6 +52,8 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::BLOBS_NEEDED => post(blobs::needed),
         routes::BLOBS_PUT => put(blobs::put),
         routes::BLOBS_FETCH => post(blobs::fetch),
+        routes::STORE => get(store::report),
+        routes::STORE_COLLECT => post(store::collect),
         routes::LINK => get(link::open),
         routes::WORKER_RESULT => post(results::done),
         routes::WORKER_FAILURE => post(results::failed),

@@ -48,6 +48,7 @@ pub(super) async fn submit(
         step.chunking = None;
     }
     let manifest = submit.manifest;
+    let _intake = app.keeper.intake();
     walk(&app, Walk::Long, move |store| {
         check_tree(store, &manifest, &main_file)
     })
@@ -64,6 +65,7 @@ pub(super) async fn submit(
     match app.engine.input(Input::Submit(Box::new(job))).await? {
         Outcome::Submitted(job, build) => {
             tracing::info!(%job, user = %client.user.name, "job submitted");
+            app.keeper.recorded(&client.user.name, &manifest);
             Ok(Json(Submitted { job, build }))
         }
         Outcome::Refused(refusal) => Err(refusal.into()),

@@ -8,6 +8,7 @@ mod discovery;
 mod full_disk;
 mod harness;
 mod jobs;
+mod keeping;
 mod logs;
 mod pairing;
 mod restart;

@@ -2,7 +2,7 @@
 
 use tessera_model::{
     After, Build, Change, Chunking, FrameBits, Job, JobEdit, JobId, JobSettings, JobState,
-    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, WorkerId, check_name,
+    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, Timestamp, WorkerId, check_name,
 };
 
 use super::reports::{settle, take_back};
@@ -111,7 +111,10 @@ pub(super) fn set_state(
         return;
     }
     let was = std::mem::replace(&mut entry.state, state);
-    effects.changes.push(Change::JobState(id, state));
+    entry.since = scheduler.wall;
+    effects
+        .changes
+        .push(Change::JobState(id, state, scheduler.wall));
     effects.jobs.insert(id);
     if state == JobState::Active {
         if entry.job.settings.preempt {
@@ -298,6 +301,9 @@ pub(super) fn command(
     match command {
         JobCommand::Edit(edit) => return edit_job(scheduler, now, id, edit, effects),
         JobCommand::Remove => return Ok(remove(scheduler, now, id, effects)),
+        JobCommand::Expire { over_before } => {
+            return expire(scheduler, now, id, over_before, effects);
+        }
         JobCommand::Retry => return retry(scheduler, now, id, effects),
         JobCommand::Pause | JobCommand::Resume | JobCommand::Cancel => {}
     }
@@ -356,6 +362,21 @@ fn remove(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects)
     effects.removed_jobs.insert(id);
     effects.changes.push(Change::JobRemoved(id));
     Outcome::Applied
+}
+
+/// Removes a job, if nobody has taken it up again meanwhile.
+fn expire(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: JobId,
+    over_before: Timestamp,
+    effects: &mut Effects,
+) -> Applied {
+    let entry = scheduler.jobs.get(&id).ok_or_else(|| no_job(id))?;
+    if entry.state.is_over() && entry.since < over_before {
+        return Ok(remove(scheduler, now, id, effects));
+    }
+    refuse(id, "in use", "it is not over for long enough")
 }
 
 /// Those that waited for a job which is done need not wait for it when it is gone.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tessera_model::{
     After, Change, Device, FarmSettings, JobEdit, JobId, JobSettings, JobState, MAX_FRAMES,
-    PRIORITY_MAX, Requirement, StepKind, WorkerMode,
+    PRIORITY_MAX, Requirement, StepKind, Timestamp, WorkerMode,
 };
 
 use super::world::{World, build, job, with};
@@ -585,6 +585,40 @@ fn every_state_says_what_can_be_done_instead() {
     assert_eq!(state(&world, failed), JobState::Cancelled);
 }
 
+/// Only what has been over for long enough goes, also if it was taken up again in between.
+#[test]
+fn a_job_expires_when_it_was_over_for_long_enough() {
+    let mut world = World::new();
+    let (over, again, active) = (
+        world.submit(job("1..3")),
+        world.submit(job("1..3")),
+        world.submit(job("1..3")),
+    );
+    world.pass(Duration::from_secs(10));
+    for id in [over, again] {
+        world.input(Input::Job(id, JobCommand::Cancel));
+    }
+    let ended = world.clock().wall;
+    world.pass(Duration::from_secs(10));
+    world.input(Input::Job(again, JobCommand::Retry));
+    world.input(Input::Job(again, JobCommand::Cancel));
+    assert_eq!(world.scheduler.over_before(ended, 9), []);
+    let later = Timestamp(ended.0 + 1);
+    assert_eq!(world.scheduler.over_before(later, 9), [over]);
+    let latest = Timestamp(world.clock().wall.0 + 1);
+    assert_eq!(world.scheduler.over_before(latest, 1), [over]);
+    for (id, over_before, goes) in [
+        (active, latest, false),
+        (again, later, false),
+        (over, ended, false),
+        (over, later, true),
+    ] {
+        let effects = world.input(Input::Job(id, JobCommand::Expire { over_before }));
+        assert_eq!(effects.outcome == Outcome::Applied, goes, "{id}");
+        assert_eq!(effects.changes.contains(&Change::JobRemoved(id)), goes);
+    }
+}
+
 #[test]
 fn pause_and_resume_are_states_of_their_own() {
     let mut world = World::new();
@@ -595,7 +629,7 @@ fn pause_and_resume_are_states_of_their_own() {
     let effects = world.input(Input::Job(id, JobCommand::Pause));
     assert_eq!(
         effects.changes,
-        [Change::JobState(id, JobState::Paused)],
+        [Change::JobState(id, JobState::Paused, world.clock().wall)],
         "what is rendered goes on"
     );
     assert!(
@@ -618,7 +652,10 @@ fn pause_and_resume_are_states_of_their_own() {
         (Outcome::Applied, vec![])
     );
     let effects = world.input(Input::Job(id, JobCommand::Resume));
-    assert_eq!(effects.changes[0], Change::JobState(id, JobState::Active));
+    assert_eq!(
+        effects.changes[0],
+        Change::JobState(id, JobState::Active, world.clock().wall)
+    );
     assert_eq!(world.hands[&a].len(), 2);
 }
 

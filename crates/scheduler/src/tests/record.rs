@@ -38,6 +38,7 @@ impl Record {
                 });
                 let steps = steps.collect();
                 let entry = RestoredJob {
+                    since: job.submitted_at,
                     job,
                     state: tessera_model::JobState::Active,
                     steps,
@@ -46,7 +47,10 @@ impl Record {
             }
             Change::JobPinned(id, build) => self.job(id).job.build = Some(build),
             Change::JobEdited(id, settings) => self.job(id).job.settings = settings,
-            Change::JobState(id, state) => self.job(id).state = state,
+            Change::JobState(id, state, since) => {
+                self.job(id).state = state;
+                self.job(id).since = since;
+            }
             Change::JobRemoved(id) => {
                 self.jobs.remove(&id);
                 self.failures.retain(|key, _| key.0 != id);

@@ -1,6 +1,8 @@
 //! Writing of jobs as a whole: taken in, changed, ended, removed.
 
-use tessera_model::{Build, Chunking, Job, JobId, JobSettings, JobState, StepIndex, WorkerId};
+use tessera_model::{
+    Build, Chunking, Job, JobId, JobSettings, JobState, StepIndex, Timestamp, WorkerId,
+};
 
 use super::commit::Batch;
 use super::fault::{Fault, is_missing_reference};
@@ -28,14 +30,17 @@ pub(super) async fn add(batch: &mut Batch<'_>, job: &Job) -> Result<(), Fault> {
     if counted.rows_affected() == 0 {
         return Err(WriteError::JobReused(job.id).into());
     }
-    sqlx::query("INSERT INTO job (id, added, settings, build, state) VALUES (?, ?, ?, ?, ?)")
-        .bind(job_key(job.id))
-        .bind(encode_text(job))
-        .bind(encode_text(&job.settings))
-        .bind(job.build.as_ref().map(encode_text))
-        .bind(encode_state(JobState::Active))
-        .execute(&mut *batch.conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO job (id, added, settings, build, state, since) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(job_key(job.id))
+    .bind(encode_text(job))
+    .bind(encode_text(&job.settings))
+    .bind(job.build.as_ref().map(encode_text))
+    .bind(encode_state(JobState::Active))
+    .bind(job.submitted_at.0)
+    .execute(&mut *batch.conn)
+    .await?;
     for (index, step) in (0u16..).zip(&job.steps) {
         sqlx::query("INSERT INTO step (job, step, frames) VALUES (?, ?, ?)")
             .bind(job_key(job.id))
@@ -97,9 +102,11 @@ pub(super) async fn set_state(
     batch: &mut Batch<'_>,
     job: JobId,
     state: JobState,
+    since: Timestamp,
 ) -> Result<(), Fault> {
-    let done = sqlx::query("UPDATE job SET state = ? WHERE id = ?")
+    let done = sqlx::query("UPDATE job SET state = ?, since = ? WHERE id = ?")
         .bind(encode_state(state))
+        .bind(since.0)
         .bind(job_key(job))
         .execute(&mut *batch.conn)
         .await?;

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{
     Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, Lease, LeaseKey,
-    PairingRecord, StepIndex, Term, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    PairingRecord, StepIndex, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
 use super::fault::Fault;
@@ -74,7 +74,8 @@ async fn farm(conn: &mut SqliteConnection) -> Result<Farm, Fault> {
 }
 
 async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
-    let mut rows = sqlx::query("SELECT id, added, settings, build, state FROM job").fetch(conn);
+    let mut rows =
+        sqlx::query("SELECT id, added, settings, build, state, since FROM job").fetch(conn);
     let mut jobs = Jobs::new();
     while let Some(row) = rows.try_next().await? {
         let id = job_id(row.try_get(0)?);
@@ -94,12 +95,14 @@ async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
             })
             .collect();
         let state = decode_state(row.try_get(4)?)?;
+        let since = Timestamp(row.try_get(5)?);
         let blocked = Vec::new();
         jobs.insert(
             id,
             JobSnapshot {
                 job,
                 state,
+                since,
                 steps,
                 blocked,
             },

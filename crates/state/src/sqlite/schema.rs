@@ -11,10 +11,11 @@ use super::fault::Fault;
 pub(super) const APPLICATION_ID: i32 = 0x7465_7373;
 
 /// Step `i` makes version `i + 1` of version `i`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
 ];
 
 /// The version this program writes.

@@ -52,6 +52,9 @@ pub fn settings(name: &str) -> JobSettings {
 }
 
 /// A job with one step for each of `steps`, which are frame lists.
+/// Some moment after jobs were submitted.
+pub const LATER: Timestamp = Timestamp(1_700_000_400_000);
+
 pub fn job(id: u64, steps: &[&str]) -> Job {
     Job {
         id: JobId(id),
@@ -148,6 +151,10 @@ pub fn farm_settings(cap_percent: u32) -> FarmSettings {
         hopeless_after: 3,
         unheld_after_ms: 12_000,
         duplicate_gain_ms: 5_000,
+        // Read so from what older versions wrote.
+        results_keep_ms: 2_592_000_000,
+        store_quota_bytes: 0,
+        store_warn_percent: 80,
     }
 }
 

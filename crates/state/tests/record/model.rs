@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tessera_model::{
     Attempt, CertificateRecord, Change, Chunking, FarmSettings, FrameBits, FrameError, FrameResult,
-    Job, JobId, JobState, Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term, TokenRecord,
-    UnitId, WorkerId, WorkerRecord,
+    Job, JobId, JobState, Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term, Timestamp,
+    TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 use tessera_state::{JobSnapshot, Snapshot, StepSnapshot, WriteError};
 
@@ -29,6 +29,7 @@ struct JobModel {
     added: Job,
     job: Job,
     state: JobState,
+    since: Timestamp,
     blocked: BTreeSet<WorkerId>,
     given_up: BTreeSet<(StepIndex, u32)>,
     failures: BTreeMap<(StepIndex, u32), u32>,
@@ -152,7 +153,10 @@ impl Model {
             Change::JobEdited(job, to) => self.job(*job)?.job.settings = to.clone(),
             Change::JobChunked(job, layout) => return self.job(*job)?.chunk(layout),
             Change::FarmSet(settings) => self.farm = Some((**settings).clone()),
-            Change::JobState(job, state) => self.job(*job)?.state = *state,
+            Change::JobState(job, state, since) => {
+                let job = self.job(*job)?;
+                (job.state, job.since) = (*state, *since);
+            }
             Change::JobRemoved(job) => {
                 self.jobs.remove(job);
                 self.leases.retain(|key, _| key.unit.job != *job);
@@ -338,6 +342,7 @@ impl JobModel {
             added: job.clone(),
             job: job.clone(),
             state: JobState::Active,
+            since: job.submitted_at,
             blocked: BTreeSet::new(),
             given_up: BTreeSet::new(),
             failures: BTreeMap::new(),
@@ -367,6 +372,7 @@ impl JobModel {
         JobSnapshot {
             job: self.job.clone(),
             state: self.state,
+            since: self.since,
             steps: steps
                 .map(|(index, step)| {
                     let bits = |positions: &mut dyn Iterator<Item = &(StepIndex, u32)>| {

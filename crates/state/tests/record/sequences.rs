@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use tessera_model::{
-    Change, JobId, JobState, SecretHash, StepIndex, Term, WorkerId, WorkerMode, WorkerRecord,
+    Change, JobId, JobState, SecretHash, StepIndex, Term, Timestamp, WorkerId, WorkerMode,
+    WorkerRecord,
 };
 use tessera_state::{MAX_ERRORS_PER_READ, State};
 
@@ -61,8 +62,8 @@ fn job_change() -> impl Strategy<Value = Change> {
         2 => (job_id(), 1u32..9, 0usize..3).prop_map(|(id, chunk, steps)| {
             Change::JobChunked(id, vec![facts::rechunked(40, chunk); steps])
         }),
-        4 => (job_id(), select(vec![Active, Paused, Cancelled, Done, Failed]))
-            .prop_map(|(id, state)| Change::JobState(id, state)),
+        4 => (job_id(), select(vec![Active, Paused, Cancelled, Done, Failed]), 0..9_i64)
+            .prop_map(|(id, state, at)| Change::JobState(id, state, Timestamp(at))),
         1 => job_id().prop_map(Change::JobRemoved),
         2 => (job_id(), worker_id()).prop_map(|(job, worker)| Change::JobBlocked(job, worker)),
         1 => (job_id(), worker_id()).prop_map(|(job, worker)| Change::JobUnblocked(job, worker)),

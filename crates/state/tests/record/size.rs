@@ -36,7 +36,7 @@ async fn a_million_frames() {
     }
     rate("frames recorded in batches of 500", MILLION, took);
     let begun = Instant::now();
-    let end = [Change::JobState(JOB, JobState::Done)];
+    let end = [Change::JobState(JOB, JobState::Done, facts::LATER)];
     state.commit(term, &end).await.unwrap();
     println!("end of the job: {:.2?}", begun.elapsed());
     state.close().await;
@@ -157,7 +157,7 @@ async fn scattered_frames() {
     state.load().await.unwrap();
     println!("load: {:.2?}", begun.elapsed());
     let begun = Instant::now();
-    let end = [Change::JobState(JOB, JobState::Cancelled)];
+    let end = [Change::JobState(JOB, JobState::Cancelled, facts::LATER)];
     state.commit(term, &end).await.unwrap();
     println!(
         "cancelled with {} rows waiting: {:.2?}",

@@ -57,7 +57,7 @@ async fn results_are_the_same_packed_or_not() {
     let all: BTreeSet<u32> = first.union(&more).copied().collect();
     check_ranges(&state, &all).await;
     // The end of the job packs the rest; a late result can come after it.
-    let end = [Change::JobState(JOB, JobState::Cancelled)];
+    let end = [Change::JobState(JOB, JobState::Cancelled, facts::LATER)];
     state.commit(term, &end).await.unwrap();
     check_ranges(&state, &all).await;
     state.commit(term, &[done(JOB, STEP, 201)]).await.unwrap();
@@ -76,7 +76,7 @@ async fn what_an_ended_job_leaves_is_packed_in_time() {
     let batch: Vec<_> = all.iter().map(|&at| done(JOB, STEP, at)).collect();
     let (folder, state, term) = farm(&["1..25600"], &batch).await;
     assert_eq!(rows(folder.path(), "accept").await, 200);
-    let end = [Change::JobState(JOB, JobState::Failed)];
+    let end = [Change::JobState(JOB, JobState::Failed, facts::LATER)];
     state.commit(term, &end).await.unwrap();
     let waiting = rows(folder.path(), "accept").await;
     assert!(0 < waiting && waiting < 200, "{waiting}");

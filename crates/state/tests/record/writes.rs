@@ -133,7 +133,7 @@ async fn a_batch_is_whole_or_nothing(backend: Backend) {
         done(JOB, STEP, 1),
         leased(JOB, STEP, 2, 1, WORKER),
         Change::TokenAdded(facts::token("t")),
-        Change::JobState(JobId(77), JobState::Paused),
+        Change::JobState(JobId(77), JobState::Paused, facts::LATER),
     ];
     check(backend, &[&facts::farm(&["1..9"]), &batch, &batch[..3]]).await;
 }
@@ -150,7 +150,7 @@ async fn told_again_nothing_changes(backend: Backend) {
         Change::JobEdited(JOB, facts::settings("new name")),
         Change::JobChunked(JOB, vec![facts::rechunked(9, 2)]),
         Change::FarmSet(Box::new(facts::farm_settings(60))),
-        Change::JobState(JOB, JobState::Paused),
+        Change::JobState(JOB, JobState::Paused, facts::LATER),
         Change::JobBlocked(JOB, other),
         Change::TokenAdded(facts::token("t")),
         Change::PairingAdded(facts::pairing(1)),
@@ -188,7 +188,7 @@ async fn what_is_not_there_is_named(backend: Backend) {
         Change::JobEdited(nowhere, facts::settings("x")),
         Change::JobChunked(nowhere, vec![]),
         Change::JobChunked(JOB, vec![facts::rechunked(9, 2); 2]),
-        Change::JobState(nowhere, JobState::Done),
+        Change::JobState(nowhere, JobState::Done, facts::LATER),
         Change::FramesRetried(nowhere),
         Change::JobBlocked(nowhere, WORKER),
         Change::JobBlocked(JOB, WorkerId(9)),
@@ -404,7 +404,7 @@ async fn removal_takes_all_that_hangs_on_it(backend: Backend) {
     // In one batch with its end, after it grew.
     let mut batch = vec![Change::JobAdded(facts::job(2, &["1..100"]))];
     batch.extend((0..100).map(|at| done(JobId(2), STEP, at)));
-    batch.push(Change::JobState(JobId(2), JobState::Done));
+    batch.push(Change::JobState(JobId(2), JobState::Done, facts::LATER));
     batch.push(Change::JobRemoved(JobId(2)));
     state.commit(term, &batch).await.unwrap();
     assert!(state.load().await.unwrap().jobs.is_empty());
