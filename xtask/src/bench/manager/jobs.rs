@@ -78,7 +78,7 @@ pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Resu
         });
         let mut changes = vec![Change::JobAdded(job)];
         changes.extend(done);
-        changes.push(Change::JobState(id, JobState::Done));
+        changes.push(Change::JobState(id, JobState::Done, Timestamp(0)));
         state.commit(term, &changes).await?;
     }
     state.close().await;
