@@ -146,6 +146,7 @@ async fn what_may_show_any_frame_travels_whole() {
             ("image_animated", false, 10),
             ("image_in_a_scene_strip", false, 10),
             ("image_under_a_moving_shutter", false, 10),
+            ("fluid", false, 6),
             ("image_with_a_script", true, 10),
             ("image_with_a_script", false, 3),
         ];

@@ -301,6 +301,20 @@ def ocean(_scene: Any) -> None:
 
 
 @kind
+def fluid(_scene: Any) -> None:
+    """The cache of a fluid, by its names only: it is never rendered."""
+    bpy.ops.mesh.primitive_cube_add(size=4)
+    modifier = bpy.context.object.modifiers.new("Fluid", "FLUID")
+    modifier.fluid_type = "DOMAIN"
+    modifier.domain_settings.cache_type = "ALL"
+    modifier.domain_settings.cache_directory = os.path.join(stage.OUT, "fluid")
+    modifier.show_viewport = False
+    for number in range(1, 4):
+        stage.touch(f"fluid/config/config_{number:04d}.uni")
+        stage.touch(f"fluid/data/fluid_data_{number:04d}.vdb")
+
+
+@kind
 def nodes_bake(_scene: Any) -> None:
     """A simulation of geometry nodes, baked; what does not change is stored with the first step."""
     owner = monkey()
