@@ -1,8 +1,8 @@
 //! From a .blend file to what a farm needs to render it: every file it uses, and the work to do.
 //!
-//! Blender itself says what a file depends on, so nothing is guessed. Files keep the absolute paths they have here, without the
-//! leading `/`, so equal names in different folders stay apart and relative paths need no change. What is missing is named with
-//! the datablock that uses it before a byte is sent. Blocks are not copied: [`Origin`] reads them again as they are sent, and what
+//! Blender itself says what a file depends on, so nothing is guessed; of sequences and caches only what the frames asked for read
+//! is packed. Files keep the absolute paths they have here, without the leading `/`, so equal names in different folders stay
+//! apart and relative paths need no change. What is missing is named with the datablock that uses it before a byte is sent. Blocks are not copied: [`Origin`] reads them again as they are sent, and what
 //! changed meanwhile is noticed and packed anew, so what was submitted is one state of the files and that is what renders.
 
 mod ask;

@@ -9,7 +9,8 @@ use tessera_model::{FrameSet, Series};
 /// Asks what the open file needs and makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanRequest {
-    /// Frames for which files of sequences and caches are listed; `None`: those of every scene.
+    /// Frames for which files of sequences and caches are listed, all of them if they are more than 50,000; `None`: those of
+    /// every scene.
     pub frames: Option<FrameSet>,
     /// Output path that replaces that of every scene in `Output`; as Blender's, absolute.
     pub output: Option<String>,

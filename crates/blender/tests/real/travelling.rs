@@ -13,6 +13,19 @@ use crate::support::{Stage, builds, run_script};
 #[tokio::test]
 async fn images_of_a_sequence() {
     on_both(
+        "image_cyclic",
+        &[2, 11],
+        &names("seq/f_", 4, &[3, 4, 5, 6], ".png"),
+    )
+    .await;
+    // Before its first frame it shows nothing.
+    on_both(
+        "image_late",
+        &[1, 7],
+        &names("seq/f_", 4, &[2, 3, 4], ".png"),
+    )
+    .await;
+    on_both(
         "image_sequence",
         &[3, 4],
         &names("seq/f_", 4, &[2, 3, 4, 5], ".png"),
@@ -58,6 +71,7 @@ async fn pictures_of_a_clip() {
 
 #[tokio::test]
 async fn pictures_of_a_strip() {
+    on_both("strip", &[8], &names("cut/s_", 3, &[5, 6], ".png")).await;
     on_both(
         "strip",
         &[4, 11],
@@ -88,6 +102,9 @@ async fn steps_of_baked_cloth() {
     on_both("cloth_baked", &[3, 7], &cloth(&[2, 3, 4, 6, 7, 8])).await;
     // After the last one nothing moves any more.
     on_both("cloth_baked", &[3, 10], &cloth(&[2, 3, 4, 8])).await;
+    // Blender counts the frames of an external one by the files that are there: it travels whole.
+    let external = names("moved/Sheet_", 6, &[1, 2, 3, 4, 5, 6, 7, 8], "_00.bphys");
+    on_both("cloth_external", &[3, 7], &external).await;
     on_both("cloth_blurred", &[5], &cloth(&[2, 3, 4, 5, 6, 7, 8])).await;
 }
 
@@ -117,6 +134,39 @@ async fn steps_of_baked_particles() {
         .await;
         check(&build, "particles_in_steps", &[3, 4], &dust(&[1, 5])).await;
         check(&build, "particles_in_steps", &[7], &dust(&[5, 7, 9])).await;
+    }
+}
+
+#[tokio::test]
+async fn what_may_show_any_frame_travels_whole() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        // A script only if it may run.
+        let cases = [
+            ("image_animated", false, 10),
+            ("image_in_a_scene_strip", false, 10),
+            ("image_under_a_moving_shutter", false, 10),
+            ("fluid", false, 6),
+            ("image_with_a_script", true, 10),
+            ("image_with_a_script", false, 3),
+        ];
+        for (kind, autoexec, files) in cases {
+            stage.make("travelling.py", &[kind]);
+            let open = Open {
+                path: stage.path("main.blend"),
+                autoexec,
+                ..Open::default()
+            };
+            let log = stage.log("open");
+            stage.blender.open(&open, &log).await.unwrap();
+            let scan = scan(&mut stage, &[4]).await;
+            assert_eq!(
+                scan.files.len(),
+                files,
+                "{build}, {kind}: {:#?}",
+                scan.files
+            );
+        }
     }
 }
 
@@ -163,6 +213,8 @@ async fn steps_of_baked_nodes() {
 async fn files_of_a_sequence_of_scenes() {
     let listed = names("usd/cube_", 3, &[1, 2, 3, 4, 5, 6, 7], ".usdc");
     let newest = newest().await;
+    // Beyond the last file there is nothing to show.
+    check(&newest, "usd_sequence", &[9], &listed[..1]).await;
     check(
         &newest,
         "usd_sequence",

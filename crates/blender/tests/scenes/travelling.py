@@ -29,9 +29,8 @@ def monkey() -> Any:
     return made
 
 
-@kind
-def image_sequence(_scene: Any) -> None:
-    """Ten pictures, a new one in each frame."""
+def ten_pictures() -> Any:
+    """Ten pictures, a new one in each frame; returns what chooses it."""
     for number in range(1, 11):
         stage.write_png(f"seq/f_{number:04d}.png", (20 * number, 250 - 20 * number, 7 * number))
     image = bpy.data.images.load(os.path.join(stage.OUT, "seq/f_0001.png"))
@@ -39,6 +38,52 @@ def image_sequence(_scene: Any) -> None:
     node = stage.texture(monkey().data.materials[0], image)
     node.image_user.frame_duration = 10
     node.image_user.use_auto_refresh = True
+    return node.image_user
+
+
+@kind
+def image_sequence(_scene: Any) -> None:
+    ten_pictures()
+
+
+@kind
+def image_cyclic(_scene: Any) -> None:
+    """Numbers 3 to 6 over and over."""
+    user = ten_pictures()
+    user.use_cyclic, user.frame_duration, user.frame_start, user.frame_offset = True, 4, 4, 2
+
+
+@kind
+def image_late(_scene: Any) -> None:
+    user = ten_pictures()
+    user.frame_start = 5
+
+
+@kind
+def image_animated(_scene: Any) -> None:
+    """What chooses the picture moves itself."""
+    ten_pictures().keyframe_insert("frame_offset", frame=1)
+
+
+@kind
+def image_in_a_scene_strip(scene: Any) -> None:
+    """A strip may show a scene at any of its frames."""
+    ten_pictures()
+    editor = scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    strips.new_scene("Scene", bpy.data.scenes.new("Other"), 1, 1)
+
+
+@kind
+def image_under_a_moving_shutter(scene: Any) -> None:
+    ten_pictures()
+    scene.render.keyframe_insert("motion_blur_shutter", frame=1)
+
+
+@kind
+def image_with_a_script(_scene: Any) -> None:
+    ten_pictures()
+    bpy.data.texts.new("own.py").use_module = True
 
 
 @kind
@@ -203,6 +248,21 @@ def particles_in_steps(scene: Any) -> None:
 
 
 @kind
+def cloth_external(scene: Any) -> None:
+    """A bake that was put elsewhere."""
+    owner = cloth()
+    cache = owner.modifiers[0].point_cache
+    bake(scene, owner, cache, frame_start=1, frame_end=8)
+    baked, moved = os.path.join(stage.OUT, "blendcache_main"), os.path.join(stage.OUT, "moved")
+    os.mkdir(moved)
+    for name in os.listdir(baked):
+        os.rename(os.path.join(baked, name), os.path.join(moved, "Sheet" + name[name.index("_") :]))
+    cache.use_external = True
+    cache.name = "Sheet"
+    cache.filepath = moved
+
+
+@kind
 def half_baked(scene: Any) -> None:
     """One cloth is baked, and another writes what it simulates to the disk."""
     other = cloth()
@@ -238,6 +298,20 @@ def ocean(_scene: Any) -> None:
     [kind_of_geometry] = [place for place, old in enumerate(before) if (old, after[place]) == (1, 0)]
     memory[kind_of_geometry - 1] = 1
     assert modifier.is_cached
+
+
+@kind
+def fluid(_scene: Any) -> None:
+    """The cache of a fluid, by its names only: it is never rendered."""
+    bpy.ops.mesh.primitive_cube_add(size=4)
+    modifier = bpy.context.object.modifiers.new("Fluid", "FLUID")
+    modifier.fluid_type = "DOMAIN"
+    modifier.domain_settings.cache_type = "ALL"
+    modifier.domain_settings.cache_directory = os.path.join(stage.OUT, "fluid")
+    modifier.show_viewport = False
+    for number in range(1, 4):
+        stage.touch(f"fluid/config/config_{number:04d}.uni")
+        stage.touch(f"fluid/data/fluid_data_{number:04d}.vdb")
 
 
 @kind

@@ -3,7 +3,8 @@
 What may be left out is decided by what Blender reads when all of it is baked: the step of a frame if there is one, else
 those around it, with the frames beside for motion blur. Whatever does not have a name that is known, and every cache
 of which anything is still simulated, travels whole. So do the caches of fluids: Mantaflow looks at what lies beside a
-frame to decide how it reads it, and no Blender at hand bakes one to hold it against.
+frame to decide how it reads it, and no Blender at hand bakes one to hold it against. And external point caches: pointed
+to another place, Blender counts their frames anew from what lies there, and takes the first for the start.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ POINTS = re.compile(r"(.*?)_(-?\d{6,})(_\d{2,})?\.bphys")
 OCEAN = re.compile(r"(disp|foam|normal|spray|spray_inverse)_(-?\d{4,})\.exr")
 STEP = re.compile(r"(-?\d+)_(\d{5})\.json")
 """A step of a bake of nodes: the frame, and the part of it in hundred-thousandths."""
-BLOB = re.compile(r'"name"\s*:\s*"([^"]+\.blob)"')
+NAME = re.compile(r'"name"\s*:\s*"([^"]+)"')
+"""How a step refers to what lies in `blobs`, among other things that have names."""
 
 
 def files_below(folder: str) -> Iterator[str]:
@@ -121,40 +123,36 @@ def _bake(bake: str, files: list[str], wanted: Frames) -> Iterator[File]:
         match = STEP.fullmatch(os.path.basename(file))
         if os.path.dirname(file) == meta and match is not None:
             steps[file] = int(match[1]) + int(match[2]) / 100_000
-    used: dict[str, set[int]] = {}
-    if steps:
-        # A bake of one state for all frames is its first step.
-        first = min(steps, key=steps.__getitem__)
-        kept = [*_steps(steps, wanted, ()), File(first)]
-    else:
-        kept = []
+    others = [file for file in files if file not in steps]
+    # Beside a file whose name says nothing, all may be of use.
+    if not steps or any(os.path.dirname(file) != blobs for file in others):
+        yield from map(File, files)
+        return
+    # A bake of one state for all frames is its first step.
+    kept = [File(min(steps, key=steps.__getitem__)), *_steps(steps, wanted, ())]
     whole: set[str] = set()
+    used: dict[str, set[int]] = {}
     for file in kept:
         yield file
-        for blob in _blobs(file.path, blobs):
+        for blob in _named(file.path, blobs):
             if file.frames is None:
                 whole.add(blob)
             else:
                 used.setdefault(blob, set()).update(file.frames)
-    # What no step refers to is not known to be of no use if there is anything whose name says nothing.
-    strange = {file for file in files if file not in steps and os.path.dirname(file) != blobs}
-    for file in files:
-        if file in steps:
-            continue
-        if strange or file in whole:
-            yield File(file)
-        elif file in used:
-            yield File(file, frames=frozenset(used[file]))
+    for blob in others:
+        if blob in whole or blob in used:
+            yield File(blob, frames=None if blob in whole else frozenset(used[blob]))
 
 
-def _blobs(step: str, folder: str) -> Iterator[str]:
+def _named(step: str, folder: str) -> set[str]:
+    """Everything in a folder that a step may refer to."""
     try:
-        with open(step, encoding="utf-8") as file:
+        with open(step, encoding="utf-8", errors="replace") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError):
-        return
-    for name in set(BLOB.findall(text)):
-        yield os.path.join(folder, name)
+    except OSError:
+        # It is read again to be sent, and named if that fails.
+        return set()
+    return {os.path.join(folder, name) for name in NAME.findall(text)}
 
 
 # Oceans

@@ -113,9 +113,7 @@ def expand(reference: Reference, wanted: Frames | None, users: sequences.ImageUs
         yield from caches.ocean(detail, path, wanted)
     elif reference.kind == "nodes_bake":
         yield from caches.nodes_bake(path, wanted)
-    elif reference.kind == "point_cache":
-        yield from caches.points(list(caches.files_below(path)), wanted)
-    elif reference.kind == "fluid_cache":
+    elif reference.kind in ("point_cache", "fluid_cache"):
         yield from map(File, caches.files_below(path))
     else:
         yield File(path)

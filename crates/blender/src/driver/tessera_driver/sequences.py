@@ -227,7 +227,19 @@ def of_scene_cache(cache: Any, path: str, wanted: Frames | None) -> Found:
     else:
         # Of the named one Blender takes the list of what is in it.
         yield File(path)
-        yield from _numbered(path, wanted, lambda moment: (moment, True))
+        there = _numbers_there(path)
+        # Before the first and after the last nothing is shown, and nothing is missing.
+        yield from _numbered(path, wanted, lambda moment: (moment, there.start <= moment < there.stop))
+
+
+def _numbers_there(path: str) -> range:
+    """From the first number of a sequence to the last that is there."""
+    parts = parts_of(path)
+    if parts is None:
+        return range(0)
+    head, _digits, tail = parts
+    numbers = [int(file.path[len(head) : len(file.path) - len(tail)]) for file in whole(path)]
+    return range(min(numbers), max(numbers) + 1)
 
 
 def _ends_in_number(path: str) -> bool:
