@@ -221,7 +221,7 @@ impl World {
             }
         }
         for change in effects.changes {
-            if let Change::JobState(job, state) = change
+            if let Change::JobState(job, state, _) = change
                 && state.is_over()
             {
                 self.replace(job);
