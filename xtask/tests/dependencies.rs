@@ -31,7 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "manager", "worker", "client", "merge", "wire", "model", "blobs", "blender",
         ],
     ),
-    ("tessera-sim", &["scheduler", "state", "model"]),
+    ("tessera-sim", &["scheduler", "state", "blobs", "model"]),
     (
         "xtask",
         &[

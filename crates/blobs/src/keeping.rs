@@ -8,7 +8,8 @@
 //!    being older than the grace before its last ones are there.
 //!
 //! After a restart nothing is known of uploads, so nothing is swept before the grace is over: blocks that were there when the store was
-//! opened count as asked about at that moment.
+//! opened count as asked about at that moment. A sender that goes on after it without asking again what is lacking has a tree that
+//! nobody knows, so while there is one, nothing is swept at all.
 //!
 //! Time enters as data, so that a simulation keeps by the same rule as a manager.
 
@@ -26,25 +27,27 @@ const PINS_MAX: usize = 4096;
 /// Horizons within one grace. The more there are, the sooner after it a block can go: at this many, a twelfth of the grace later.
 const HORIZONS_PER_GRACE: u32 = 12;
 
-/// See the module. `K` says who uploads.
+/// See the module. `K` says who uploads, `H` is a store's horizon.
 #[derive(Debug)]
-pub struct Keeping<K> {
+pub struct Keeping<K, H = Horizon> {
     grace: Duration,
     /// With the moment each was taken at, the oldest first; of those that are older than the grace, only the newest.
-    horizons: VecDeque<(Duration, Horizon)>,
+    horizons: VecDeque<(Duration, H)>,
     pins: HashMap<(K, BlobRef), Duration>,
+    /// Senders without a pinned tree: they asked before a restart, and go on.
+    unknown: HashMap<K, Duration>,
 }
 
 /// What may be swept now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sweep {
+pub struct Sweep<H = Horizon> {
     /// Blocks younger than this stay.
-    pub horizon: Horizon,
+    pub horizon: H,
     /// And what stands below these trees.
     pub pinned: Vec<BlobRef>,
 }
 
-impl<K: Clone + Eq + Hash> Keeping<K> {
+impl<K: Clone + Eq + Hash, H: Copy> Keeping<K, H> {
     /// Keeps by this grace.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
@@ -52,6 +55,7 @@ impl<K: Clone + Eq + Hash> Keeping<K> {
             grace,
             horizons: VecDeque::new(),
             pins: HashMap::new(),
+            unknown: HashMap::new(),
         }
     }
 
@@ -63,6 +67,7 @@ impl<K: Clone + Eq + Hash> Keeping<K> {
 
     /// Somebody begins to send a tree, or goes on.
     pub fn pin(&mut self, now: Duration, who: K, root: BlobRef) {
+        self.unknown.remove(&who);
         self.pins.insert((who, root), now);
         if self.pins.len() > PINS_MAX {
             let oldest = self.pins.iter().min_by_key(|(_, heard)| **heard);
@@ -74,10 +79,16 @@ impl<K: Clone + Eq + Hash> Keeping<K> {
 
     /// Somebody sends blocks, of whichever of their trees.
     pub fn heard(&mut self, now: Duration, who: &K) {
+        let mut is_known = false;
         for ((pinned, _), heard) in &mut self.pins {
             if pinned == who {
                 *heard = now;
+                is_known = true;
             }
+        }
+        // Beyond the bound, those that are there hold up sweeps all the same.
+        if !is_known && (self.unknown.len() < PINS_MAX || self.unknown.contains_key(who)) {
+            self.unknown.insert(who.clone(), now);
         }
     }
 
@@ -87,7 +98,7 @@ impl<K: Clone + Eq + Hash> Keeping<K> {
     }
 
     /// Takes note of a horizon that was taken now.
-    pub fn add_horizon(&mut self, now: Duration, horizon: Horizon) {
+    pub fn add_horizon(&mut self, now: Duration, horizon: H) {
         let crowded = self
             .horizons
             .back()
@@ -111,9 +122,14 @@ impl<K: Clone + Eq + Hash> Keeping<K> {
         self.pins.keys().map(|(_, root)| *root).collect()
     }
 
-    /// What may be swept now; none before there is a horizon as old as the grace.
-    pub fn sweep(&mut self, now: Duration) -> Option<Sweep> {
+    /// What may be swept now; none before there is a horizon as old as the grace, and while somebody sends what nobody knows.
+    pub fn sweep(&mut self, now: Duration) -> Option<Sweep<H>> {
+        let grace = self.grace;
+        self.unknown.retain(|_, heard| *heard + grace > now);
         let (taken, horizon) = *self.horizons.front()?;
+        if !self.unknown.is_empty() {
+            return None;
+        }
         (taken + self.grace <= now).then(|| Sweep {
             horizon,
             pinned: self.pinned(now),

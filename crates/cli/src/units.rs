@@ -168,7 +168,7 @@ mod tests {
             ("10s", 10_000),
             ("90s", 90_000),
             ("2m", 120_000),
-            ("24h", 86_400_000),
+            ("1d", 86_400_000),
         ] {
             assert_eq!(parse_millis(text), Ok(millis));
             assert_eq!(show_millis(millis), text);

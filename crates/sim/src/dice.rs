@@ -16,6 +16,7 @@ pub(crate) enum Concern {
     Network,
     Disk,
     Checks,
+    Keeping,
     /// A kind of fault, by its number.
     Fault(u8),
 }
@@ -33,6 +34,7 @@ impl Dice {
             Concern::Network => 3,
             Concern::Disk => 4,
             Concern::Checks => 5,
+            Concern::Keeping => 6,
             Concern::Fault(kind) => 100 + u64::from(kind),
         });
         Self(rng)

@@ -10,6 +10,7 @@
 //! - `manager`: the real scheduler and record, driven as the engine drives them.
 //! - `fault`, `faults`: what goes wrong, one file for each kind.
 //! - `books`, `checkers`: what must hold, one file for each property, counted without the scheduler.
+//! - `keeping`: a farm's block store by itself: uploads, jobs, results and sweeps, and what no sweep may take.
 //! - `scenario`: a farm set up by hand, and who works for whom in it.
 //! - `run`, `campaign`, `shrink`: one run; many; and a failing one made as small as it goes.
 
@@ -21,6 +22,7 @@ mod dice;
 mod event;
 mod fault;
 mod faults;
+mod keeping;
 mod life;
 mod machine;
 mod manager;
@@ -37,6 +39,7 @@ mod world;
 
 pub use campaign::{Campaign, Failure};
 pub use fault::{ALL as ALL_FAULTS, Fault, Faults};
+pub use keeping::{Kept, Omits, keep};
 pub use plan::{DEFAULT_MINUTES, Plan};
 pub use run::{Ended, Summary, run, run_watched};
 pub use scenario::{Measured, Scenario, ScenarioJob, measure};

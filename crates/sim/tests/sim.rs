@@ -4,6 +4,8 @@
 
 #[path = "sim/fairness.rs"]
 mod fairness;
+#[path = "sim/keeping.rs"]
+mod keeping;
 #[path = "sim/large.rs"]
 mod large;
 #[path = "sim/runs.rs"]

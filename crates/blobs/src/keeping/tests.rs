@@ -26,7 +26,7 @@ fn horizons(count: usize) -> Vec<Horizon> {
 #[test]
 fn nothing_is_swept_before_the_grace_is_over_and_then_by_the_newest_horizon_that_old() {
     let given = horizons(100);
-    let mut keeping = Keeping::<u8>::new(HOUR);
+    let mut keeping = Keeping::<u8, Horizon>::new(HOUR);
     assert_eq!(keeping.sweep(HOUR * 9), None, "no horizon at all");
     for (minute, horizon) in (0..).step_by(5).zip(&given) {
         let now = minutes(minute);
@@ -42,7 +42,7 @@ fn nothing_is_swept_before_the_grace_is_over_and_then_by_the_newest_horizon_that
 #[test]
 fn horizons_stay_few() {
     let given = horizons(1000);
-    let mut keeping = Keeping::<u8>::new(HOUR);
+    let mut keeping = Keeping::<u8, Horizon>::new(HOUR);
     for (second, horizon) in (0..).step_by(10).zip(&given) {
         let now = Duration::from_secs(second);
         keeping.add_horizon(now, *horizon);
@@ -58,7 +58,7 @@ fn horizons_stay_few() {
 #[test]
 fn without_a_grace_the_newest_horizon_counts() {
     let given = horizons(3);
-    let mut keeping = Keeping::<u8>::new(Duration::ZERO);
+    let mut keeping = Keeping::<u8, Horizon>::new(Duration::ZERO);
     for horizon in given {
         keeping.add_horizon(HOUR, horizon);
         assert_eq!(
@@ -96,4 +96,20 @@ fn pins_are_bounded_and_the_least_recent_goes() {
     let pinned = keeping.sweep(HOUR + minutes(1)).unwrap().pinned;
     assert_eq!(pinned.len(), PINS_MAX);
     assert!(!pinned.contains(&root(9)) && pinned.contains(&root(10)));
+}
+
+/// After a restart nobody knows which tree a sender goes on with, until it asks again.
+#[test]
+fn while_somebody_sends_what_nobody_knows_nothing_is_swept() {
+    let mut keeping = Keeping::new(HOUR);
+    keeping.add_horizon(Duration::ZERO, horizons(1)[0]);
+    keeping.heard(minutes(30), &"ann");
+    assert_eq!(keeping.sweep(minutes(70)), None);
+    keeping.heard(minutes(80), &"ann");
+    assert_eq!(keeping.sweep(minutes(100)), None);
+    keeping.pin(minutes(101), "ann", root(1));
+    assert_eq!(keeping.sweep(minutes(102)).unwrap().pinned, [root(1)]);
+    keeping.heard(minutes(103), &"ben");
+    assert_eq!(keeping.sweep(minutes(104)), None);
+    assert!(keeping.sweep(minutes(163)).is_some(), "ben is gone");
 }

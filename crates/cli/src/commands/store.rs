@@ -140,7 +140,7 @@ async fn collect(context: &Context) -> Result<Status> {
 
 fn told(answer: &Collected) -> String {
     match &answer.collection {
-        None => "nothing goes yet: the manager has just started, and what may belong to an upload is kept for an hour".to_owned(),
+        None => "nothing goes yet: the manager has just started, and what may belong to an upload that goes on is kept for an hour".to_owned(),
         Some(done) => format!(
             "{} given back in {}: {} blocks{}",
             bytes(done.freed_bytes),

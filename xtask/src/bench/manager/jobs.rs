@@ -78,7 +78,8 @@ pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Resu
         });
         let mut changes = vec![Change::JobAdded(job)];
         changes.extend(done);
-        changes.push(Change::JobState(id, JobState::Done, Timestamp(0)));
+        // Never over for so long that the manager removes it.
+        changes.push(Change::JobState(id, JobState::Done, Timestamp(i64::MAX)));
         state.commit(term, &changes).await?;
     }
     state.close().await;
