@@ -77,7 +77,7 @@ pub fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ended = AtomicU64::new(0);
     let one_more = |_: &Plan, _: &Summary| {
         let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
-        if ended % TOLD_EVERY == 0 && ended < campaign.seeds {
+        if ended.is_multiple_of(TOLD_EVERY) && ended < campaign.seeds {
             eprintln!("{ended} of {} farms", campaign.seeds);
         }
     };

@@ -287,7 +287,24 @@ def several() -> None:
     scene.render.filepath = "//out/"
 
 
-KINDS = [layers, plain, jpeg, tiff, film, sequence, cloth, drape, stamp, keep, slow, poisoned, allergic, chatty, lost, several]
+KINDS = [
+    layers,
+    plain,
+    jpeg,
+    tiff,
+    film,
+    sequence,
+    cloth,
+    drape,
+    stamp,
+    keep,
+    slow,
+    poisoned,
+    allergic,
+    chatty,
+    lost,
+    several,
+]
 
 for kind in KINDS:
     here = kind.__name__
