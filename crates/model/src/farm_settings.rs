@@ -36,7 +36,8 @@ pub struct FarmSettings {
     pub categories: BTreeMap<String, Share>,
     /// Counted resources: how many units that name one may be rendered at once. One that is not here has no bound.
     pub resources: BTreeMap<String, u32>,
-    /// A closed link: its units are handed out again after this.
+    /// A closed link: its units are handed out again after this. A worker whose link broke is back in a fraction of it; one that
+    /// is not back has most likely ended, and if it has not, what it renders is still used.
     pub closed_after_ms: u64,
     /// A silent worker gets nothing new after this.
     pub suspect_after_ms: u64,
@@ -82,7 +83,7 @@ impl Default for FarmSettings {
             users: BTreeMap::new(),
             categories: BTreeMap::new(),
             resources: BTreeMap::new(),
-            closed_after_ms: 2_000,
+            closed_after_ms: 500,
             suspect_after_ms: 15_000,
             expired_after_ms: 90_000,
             restart_grace_ms: 15_000,

@@ -236,7 +236,7 @@ fn workers_are_steered_while_they_render() {
     // And is killed in mid-frame: what it had is rendered elsewhere, and is delivered once.
     let ((_, frame), _) = tape.begins(job, carl);
     timed(
-        "kill a worker (its units are handed out again after 2 s)",
+        "kill a worker (its link has half a second to come back)",
         || site.workers[2].process.signal("KILL").unwrap(),
         || {
             worker_is(&mut tape, "carl is away", carl, |it| !it.linked);

@@ -103,7 +103,7 @@ fn wait(world: &mut World, workers: &[WorkerId], seconds: u64) {
 /// A worker that is gone long enough for what it holds to be handed out again.
 fn lapse(world: &mut World, worker: WorkerId) {
     world.cut(worker);
-    world.pass(SECOND * 2);
+    world.pass(SECOND / 2);
 }
 
 /// What a worker that links anew is told to drop.
@@ -937,7 +937,7 @@ fn a_worker_silent_for_too_long_keeps_its_link_until_it_closes() {
     world.heartbeat(a);
     assert_eq!(world.scheduler.leases.len(), 1, "it is still at hand");
     world.cut(a);
-    world.pass(SECOND * 2 - MS);
+    world.pass(SECOND / 2 - MS);
     assert_eq!(world.scheduler.leases.len(), 1);
     world.pass(MS);
     assert_eq!(world.scheduler.leases.len(), 0);
