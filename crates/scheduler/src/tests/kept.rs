@@ -103,7 +103,7 @@ fn wait(world: &mut World, workers: &[WorkerId], seconds: u64) {
 /// A worker that is gone long enough for what it holds to be handed out again.
 fn lapse(world: &mut World, worker: WorkerId) {
     world.cut(worker);
-    world.pass(SECOND / 2);
+    world.pass(SECOND * 2);
 }
 
 /// What a worker that links anew is told to drop.
