@@ -7,18 +7,30 @@
 //! - [`read`] and [`read_from`] give a [`Frame`] or a [`ReadError`] that says what is wrong with the file;
 //! - [`ChannelName`] and [`PassName`] are the names of that form, [`Samples`] its values, kept to the last bit;
 //! - [`Cryptomatte`] is the metadata of the Cryptomatte passes;
+//! - [`merge`] makes one frame out of slices of it, tiles and ranges of samples; [`class_of`] says how each pass is merged;
 //! - [`compare`] (feature `compare`) says exactly where two frames or two folders of frames differ.
 //!
 //! The crate knows no network, no job and no clock: bytes go in, channels come out.
 
 mod attributes;
+mod bands;
+mod class;
 #[cfg(feature = "compare")]
 pub mod compare;
 mod frame;
+mod head;
+mod merge;
 mod name;
 mod read;
+mod recipe;
+mod rows;
+mod slices;
+mod sums;
 
 pub use attributes::{AttributeValue, Attributes, Cryptomatte};
+pub use class::{Class, class_of};
 pub use frame::{Channel, Container, Frame, Part, Pass, SampleType, Samples, Window};
+pub use merge::{MergeError, MergeOptions, Merged, merge};
 pub use name::{ChannelName, PassName};
 pub use read::{ReadError, read, read_from};
+pub use slices::{Missing, SampleRange, Slice};

@@ -101,6 +101,22 @@ pub enum ReadError {
         /// What the pixels take.
         pixel_bytes: u64,
     },
+    /// The pixels are stored as tiles, where rows are wanted.
+    #[error(
+        "{subject} stores its pixels as tiles, which cannot be merged; save it in scan lines, as Blender does"
+    )]
+    Tiled {
+        /// The file.
+        subject: String,
+    },
+    /// Its parts have different sizes, where one frame is wanted.
+    #[error(
+        "{subject} holds pictures of different sizes, which cannot be merged; save one frame in it"
+    )]
+    Sizes {
+        /// The file.
+        subject: String,
+    },
     /// The contents contradict the format.
     #[error("{subject} is not a sound EXR file")]
     Broken {
@@ -179,7 +195,7 @@ fn place(
 }
 
 /// Decompresses one chunk. Some codecs of the exr crate trust their input and panic where it is damaged.
-fn decompress(meta: &MetaData, chunk: Chunk) -> Result<UncompressedBlock, ExrError> {
+pub(crate) fn decompress(meta: &MetaData, chunk: Chunk) -> Result<UncompressedBlock, ExrError> {
     let decompressed = AssertUnwindSafe(|| UncompressedBlock::decompress_chunk(chunk, meta, false));
     catch_unwind(decompressed)
         .unwrap_or_else(|_| Err(ExrError::Invalid("damaged compressed pixels".into())))
@@ -208,7 +224,7 @@ impl Planes {
 
 impl Samples {
     /// Zeros, or none if the memory is not there.
-    fn zeroed(sample_type: SampleType, count: usize) -> Option<Self> {
+    pub(crate) fn zeroed(sample_type: SampleType, count: usize) -> Option<Self> {
         fn zeros<T: Clone + Default>(count: usize) -> Option<Vec<T>> {
             // Asked for first, because `vec!` ends the process where memory ends; and asked for by `vec!` then, because
             // only that takes pages which are zero already and touches none of them.
@@ -223,7 +239,7 @@ impl Samples {
     }
 
     /// Writes a run of samples, given as their bytes in the machine's order. Only bits move, no value is looked at.
-    fn write(&mut self, start: usize, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, start: usize, bytes: &[u8]) {
         fn fill<T, const N: usize>(to: &mut [T], bytes: &[u8], from_bytes: impl Fn([u8; N]) -> T) {
             let (samples, rest) = bytes.as_chunks::<N>();
             debug_assert!(rest.is_empty(), "a line holds whole samples");
@@ -246,35 +262,24 @@ fn frame(
     headers: &[Header],
     planes: Vec<Planes>,
 ) -> Result<Frame, ReadError> {
-    let views = headers
-        .iter()
-        .find_map(|header| header.own_attributes.multi_view_names.as_ref());
-    let views = views
-        .map(|views| views.iter().map(text_of).collect::<Vec<_>>())
-        .unwrap_or_default();
+    let names = channel_names(headers);
     let mut parts = Vec::with_capacity(headers.len());
     let mut channels = Vec::new();
-    for (header, planes) in headers.iter().zip(planes) {
-        let part = Part {
-            name: header.own_attributes.layer_name.as_ref().map(text_of),
-            view: header.own_attributes.view_name.as_ref().map(text_of),
-            compression: header.compression,
-            attributes: Attributes::of(header),
-        };
-        let words = PartWords {
-            name: part.name.as_deref(),
-            view: part.view.as_deref(),
-            views: &views,
-        };
+    for ((header, planes), names) in headers.iter().zip(planes).zip(names) {
         let window = window_of(header.data_window());
-        for (channel, samples) in header.channels.list.iter().zip(planes.0) {
+        for (name, samples) in names.into_iter().zip(planes.0) {
             channels.push(Channel {
-                name: channel_name(words, &text_of(&channel.name)),
+                name,
                 window,
                 samples,
             });
         }
-        parts.push(part);
+        parts.push(Part {
+            name: header.own_attributes.layer_name.as_ref().map(text_of),
+            view: header.own_attributes.view_name.as_ref().map(text_of),
+            compression: header.compression,
+            attributes: Attributes::of(header),
+        });
     }
     channels.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some([twice, _]) = channels.array_windows().find(|[a, b]| a.name == b.name) {
@@ -294,11 +299,35 @@ fn frame(
     })
 }
 
+/// The normal names of the channels of each part, in the order of its header.
+pub(crate) fn channel_names(headers: &[Header]) -> Vec<Vec<ChannelName>> {
+    let views = headers
+        .iter()
+        .find_map(|header| header.own_attributes.multi_view_names.as_ref());
+    let views = views
+        .map(|views| views.iter().map(text_of).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let names_of = |header: &Header| {
+        let name = header.own_attributes.layer_name.as_ref().map(text_of);
+        let view = header.own_attributes.view_name.as_ref().map(text_of);
+        let words = PartWords {
+            name: name.as_deref(),
+            view: view.as_deref(),
+            views: &views,
+        };
+        let channels = header.channels.list.iter();
+        channels
+            .map(|channel| channel_name(words, &text_of(&channel.name)))
+            .collect()
+    };
+    headers.iter().map(names_of).collect()
+}
+
 /// Looks at the first eight bytes, which say what the file is, before the crate stumbles over what it does not know.
 /// Gives the length of the file.
 ///
 /// See <https://openexr.com/en/latest/OpenEXRFileLayout.html>, "Magic Number" and "Version Field".
-fn refuse_what_cannot_be_read(
+pub(crate) fn refuse_what_cannot_be_read(
     subject: &str,
     bytes: &mut (impl Read + Seek),
 ) -> Result<u64, ReadError> {
@@ -330,7 +359,11 @@ fn refuse_what_cannot_be_read(
 }
 
 /// Refuses codecs that cannot be decoded, and promises that the file cannot keep.
-fn refuse_headers(subject: &str, headers: &[Header], file_bytes: u64) -> Result<(), ReadError> {
+pub(crate) fn refuse_headers(
+    subject: &str,
+    headers: &[Header],
+    file_bytes: u64,
+) -> Result<(), ReadError> {
     let mut pixel_bytes = 0_u64;
     let mut most_pixel_bytes = 0_u64;
     for header in headers {
@@ -369,7 +402,7 @@ fn unreadable_codec(compression: Compression) -> Option<&'static str> {
     }
 }
 
-fn said_of(subject: &str, error: ExrError) -> ReadError {
+pub(crate) fn said_of(subject: &str, error: ExrError) -> ReadError {
     let subject = subject.to_owned();
     match error {
         ExrError::Io(source) => ReadError::Io { subject, source },
@@ -380,7 +413,7 @@ fn said_of(subject: &str, error: ExrError) -> ReadError {
     }
 }
 
-fn sample_type_of(sample_type: ExrSampleType) -> SampleType {
+pub(crate) fn sample_type_of(sample_type: ExrSampleType) -> SampleType {
     match sample_type {
         ExrSampleType::F16 => SampleType::Half,
         ExrSampleType::F32 => SampleType::Float,

@@ -10,4 +10,5 @@ mod faults;
 mod hostile;
 mod openexr;
 mod other_formats;
+mod slices;
 mod tools;
