@@ -9,6 +9,7 @@ mod job;
 mod jobs;
 mod logs;
 mod manager;
+mod merge;
 mod render;
 mod settings;
 mod store;
@@ -60,6 +61,7 @@ async fn run_droppable(context: &Context, command: Command) -> Result<Status> {
         Command::WorkerAdmin(admin) => worker_admin::run(context, &admin).await,
         Command::Token(token) => token::run(context, &token).await,
         Command::Cert(cert) => cert::run(context, &cert).await,
+        Command::Merge(flags) => merge::run(context, flags).await,
         Command::Logs(flags) => logs::run(context, &flags).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Config => Ok(config::run(context)),

@@ -9,6 +9,7 @@
 mod admin;
 mod farm;
 mod job;
+mod merge;
 mod needs;
 mod settings;
 mod store;
@@ -21,6 +22,7 @@ pub(crate) use job::{
     EditFlags, FetchFlags, JobCommand, JobSelection, LogsFlags, RenderFlags, SceneFlags,
     SubmitFlags,
 };
+pub(crate) use merge::MergeFlags;
 pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs, new_names};
 pub(crate) use settings::{SettingsChange, SettingsFlags};
 pub(crate) use store::{StoreAction, StoreFlags};
@@ -135,6 +137,8 @@ pub(crate) enum Command {
     Watch(WatchFlags),
     /// Print what Blender wrote while it rendered, byte for byte
     Logs(LogsFlags),
+    /// Put one frame together from EXR files with tiles or ranges of its samples
+    Merge(MergeFlags),
     /// Check this machine and its farm, and say what to do
     Doctor(FarmFlags),
     /// Print every setting and where it came from

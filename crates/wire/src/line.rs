@@ -291,6 +291,23 @@ pub enum LineKind {
         /// All of them.
         settings: Box<FarmSettings>,
     },
+    /// Files with parts of a frame were merged.
+    Merged {
+        /// The frame's file.
+        output: String,
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Channels of all passes.
+        channels: usize,
+        /// Tiles that it was made of.
+        tiles: usize,
+        /// Samples of the pixel with the fewest; 0 if a tile is missing.
+        samples_min: u64,
+        /// Samples of the pixel with the most.
+        samples_max: u64,
+    },
     /// What uses the space of the farm's block store.
     Store {
         /// All of it.

@@ -31,6 +31,7 @@ mod interrupted;
 mod killing;
 mod long_haul;
 mod matching;
+mod merging;
 mod misfits;
 mod on_a_farm;
 mod own_machine;

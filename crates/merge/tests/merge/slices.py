@@ -1,10 +1,12 @@
 """Renders one frame whole and in slices in a real Blender.
 
-Run as `blender -b --python slices.py -- OUTDIR`, or by a Python that has bpy. Writes, as 32-bit multilayer EXR, each folder
-with `whole.exr` and its slices beside it: `samples/`, `tiles/`, `both/`, `stereo/` (two views, by samples and tiles) and
-`adaptive/` (tiles of a frame with adaptive sampling and motion vectors). A slice is named by the samples that it has and by
-what is kept and what was rendered: `0+64 0,0,18x13 0,0,26x21.exr`.
+Run as `blender -b --python slices.py -- OUTDIR`, or by a Python that has bpy. Writes folders of 32-bit multilayer EXR, each
+with `whole.exr` and its slices: `samples/`, `tiles/`, `both/`, `stereo/` (two views, by samples and tiles) and `adaptive/`
+(tiles of a frame with adaptive sampling and motion vectors). A slice is named by the samples that it has, and by what is
+kept and what was rendered: `0+64 0,0,18x13 0,0,26x21.exr`.
 """
+
+from __future__ import annotations
 
 import math
 import sys
@@ -18,6 +20,8 @@ SIZE = (72, 40)
 SAMPLES = 64
 PARTS = [(0, 1), (1, 7), (8, 24), (32, 32)]
 OVERSCAN = 8
+
+Window = tuple[int, int, int, int]
 
 LAYER_PASSES = (
     "use_pass_z",
@@ -57,7 +61,6 @@ def material(name: str, seed: float) -> bpy.types.Material:
     links.new(noise.outputs["Color"], surface.inputs["Base Color"])
     surface.inputs["Roughness"].default_value = 0.3
     aov = nodes.new("ShaderNodeOutputAOV")
-    aov.name = aov.label = "glow"
     if hasattr(aov, "aov_name"):
         aov.aov_name = "glow"
     else:
@@ -95,7 +98,6 @@ def set_up(scene: bpy.types.Scene) -> None:
         for name in LAYER_PASSES:
             setattr(layer, name, True)
         layer.aovs.add().name = "glow"
-    # Told by 5.x alone in `compression`, by all in its own words: what is read again soon.
     settings = scene.render.image_settings
     if VERSION >= (5, 0, 0):
         settings.media_type = "MULTI_LAYER_IMAGE"
@@ -104,7 +106,13 @@ def set_up(scene: bpy.types.Scene) -> None:
     settings.exr_codec = "ZIP"
 
 
-def render(scene: bpy.types.Scene, folder: str, samples=(0, SAMPLES), kept=None, rendered=None) -> None:
+def render(
+    scene: bpy.types.Scene,
+    folder: str,
+    samples: tuple[int, int] = (0, SAMPLES),
+    kept: Window | None = None,
+    rendered: Window | None = None,
+) -> None:
     cycles = scene.cycles
     if VERSION >= (4, 4, 0):
         cycles.use_sample_subset = samples != (0, SAMPLES)
@@ -125,7 +133,7 @@ def render(scene: bpy.types.Scene, folder: str, samples=(0, SAMPLES), kept=None,
     bpy.ops.render.render(write_still=True)
 
 
-def tiles(columns: int, rows: int) -> list[tuple[tuple[int, int, int, int], tuple[int, int, int, int]]]:
+def tiles(columns: int, rows: int) -> list[tuple[Window, Window]]:
     """What is kept of each tile, and what is rendered for it."""
     found = []
     for row in range(rows):

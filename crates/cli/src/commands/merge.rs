@@ -1,0 +1,76 @@
+//! `tessera merge`: one frame out of files that hold tiles of it, or ranges of its samples.
+
+use anyhow::{Context as _, Result};
+use tessera_merge::{Class, MergeError, MergeOptions, Missing, ReadError, merge};
+use tessera_wire::line::LineKind;
+
+use crate::context::Context;
+use crate::exit::{Status, stop};
+use crate::flags::MergeFlags;
+
+pub(super) async fn run(context: &Context, flags: MergeFlags) -> Result<Status> {
+    let own = |names: &[String], class: Class| {
+        let names = names.to_vec().into_iter();
+        names.map(move |name| (name, class)).collect::<Vec<_>>()
+    };
+    let passes = [
+        own(&flags.average, Class::Average),
+        own(&flags.first, Class::First),
+    ];
+    let options = MergeOptions {
+        size: flags.size.map(|size| (size.0, size.1)),
+        samples: flags.samples,
+        passes: passes.into_iter().flatten().collect(),
+        missing: match flags.partial {
+            true => Missing::Allowed,
+            false => Missing::Refused,
+        },
+    };
+    let slices: Vec<_> = flags.parts.into_iter().map(|part| part.0).collect();
+    let (count, output) = (slices.len(), flags.output);
+    let to = output.clone();
+    let merged = tokio::task::spawn_blocking(move || merge(&slices, &to, &options))
+        .await
+        .context("the merging was ended from inside")?
+        .map_err(said)?;
+    let (fewest, most) = merged.samples;
+    let samples = match fewest == most {
+        true => format!("{most} samples"),
+        false => format!("{fewest} to {most} samples"),
+    };
+    context.output.text(&format!(
+        "{}: {}×{} pixels, {} channels, {samples}, from {count} files",
+        output.display(),
+        merged.frame.width,
+        merged.frame.height,
+        merged.channels,
+    ));
+    context.output.line(LineKind::Merged {
+        output: output.display().to_string(),
+        width: merged.frame.width,
+        height: merged.frame.height,
+        channels: merged.channels,
+        tiles: merged.tiles,
+        samples_min: fewest,
+        samples_max: most,
+    });
+    Ok(Status::Done)
+}
+
+/// What is wrong with what was typed is told from what is wrong with the files.
+fn said(error: MergeError) -> anyhow::Error {
+    let typed = match &error {
+        MergeError::Read(ReadError::Io { .. }) => true,
+        MergeError::Read(_) | MergeError::Write { .. } => false,
+        _ => true,
+    };
+    match typed {
+        true => stop(Status::Usage, with_causes(&error)),
+        false => error.into(),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+}

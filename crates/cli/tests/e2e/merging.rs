@@ -1,0 +1,91 @@
+//! `tessera merge`: one frame out of files that somebody rendered in parts.
+
+use std::fs;
+use std::path::Path;
+
+use exr::prelude::write_rgb_file;
+use tessera_merge::Samples;
+use tessera_wire::line::LineKind;
+
+use crate::world::{World, tessera_run, text};
+
+/// A picture whose red is `red` plus the column.
+fn part(path: &Path, size: (usize, usize), red: f32) {
+    write_rgb_file(path, size.0, size.1, |x, _| {
+        (red + x as f32, 0.25_f32, 0.5_f32)
+    })
+    .unwrap();
+}
+
+fn reds(path: &Path) -> Vec<f32> {
+    let frame = tessera_merge::read(path).unwrap();
+    let red = frame
+        .channels
+        .iter()
+        .find(|channel| channel.name.channel == "R");
+    match &red.unwrap().samples {
+        Samples::Float(floats) => floats.clone(),
+        other => panic!("{:?}", other.sample_type()),
+    }
+}
+
+#[test]
+fn parts_become_a_frame() {
+    let world = World::any();
+    let home = world.nobody("anna");
+    let path = |name: &str| world.path(name);
+    let file = |name: &str| text(&path(name)).to_owned();
+    part(&path("a.exr"), (4, 2), 1.0);
+    part(&path("b.exr"), (4, 2), 3.0);
+    let frame = file("frame.exr");
+
+    // One sample and three.
+    let (a, b) = (
+        format!("{}@0+1", file("a.exr")),
+        format!("{}@1+3", file("b.exr")),
+    );
+    let lines = home.run(&["merge", &a, &b, "-o", &frame]).unwrap();
+    assert_eq!(
+        reds(&path("frame.exr")),
+        [2.5, 3.5, 4.5, 5.5, 2.5, 3.5, 4.5, 5.5]
+    );
+    let told = lines.iter().any(|line| {
+        matches!(
+            line,
+            LineKind::Merged {
+                width: 4,
+                height: 2,
+                samples_min: 4,
+                samples_max: 4,
+                ..
+            }
+        )
+    });
+    assert!(told, "{lines:?}");
+
+    // Two tiles; of the second the first column is cut away.
+    let left = format!("{}@0,0,4x2", file("a.exr"));
+    let right = format!("{}@3,0,4x2@4,0,3x2", file("b.exr"));
+    let tiles = ["merge", &left, &right, "--size", "7x2", "-o", &frame];
+    home.run(&tiles).unwrap();
+    let row = [1.0, 2.0, 3.0, 4.0, 4.0, 5.0, 6.0];
+    assert_eq!(reds(&path("frame.exr")), [row, row].concat());
+
+    // What does not fit is said, and the frame that is there stays.
+    let before = fs::read(path("frame.exr")).unwrap();
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let arguments = [&["merge"], arguments, &["-o", &frame]].concat();
+        tessera_run(&home, &arguments).refused(2, words);
+        assert_eq!(fs::read(path("frame.exr")).unwrap(), before);
+    };
+    refused(&[&b], &["3 of 4 samples"]);
+    refused(&[&left, "--size", "7x2"], &["8 of 14 pixels"]);
+    refused(&["nothing.exr"], &["nothing.exr", "No such file"]);
+    refused(&[&left, &left, "--size", "7x2"], &["same samples"]);
+    fs::write(path("text.exr"), "no picture").unwrap();
+    let arguments = ["merge", &file("text.exr"), "-o", &frame];
+    tessera_run(&home, &arguments).failed(1, &["text.exr is not an EXR file"]);
+    home.run(&["merge", &b, "--samples", "4", "--partial", "-o", &frame])
+        .unwrap();
+    assert_eq!(reds(&path("frame.exr"))[0], 3.0);
+}
