@@ -266,7 +266,8 @@ impl Api {
             self.meter.sent(body.len());
             request = request.header(CONTENT_TYPE, *media_type).body(body.clone());
         }
-        let patience = answer_patience(call.body.as_ref().map_or(0, |(body, _)| body.len()));
+        let body_bytes = call.body.as_ref().map_or(0, |(body, _)| body.len());
+        let patience = call.patience + sending_time(body_bytes);
         let response = match tokio::time::timeout(patience, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(request_error(address, call, error)),
@@ -394,10 +395,9 @@ impl Api {
     }
 }
 
-/// How long an answer may take after a request of so many bytes began to be sent: [`IDLE_TIMEOUT`], and the sending at a
-/// pace that the slowest network in use keeps (1 Mbit/s).
-fn answer_patience(body_bytes: usize) -> Duration {
-    IDLE_TIMEOUT + Duration::from_secs(body_bytes as u64 / 125_000)
+/// How long a request of so many bytes may take to be sent, at a pace that the slowest network in use keeps (1 Mbit/s).
+fn sending_time(body_bytes: usize) -> Duration {
+    Duration::from_secs(body_bytes as u64 / 125_000)
 }
 
 pub(super) fn request_error(address: &str, call: &Call, error: reqwest::Error) -> ApiError {
