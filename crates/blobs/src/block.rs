@@ -91,7 +91,8 @@ impl EncodedBlock {
     }
 
     /// Packs `bytes` whose name is known to be `digest`.
-    pub(crate) fn encode_named(digest: Digest, bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn encode_named(digest: Digest, bytes: &[u8]) -> Self {
         match zstd::bulk::compress(bytes, ZSTD_LEVEL) {
             Ok(packed) if packed.len() + bytes.len() / MIN_GAIN_DIVISOR < bytes.len() => Self {
                 digest,

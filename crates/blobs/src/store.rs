@@ -187,7 +187,8 @@ impl Store {
         self.put_named(found, bytes)
     }
 
-    /// Stores a block in the form it came in, if it decodes (within bounds) to what its digest names. A plain one is compressed.
+    /// Stores a block in the form it came in, if it decodes (within bounds) to what its digest names. A plain one stays so: its
+    /// sender has tried to compress it.
     ///
     /// # Errors
     /// [`StoreError::Block`] if it does not.
@@ -196,9 +197,26 @@ impl Store {
         if self.contains(&block.digest) {
             return Ok(());
         }
+        self.put_decoded(block, &plain)
+    }
+
+    /// As [`Store::put_encoded`], but a copy that is here already is read, and put anew if it is damaged.
+    ///
+    /// # Errors
+    /// As [`Store::put_encoded`].
+    pub fn put_repairing(&self, block: &EncodedBlock) -> Result<(), StoreError> {
+        let plain = block.decode()?;
+        // Asked first, so that it counts as put now.
+        if self.contains(&block.digest) && self.get_or_forget(&block.digest)?.is_some() {
+            return Ok(());
+        }
+        self.put_decoded(block, &plain)
+    }
+
+    fn put_decoded(&self, block: &EncodedBlock, plain: &[u8]) -> Result<(), StoreError> {
         // The sender may have packed badly; what is kept is never larger than the block.
-        if block.encoding == BlockEncoding::Raw || block.bytes.len() >= plain.len() {
-            return self.put_named(block.digest, &plain);
+        if block.encoding == BlockEncoding::Zstd && block.bytes.len() >= plain.len() {
+            return self.put_named(block.digest, plain);
         }
         self.append(block, plain.len())
     }

@@ -41,7 +41,9 @@ pub(crate) fn find(context: &Context) -> Result<Option<Connection>> {
     let Some((farm, chosen)) = choose_farm(&context.folders, &wanted(context))? else {
         return Ok(None);
     };
-    let api = Api::new(farm.access())?.retrying(Retry::for_at_most(PATIENCE));
+    let api = Api::new(farm.access())?
+        .limited(context.settings.bandwidth())
+        .retrying(Retry::for_at_most(PATIENCE));
     Ok(Some(Connection { farm, chosen, api }))
 }
 

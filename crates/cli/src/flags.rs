@@ -206,7 +206,9 @@ impl Flags {
             Command::Render(render) => flags.scene = Some(&render.scene),
             Command::Submit(submit) => flags.scene = Some(&submit.scene),
             Command::Manager(manager) => flags.manager = Some(manager),
+            Command::Fetch(fetch) => flags.bandwidth = fetch.bandwidth,
             Command::Worker(worker) => {
+                flags.bandwidth = worker.bandwidth;
                 flags.worker = Some(worker);
                 flags.manager_address = worker.manager.as_deref();
                 flags.blender = &worker.blender;
@@ -216,6 +218,7 @@ impl Flags {
         }
         if let Some(scene) = flags.scene {
             flags.blender = &scene.blender;
+            flags.bandwidth = scene.bandwidth;
         }
         if let Some(farm) = self.command.farm() {
             flags.manager_address = farm.manager.as_deref();

@@ -16,6 +16,7 @@ pub(crate) use origin::{Origin, Setting, SettingError, Sources};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tessera_client::Bandwidth;
 use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
     UserName, check_name,
@@ -25,7 +26,7 @@ use tessera_worker::Hours;
 use crate::flags::{
     Cores, ManagerFlags, NeedFlags, OrNone, Os, SceneFlags, WorkerFlags, given_names, new_names,
 };
-use crate::units::Bytes;
+use crate::units::{Bytes, Rate};
 
 /// Frames handed out at once. One, so that all workers finish together; more only saves messages.
 const CHUNK: u32 = 1;
@@ -38,6 +39,8 @@ const HANG_AFTER: Duration = Duration::from_secs(120);
 pub(crate) struct Settings {
     /// Blenders to use besides those found: `blender`.
     pub(crate) blender: Setting<Vec<PathBuf>>,
+    /// Most bytes a second over the network, 0 without a bound: `bandwidth`.
+    pub(crate) bandwidth: Setting<Option<Rate>>,
     /// What is logged, as a filter of the tracing library: `log`.
     pub(crate) log: Setting<Option<String>>,
     /// How a user's commands reach a farm.
@@ -160,6 +163,8 @@ pub(crate) struct SettingFlags<'a> {
     pub(crate) farm: Option<&'a str>,
     /// `--blender` of whichever command.
     pub(crate) blender: &'a [PathBuf],
+    /// `--bandwidth` of whichever command.
+    pub(crate) bandwidth: Option<Rate>,
     /// `-v` as a log filter.
     pub(crate) log: Option<&'static str>,
     /// Of `render` and `submit`.
@@ -202,6 +207,11 @@ fn names(
 }
 
 impl Settings {
+    /// The limit of this program: one, however many connections it has.
+    pub(crate) fn bandwidth(&self) -> Bandwidth {
+        Bandwidth::of(self.bandwidth.value.map_or(0, |rate| rate.0))
+    }
+
     /// Puts flags, environment and file together.
     ///
     /// # Errors
@@ -213,6 +223,7 @@ impl Settings {
         let from = &mut sources;
         let settings = Self {
             blender: from.list("blender", given(flags.blender))?,
+            bandwidth: from.optional("bandwidth", flags.bandwidth)?,
             log: from.optional("log", flags.log.map(str::to_owned))?,
             client: ClientSettings::resolve(flags, from)?,
             job: JobDefaults::resolve(flags.scene, from)?,

@@ -54,6 +54,39 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Slowest rate that can be asked for: below it, two pieces of a block would be further apart than the manager waits for.
+const RATE_MIN: u64 = 10_000;
+
+/// Bytes a second; read as `20MB/s`, `800k`, `0` for no bound, shown as `20.0 MB/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) u64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("'{text}' is not a rate: write 20MB/s, 800kB/s or 0 for no limit");
+        let text = text.trim();
+        let bytes = text.strip_suffix("/s").unwrap_or(text).trim();
+        if bytes == "0" {
+            return Ok(Self(0));
+        }
+        match bytes.parse::<Bytes>().map_err(|_| bad())? {
+            Bytes(rate) if rate >= RATE_MIN => Ok(Self(rate)),
+            _ => Err(format!("'{text}' is too slow: the least is 10kB/s")),
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("no limit"),
+            bytes => write!(f, "{}/s", Bytes(bytes)),
+        }
+    }
+}
+
 /// Reads milliseconds: `500ms`, `10s`, `2m`, `1h`, `30d`, or a bare number of them.
 pub(crate) fn parse_millis(text: &str) -> Result<u64, String> {
     let bad = || format!("'{text}' is not a time: write 500ms, 10s, 2m, 1h or 30d");
@@ -158,6 +191,26 @@ mod tests {
         show(999_999, "1.0 MB");
         show(15_200_000_000, "15.2 GB");
         show(u64::MAX, "18446744.1 TB");
+    }
+
+    #[test]
+    fn rates_are_read_and_shown() {
+        for (text, rate) in [
+            ("20MB/s", Some(20_000_000)),
+            ("800k", Some(800_000)),
+            ("1GiB/s", Some(1 << 30)),
+            ("0", Some(0)),
+            ("0/s", Some(0)),
+            ("1kB/s", None),
+            ("fast", None),
+            ("-1MB/s", None),
+            ("20MB/h", None),
+        ] {
+            let read = text.parse::<Rate>().ok().map(|rate| rate.0);
+            assert_eq!(read, rate, "{text}");
+        }
+        assert_eq!(Rate(20_000_000).to_string(), "20.0 MB/s");
+        assert_eq!(Rate(0).to_string(), "no limit");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! One [`Api`] is a connection pool, credentials and a list of addresses, cheap to clone. Requests go to the address that
 //! answered last and to the others in turn; what happens when none answers is the [`Retry`] of the clone in hand.
-//! Methods are in [`routes`](self::routes), streams of blocks in [`blocks`](self::blocks).
+//! Methods are in [`routes`](self::routes), streams of blocks in [`blocks`](self::blocks) and [`put`](self::put).
 
 mod blocks;
 mod call;
 mod error;
 mod forward;
 mod meter;
+mod put;
 mod routes;
 mod transport;
 mod turns;

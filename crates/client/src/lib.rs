@@ -7,6 +7,7 @@
 
 mod address;
 mod api;
+mod bandwidth;
 mod choose;
 mod connect;
 mod discover;
@@ -33,6 +34,7 @@ mod worker_farm;
 
 pub use address::{AddressError, normalise_address};
 pub use api::{Access, Api, ApiError, BlockStream, Credentials, LogPart, Traffic};
+pub use bandwidth::Bandwidth;
 pub use choose::{ChooseError, ChosenBy, Wanted, choose_farm};
 pub use connect::ConnectError;
 pub use discover::{Browse, DiscoverError, Seen, browse, find_manager, leads_to_others};

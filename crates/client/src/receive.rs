@@ -1,4 +1,5 @@
-//! Bringing trees of blocks into a store, until nothing of them is missing.
+//! Bringing trees of blocks into a store, until nothing of them is missing. Blocks are kept as they arrive: a cut costs the blocks it
+//! went through.
 
 use std::sync::Arc;
 
@@ -10,11 +11,12 @@ use crate::api::{Api, ApiError};
 /// Blocks asked for at once: some MB of a .blend, some hundred of a texture.
 const ASK_BLOCKS: usize = 256;
 
-/// Requests under way at once.
-const PARALLEL: usize = 4;
+/// Requests under way at once: one is received while the other's blocks are verified and written. More would only have more
+/// blocks on their way when the link is cut.
+const PARALLEL: usize = 2;
 
-/// Bytes that are handed to the store together; with [`PARALLEL`] and one block more it bounds the memory of a transfer to 32 MB.
-const GROUP_BYTES: usize = 4 << 20;
+/// Bytes that are handed to the store together: the hand-over costs nothing beside them.
+const GROUP_BYTES: usize = 1 << 20;
 
 /// How far it is. Totals grow while lists arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -139,7 +141,12 @@ async fn fetch_piece(
     let mut group = Vec::new();
     let mut group_bytes = 0;
     let mut coming = api.fetch_blocks(digests).await?;
-    while let Some(block) = coming.next().await? {
+    let ended = loop {
+        let block = match coming.next().await {
+            Ok(Some(block)) => block,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
         blocks += 1;
         group_bytes += block.bytes.len();
         group.push(block);
@@ -147,8 +154,10 @@ async fn fetch_piece(
             group_bytes = 0;
             keep(store, std::mem::take(&mut group)).await?;
         }
-    }
+    };
+    // Also what came before a cut.
     keep(store, group).await?;
+    ended?;
     Ok(blocks)
 }
 

@@ -6,6 +6,8 @@ use tessera_model::{
     Timestamp, UserName, WorkerFacts, WorkerId, WorkerMode,
 };
 
+use crate::store::StoreLevel;
+
 /// Most entries of one page, whatever is asked for: bounds an answer's size.
 pub const PAGE_MAX: u32 = 1000;
 
@@ -54,6 +56,9 @@ pub struct Farm {
     pub role: Role,
     /// The manager's version.
     pub version: String,
+    /// How what is stored stands against its quota.
+    #[serde(default)]
+    pub store: StoreLevel,
 }
 
 /// Asks to become part of the farm.

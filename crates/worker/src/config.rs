@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tessera_blender::{Launch, Search, Series};
-use tessera_client::WorkerFarm;
+use tessera_client::{Bandwidth, WorkerFarm};
 
 use crate::hours::Hours;
 
@@ -46,6 +46,8 @@ pub struct WorkerConfig {
     /// Bytes of scenes kept for jobs to come, half of them as trees of files, half as blocks. What is in use at once may
     /// be more.
     pub cache_max_bytes: u64,
+    /// Most that goes over the network.
+    pub bandwidth: Bandwidth,
     /// Added to every Blender's environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Start the Blender for a file of this series at once, for work that is just being packed.
@@ -71,6 +73,7 @@ impl WorkerConfig {
             memory_limit_bytes: launch.memory_max_bytes,
             hang_after: launch.hang_after,
             cache_max_bytes: CACHE_MAX_BYTES,
+            bandwidth: Bandwidth::default(),
             environment: Vec::new(),
             prewarm: None,
         }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_client::{
-    Api, ApiError, ConnectError, LinkError, LinkReceiver, LinkSender, WorkerFarm, find_manager,
+    Api, ApiError, Bandwidth, ConnectError, LinkError, LinkReceiver, LinkSender, WorkerFarm,
+    find_manager,
 };
 use tessera_wire::link::{FromWorker, HEARTBEAT, ToWorker};
 use tessera_wire::problem::ProblemKind;
@@ -52,6 +53,7 @@ pub(crate) struct LinkKeeper {
     /// Tried before all others.
     pub addresses: Vec<String>,
     pub discovery: bool,
+    pub bandwidth: Bandwidth,
     pub gauge: Gauge,
     /// Cancelled when this worker ends: what is left is said, and the link closed.
     pub closing: CancellationToken,
@@ -146,7 +148,7 @@ impl LinkKeeper {
         remember(&mut addresses, known.chain(&farm.addresses).cloned());
         access.addresses = addresses;
         let api = match Api::new(access) {
-            Ok(api) => api,
+            Ok(api) => api.limited(self.bandwidth.clone()),
             Err(error) => return End::Refused(format!("{error}; join again with --join CODE")),
         };
         let link = match self.closing.run_until_cancelled(api.link()).await {

@@ -166,6 +166,7 @@ impl Worker {
             identity_file: identity_file(&config),
             addresses: config.addresses.clone(),
             discovery: config.discovery,
+            bandwidth: config.bandwidth.clone(),
             gauge: Gauge::new(&config.data_dir),
             closing: CancellationToken::new(),
             answered: None,

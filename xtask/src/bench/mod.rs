@@ -13,6 +13,7 @@ mod scaling;
 mod scenes;
 mod scheduler;
 mod table;
+mod transfer;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use table::Figure;
 
 pub use scheduler::Counting;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, memory, the scheduler, the manager
+/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, the scheduler, the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -37,7 +38,7 @@ pub struct Arguments {
     /// Where scenes and frames go
     #[arg(long, default_value = "out/bench")]
     out: PathBuf,
-    /// How large the farms of `scheduler` and `manager` are, as a part of what is aimed at
+    /// How large the farms of `scheduler` and `manager` and the project of `transfer` are, as a part of what is aimed at
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
 }
@@ -74,6 +75,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("light", light::measure),
     ("alone", alone::measure),
     ("delta", delta::measure),
+    ("transfer", transfer::measure),
     ("memory", memory::measure),
     ("scheduler", scheduler::whole_farm),
     ("scheduler-frames", scheduler::frames_compared),

@@ -21,7 +21,7 @@ use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
     Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, build_to_be,
-    earlier, hand_in, job_settings, pack_scene, waiting,
+    earlier, hand_in, job_settings, pack_scene, to_send, waiting,
 };
 use crate::units;
 
@@ -96,8 +96,8 @@ impl Session<'_> {
         work.narrow(&mut packed);
         self.sources = Arc::new(Sources::of(&packed.manifest));
         let handed = match found {
-            Some(handed) => handed,
-            None => {
+            Some(handed) if !flags.scene.force_upload => handed,
+            _ => {
                 let settings = job_settings(context, &flags.scene);
                 // Who waits for the frames waits for the manager too; a script that hands in shall hear that it is away.
                 let patient = match flags.detach {
@@ -108,6 +108,7 @@ impl Session<'_> {
                     context,
                     &patient,
                     &mut packed,
+                    to_send(&flags.scene),
                     settings,
                     &mut work.ledger,
                     on_farm,

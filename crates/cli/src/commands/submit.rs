@@ -8,7 +8,7 @@ use crate::exit::Status;
 use crate::farm;
 use crate::flags::SubmitFlags;
 use crate::progress::Progress;
-use crate::render::{job_settings, pack_scene, send_and_submit};
+use crate::render::{job_settings, pack_scene, send_and_submit, to_send};
 
 pub(super) async fn run(context: &Context, flags: &SubmitFlags) -> Result<Status> {
     let connection = farm::need(context)?;
@@ -17,8 +17,15 @@ pub(super) async fn run(context: &Context, flags: &SubmitFlags) -> Result<Status
     connection.api.farm().await?;
     let mut packed = pack_scene(context, &flags.scene, context.look(), &progress).await?;
     let settings = job_settings(context, &flags.scene);
-    let (submitted, _) =
-        send_and_submit(context, &connection.api, &mut packed, settings, &progress).await?;
+    let (submitted, _) = send_and_submit(
+        context,
+        &connection.api,
+        &mut packed,
+        to_send(&flags.scene),
+        settings,
+        &progress,
+    )
+    .await?;
     progress.end();
     let frames = packed.frames().len();
     if submitted.build.is_none() {

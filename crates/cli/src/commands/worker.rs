@@ -74,6 +74,7 @@ async fn work(
     // Of a worker of a farm only: whoever renders on this machine alone sits at it.
     config.hours.clone_from(&settings.hours.value);
     config.addresses = addresses(context);
+    config.bandwidth = context.settings.bandwidth();
     let (tell, told) = watch::channel(State::default());
     let worker = tessera_worker::run(config, tell, context.interrupt.token().clone());
     let (ended, (), was_linked) =

@@ -9,7 +9,7 @@ use tessera_model::SLOTS_MAX;
 use tessera_worker::Hours;
 
 use super::at_least_one;
-use crate::units::{Bytes, parse_duration};
+use crate::units::{Bytes, Rate, parse_duration};
 
 /// Options of `manager`.
 #[derive(Debug, Default, Args)]
@@ -78,6 +78,9 @@ pub(crate) struct WorkerFlags {
     /// Folder that keeps its identity and files
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Most that goes over the network, in both directions together: 20MB/s; 0 for no limit
+    #[arg(long, value_name = "RATE")]
+    pub(crate) bandwidth: Option<Rate>,
     /// How far Blender stands back behind other programs, 0 to 19
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
     pub(crate) nice: Option<u8>,

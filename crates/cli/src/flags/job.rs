@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use tessera_model::{Device, FrameSet, JobId};
 
 use super::{FarmFlags, NeedFlags, OrderFlags, at_least_one};
+use crate::units::Rate;
 
 const RENDER_EXAMPLES: &str = "\
 Examples:
@@ -72,6 +73,12 @@ pub(crate) struct SceneFlags {
     /// End frames of jobs of lower priority, if that is what it takes to begin at once
     #[arg(long, help_heading = "Job")]
     pub(crate) preempt: bool,
+    /// Send every file again, also what the farm says it has; it mends its own copies by them
+    #[arg(long)]
+    pub(crate) force_upload: bool,
+    /// Most that goes over the network, in both directions together: 20MB/s; 0 for no limit
+    #[arg(long, value_name = "RATE")]
+    pub(crate) bandwidth: Option<Rate>,
     #[command(flatten)]
     pub(crate) order: OrderFlags,
     #[command(flatten)]
@@ -127,6 +134,9 @@ pub(crate) struct FetchFlags {
     /// Stay until the job is over
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Most that goes over the network: 20MB/s; 0 for no limit
+    #[arg(long, value_name = "RATE")]
+    pub(crate) bandwidth: Option<Rate>,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
 }

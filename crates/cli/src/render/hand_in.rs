@@ -1,7 +1,7 @@
 //! Gets a job in, or finds that it is in already.
 
 use anyhow::Result;
-use tessera_client::{Api, Ledger, Packed};
+use tessera_client::{Api, Ask, Ledger, Packed};
 use tessera_model::{Build, FrameSet, JobId, JobSettings, JobState, choose_build};
 
 use super::scene::send_and_submit;
@@ -75,13 +75,14 @@ pub(crate) async fn hand_in(
     context: &Context,
     api: &Api,
     packed: &mut Packed,
+    ask: Ask,
     settings: JobSettings,
     ledger: &mut Ledger,
     lasts: bool,
     progress: &Progress,
 ) -> Result<Handed> {
     let (key, inputs) = (packed.key(), packed.inputs.clone());
-    let (submitted, _) = send_and_submit(context, api, packed, settings, progress).await?;
+    let (submitted, _) = send_and_submit(context, api, packed, ask, settings, progress).await?;
     if packed.key() != key || packed.inputs != inputs {
         // The file was saved while it was sent, and read again: what is rendered belongs to another record.
         *ledger = Ledger::open(&context.folders, &packed.key(), packed.inputs.clone())?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tessera_client::{Api, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
+use tessera_client::{Api, Ask, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
 use tessera_model::{After, JobSettings, Overrides};
 use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
@@ -169,22 +169,31 @@ fn afters(flags: &OrderFlags) -> Vec<After> {
         .collect()
 }
 
-/// Sends what the farm lacks and hands the job in.
+/// What of a scene is sent.
+pub(crate) fn to_send(flags: &SceneFlags) -> Ask {
+    match flags.force_upload {
+        true => Ask::Force,
+        false => Ask::First,
+    }
+}
+
+/// Sends what the farm lacks, or everything, and hands the job in.
 pub(crate) async fn send_and_submit(
     context: &Context,
     api: &Api,
     packed: &mut Packed,
+    ask: Ask,
     settings: JobSettings,
     progress: &Progress,
 ) -> Result<(Submitted, Sent)> {
     let output = &context.output;
     progress.stage("Sending");
     let mut total_bytes = 0;
-    let (submitted, sent) = submit_packed(api, packed, settings, |sent| {
+    let (submitted, sent) = submit_packed(api, packed, ask, settings, |sent| {
         total_bytes = sent.total_bytes;
         progress.stage(format!(
             "Sending {} of {}",
-            Bytes(sent.sent_bytes),
+            Bytes(sent.done_bytes),
             Bytes(sent.total_bytes)
         ));
         output.line(LineKind::Sending {

@@ -55,6 +55,7 @@ pub(crate) const KEYS: &[Key] = &[
         PATHS,
         "those found on this machine",
     ),
+    one("bandwidth", "TESSERA_BANDWIDTH", "no limit"),
     one("log", "TESSERA_LOG", "warnings only"),
     one(
         "client.manager",

@@ -14,7 +14,7 @@ use super::Listed;
 use super::file::ConfigFile;
 use super::key::{KEYS, Key};
 use crate::flags::OrNone;
-use crate::units::{Bytes, parse_duration, show_duration};
+use crate::units::{Bytes, Rate, parse_duration, show_duration};
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,15 @@ impl Value for bool {
 }
 
 impl Value for Bytes {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Rate {
     fn read(text: &str) -> Result<Self, String> {
         text.parse()
     }

@@ -53,6 +53,21 @@ fn the_first_place_that_says_something_wins() {
 }
 
 #[test]
+fn a_rate_comes_from_anywhere() {
+    let rate = |line: &str, variables: &[(&str, &str)]| {
+        let all = resolve(line, variables, "bandwidth = '5MB/s'").unwrap();
+        all.bandwidth.value.map(|rate| rate.0)
+    };
+    let variable = [("TESSERA_BANDWIDTH", "6MB/s")];
+    for line in ["render a.blend", "submit a.blend", "fetch 1", "worker"] {
+        assert_eq!(rate(line, &[]), Some(5_000_000), "{line}");
+        assert_eq!(rate(line, &variable), Some(6_000_000), "{line}");
+        let flag = format!("{line} --bandwidth 20MB/s");
+        assert_eq!(rate(&flag, &variable), Some(20_000_000), "{line}");
+    }
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     let check = |variables: &[(&str, &str)], file: &str, part: &str| {
         let error = resolve("config", variables, file).unwrap_err();

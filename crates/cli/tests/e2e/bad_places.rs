@@ -13,7 +13,7 @@ use crate::small_disk::SmallDisk;
 use crate::world::{Project, World, as_root, files_in, tessera_run, text};
 
 /// A scene whose frames are a few hundred bytes each, with so many bytes of noise beside it that it needs.
-fn fake_scene(world: &World, name: &str, frames: u32, extra: usize) -> Project {
+pub fn fake_scene(world: &World, name: &str, frames: u32, extra: usize) -> Project {
     let folder = world.path(name);
     fs::create_dir_all(&folder).unwrap();
     let mut noise = vec![0; extra];

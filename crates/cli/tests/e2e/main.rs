@@ -37,3 +37,4 @@ mod on_a_farm;
 mod own_machine;
 mod same_as_local;
 mod steering;
+mod storage;

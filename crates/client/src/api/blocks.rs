@@ -52,7 +52,11 @@ impl BlockStream {
                 .chunk(&self.address, WHAT, &mut self.response)
                 .await
             {
-                Ok(Some(bytes)) => decoder.push(&bytes),
+                Ok(Some(bytes)) => {
+                    decoder.push(&bytes);
+                    // Not read on before this is paid for: the connection's window holds the sender up.
+                    self.api.bandwidth().pay(bytes.len()).await;
+                }
                 Ok(None) => {
                     if let Some(decoder) = self.decoder.take() {
                         decoder

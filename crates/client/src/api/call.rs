@@ -1,10 +1,13 @@
 //! A request as its route has it, before an address is chosen.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
 use tessera_wire::routes::{Method, Route};
 
+use super::transport::IDLE_TIMEOUT;
 use super::turns::Repeat;
 
 /// A request before it has an address.
@@ -14,6 +17,8 @@ pub(crate) struct Call {
     pub(crate) body: Option<(Bytes, &'static str)>,
     pub(crate) headers: HeaderMap,
     pub(crate) repeat: Repeat,
+    /// Longest wait for the answer to begin.
+    pub(crate) patience: Duration,
 }
 
 impl Call {
@@ -29,6 +34,7 @@ impl Call {
             body: None,
             headers: HeaderMap::new(),
             repeat,
+            patience: IDLE_TIMEOUT,
         }
     }
 
@@ -41,6 +47,12 @@ impl Call {
 
     pub(crate) fn repeat(mut self, repeat: Repeat) -> Self {
         self.repeat = repeat;
+        self
+    }
+
+    /// For what takes a manager long. One that is gone is noticed all the same, by the connection's own pings.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

@@ -1,5 +1,7 @@
 //! One method for each route of [`tessera_wire::routes`] that clients and workers use.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +22,10 @@ use tessera_wire::why::Why;
 use super::call::Call;
 use super::turns::Repeat;
 use super::{Api, ApiError, BlockStream};
+
+/// Longest wait for what makes the manager walk over a whole scene or its whole store, and perhaps for its turn to: a terabyte's lists on
+/// a slow disk take minutes.
+const WALK_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// A part of a frame's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,14 +245,15 @@ impl Api {
 
     /// What uses the space of the manager's block store.
     pub async fn store(&self) -> Result<StoreReport, ApiError> {
-        self.get(routes::STORE, routes::STORE.path).await
+        let call = Call::new(routes::STORE, routes::STORE.path);
+        self.json(call.patience(WALK_PATIENCE)).await
     }
 
     /// Gives back the space of blocks that nobody needs. Does the same if it is said twice.
     pub async fn collect_store(&self) -> Result<Collected, ApiError> {
         let path = routes::STORE_COLLECT.path;
-        self.json(Call::new(routes::STORE_COLLECT, path).repeat(Repeat::Safe))
-            .await
+        let call = Call::new(routes::STORE_COLLECT, path).repeat(Repeat::Safe);
+        self.json(call.patience(WALK_PATIENCE)).await
     }
 
     /// Makes a pairing code.
@@ -344,7 +351,8 @@ impl Api {
     /// What the manager lacks of some trees, as far as the lists it has tell; empty once it has everything.
     pub async fn blobs_needed(&self, trees: &Trees) -> Result<Vec<Digest>, ApiError> {
         let call = Call::new(routes::BLOBS_NEEDED, routes::BLOBS_NEEDED.path).json(trees);
-        let answer: Digests = self.json(call.repeat(Repeat::Safe)).await?;
+        let call = call.repeat(Repeat::Safe).patience(WALK_PATIENCE);
+        let answer: Digests = self.json(call).await?;
         Ok(answer.digests)
     }
 

@@ -15,13 +15,17 @@ use super::ApiError;
 use super::call::Call;
 use super::meter::{Meter, Traffic};
 use super::turns::{Repeat, Turns};
+use crate::Bandwidth;
 use crate::address::{AddressError, normalise_address};
 use crate::connect::{CONNECT_TIMEOUT, ConnectError};
 use crate::retry::Retry;
 use crate::trust::{Identity, Trust, TrustError};
 
 /// Longest silence of a manager in the middle of a request: it answers at once or streams.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that may be on their way from a manager.
+const WINDOW_BYTES: u32 = 1 << 20;
 
 /// Largest JSON answer that is read: pages of a thousand entries stay far below.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
@@ -73,6 +77,7 @@ struct Inner {
 pub struct Api {
     inner: Arc<Inner>,
     retry: Retry,
+    bandwidth: Bandwidth,
     meter: Arc<Meter>,
 }
 
@@ -115,6 +120,9 @@ impl Api {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .pool_idle_timeout(Duration::from_secs(60))
+            // What is on its way when a link is cut is lost: as much as 1 Gbit/s needs at 8 ms and no more.
+            .http2_initial_stream_window_size(WINDOW_BYTES)
+            .http2_initial_connection_window_size(WINDOW_BYTES)
             // A link that was cut tells nobody: without these, a request on it would wait for its own time-out.
             .http2_keep_alive_interval(Duration::from_secs(10))
             .http2_keep_alive_timeout(Duration::from_secs(10))
@@ -134,6 +142,7 @@ impl Api {
         Self {
             inner: Arc::new(inner),
             retry: Retry::once(),
+            bandwidth: Bandwidth::default(),
             meter: Arc::default(),
         }
     }
@@ -143,6 +152,15 @@ impl Api {
     pub fn retrying(&self, retry: Retry) -> Self {
         Self {
             retry,
+            ..self.clone()
+        }
+    }
+
+    /// The same client with a limit on how fast blocks travel.
+    #[must_use]
+    pub fn limited(&self, bandwidth: Bandwidth) -> Self {
+        Self {
+            bandwidth,
             ..self.clone()
         }
     }
@@ -179,6 +197,14 @@ impl Api {
 
     pub(crate) fn tls(&self) -> &rustls::ClientConfig {
         &self.inner.tls
+    }
+
+    pub(super) fn bandwidth(&self) -> &Bandwidth {
+        &self.bandwidth
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.meter.sent(bytes);
     }
 
     pub(crate) fn retry(&self) -> &Retry {
@@ -240,7 +266,8 @@ impl Api {
             self.meter.sent(body.len());
             request = request.header(CONTENT_TYPE, *media_type).body(body.clone());
         }
-        let patience = answer_patience(call.body.as_ref().map_or(0, |(body, _)| body.len()));
+        let body_bytes = call.body.as_ref().map_or(0, |(body, _)| body.len());
+        let patience = call.patience + sending_time(body_bytes);
         let response = match tokio::time::timeout(patience, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(request_error(address, call, error)),
@@ -257,7 +284,7 @@ impl Api {
         Err(self.refusal(address.to_owned(), response).await)
     }
 
-    async fn refusal(&self, address: String, response: Response) -> ApiError {
+    pub(super) async fn refusal(&self, address: String, response: Response) -> ApiError {
         let status = response.status();
         let ours = response
             .headers()
@@ -368,13 +395,12 @@ impl Api {
     }
 }
 
-/// How long an answer may take after a request of so many bytes began to be sent: [`IDLE_TIMEOUT`], and the sending at a
-/// pace that the slowest network in use keeps (1 Mbit/s).
-fn answer_patience(body_bytes: usize) -> Duration {
-    IDLE_TIMEOUT + Duration::from_secs(body_bytes as u64 / 125_000)
+/// How long a request of so many bytes may take to be sent, at a pace that the slowest network in use keeps (1 Mbit/s).
+fn sending_time(body_bytes: usize) -> Duration {
+    Duration::from_secs(body_bytes as u64 / 125_000)
 }
 
-fn request_error(address: &str, call: &Call, error: reqwest::Error) -> ApiError {
+pub(super) fn request_error(address: &str, call: &Call, error: reqwest::Error) -> ApiError {
     if error.is_builder() {
         let text = address.to_owned();
         let why = "it is not one that can be connected to".to_owned();

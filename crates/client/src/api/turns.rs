@@ -67,6 +67,8 @@ impl<'a> Turns<'a> {
     pub(crate) fn answered(&mut self) {
         self.current.store(self.at, Ordering::Relaxed);
         self.outing.back();
+        self.left_in_round = self.addresses.len();
+        self.first = None;
     }
 
     /// The try failed: moves on to the next one after a wait where there shall be one, else hands the error back.

@@ -19,19 +19,20 @@ pub enum SubmitError {
     Pack(#[from] PackError),
 }
 
-/// Sends what the manager lacks of a scene. If a file changes meanwhile, the scene is packed anew and `packed` is that one.
+/// Sends what the manager lacks of a scene, or all of it. If a file changes meanwhile, the scene is packed anew and `packed` is that one.
 ///
 /// # Errors
 /// See [`SubmitError`].
 pub async fn send_packed(
     api: &Api,
     packed: &mut Packed,
+    ask: Ask,
     mut progress: impl FnMut(SendProgress),
 ) -> Result<Sent, SubmitError> {
     let mut attempt = 1;
     loop {
         let source = BlockSource::Origin(packed.origin.clone());
-        match send(api, &source, &[packed.root], &[], Ask::First, &mut progress).await {
+        match send(api, &source, &[packed.root], &[], ask, &mut progress).await {
             Ok(sent) => return Ok(sent),
             Err(SendError::Changed { path }) if attempt < ATTEMPTS_MAX => {
                 tracing::warn!(
@@ -53,13 +54,14 @@ pub async fn send_packed(
 pub async fn submit_packed(
     api: &Api,
     packed: &mut Packed,
+    ask: Ask,
     settings: JobSettings,
     mut progress: impl FnMut(SendProgress),
 ) -> Result<(Submitted, Sent), SubmitError> {
     let api = api.metered();
     let mut attempt = 1;
     loop {
-        let sent = send_packed(&api, packed, &mut progress).await?;
+        let sent = send_packed(&api, packed, ask, &mut progress).await?;
         match api.submit(&packed.submit(settings.clone())).await {
             Ok(submitted) => {
                 let traffic = api.traffic();

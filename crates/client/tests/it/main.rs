@@ -8,6 +8,7 @@
 mod support;
 
 mod certificates;
+mod cuts;
 mod discovering;
 mod events;
 mod fetching;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tessera_blender::{BuildKind, Series};
 use tessera_blobs::{Content, write_bytes};
 use tessera_client::{
-    Fetched, FetchedFile, Folders, Ledger, PackError, PackOptions, PackStage, Packed, pack,
+    Ask, Fetched, FetchedFile, Folders, Ledger, PackError, PackOptions, PackStage, Packed, pack,
     submit_packed,
 };
 use tessera_model::{FileRole, FrameSet, JobSettings, StepIndex, StepKind};
@@ -417,9 +417,15 @@ async fn what_was_submitted_is_what_renders() {
     )
     .unwrap();
     let settings = JobSettings::named("shot");
-    let (submitted, sent) = submit_packed(&farm.api(), &mut packed, settings.clone(), |_| {})
-        .await
-        .unwrap();
+    let (submitted, sent) = submit_packed(
+        &farm.api(),
+        &mut packed,
+        Ask::First,
+        settings.clone(),
+        |_| {},
+    )
+    .await
+    .unwrap();
     assert_ne!(packed.root, before);
     assert!(sent.blocks > 0 && sent.sent_bytes > 0);
     let detail = farm.api().job(submitted.job).await.unwrap();
@@ -429,7 +435,7 @@ async fn what_was_submitted_is_what_renders() {
         packed.output
     );
     // And a second job of the same sends nothing but questions.
-    let (_, again) = submit_packed(&farm.api(), &mut packed, settings, |_| {})
+    let (_, again) = submit_packed(&farm.api(), &mut packed, Ask::First, settings, |_| {})
         .await
         .unwrap();
     assert_eq!((again.blocks, again.raw_bytes), (0, 0));

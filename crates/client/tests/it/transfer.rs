@@ -1,5 +1,6 @@
 //! Blocks both ways: what is known does not travel, what was cut goes on.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,4 +174,46 @@ async fn a_file_that_changes_under_way_is_noticed() {
         matches!(&error, SendError::Changed { path } if *path == file),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn what_the_disk_damaged_is_mended_by_sending_everything() {
+    let farm = TestFarm::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.png");
+    std::fs::write(&file, noise(12 << 20, 7)).unwrap();
+    let (manifest, root, origin) = pack(&[&file]);
+    let (api, source) = (farm.api(), BlockSource::Origin(origin));
+    let sent = send(&api, &source, &[root], &[], Ask::First, |_| {})
+        .await
+        .unwrap();
+
+    // One byte in each megabyte, lists and data alike.
+    let packs = farm.dir.path().join("manager/blobs/packs");
+    for pack in std::fs::read_dir(packs).unwrap() {
+        let path = pack.unwrap().path();
+        let pack = std::fs::File::options().write(true).open(path).unwrap();
+        for at in (100_000..pack.metadata().unwrap().len()).step_by(1 << 20) {
+            pack.write_all_at(b"damaged", at).unwrap();
+        }
+    }
+    // It does not know, and says that it has everything.
+    let again = send(&api, &source, &[root], &[], Ask::First, |_| {})
+        .await
+        .unwrap();
+    assert_eq!(again.blocks, 0);
+    let forced = send(&api, &source, &[root], &[], Ask::Force, |_| {})
+        .await
+        .unwrap();
+    assert_eq!(
+        (forced.blocks, forced.raw_bytes),
+        (sent.blocks, sent.raw_bytes)
+    );
+
+    let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
+    let blobs: Vec<_> = manifest.blobs().copied().chain([root]).collect();
+    receive(&api, &store, &blobs, |_| {}).await.unwrap();
+    let mut out = Vec::new();
+    read_file(&blobs[0], |digest| store.get(digest), &mut out).unwrap();
+    assert!(out == std::fs::read(&file).unwrap());
 }

@@ -1,23 +1,21 @@
-//! Blocks in and out, by digest. What they mean is nobody's business here.
+//! What of the store is asked for: which blocks are here, and blocks themselves. How they come in is said in `upload`.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::{StatusCode, header};
+use http::header;
 use tessera_blobs::{
     BlobRef, Digest, EncodedBlock, Manifest, ManifestError, STREAM_MEDIA_TYPE, Store, StoreError,
-    StreamDecoder, StreamEncoder,
+    StreamEncoder,
 };
 use tessera_wire::api::{DIGESTS_MAX, Digests, NEEDED_MAX, TREES_MAX, Trees};
 use tessera_wire::blob::to_store;
 use tessera_wire::problem::ProblemKind;
-use tokio::task::JoinHandle;
 
 use super::access::Sender;
 use super::app::App;
@@ -25,17 +23,8 @@ use super::extract::Json;
 use super::problem::{Answer, Failure, failure, internal};
 use super::store::check_room;
 
-/// Largest body of blocks. A sender splits what is larger; an interrupted one then has less to send again.
-const PUT_MAX_BYTES: u64 = 1 << 30;
-
-/// Blocks that go to or come from the disk together: a megabyte or a few, so that the hand-over costs nothing beside them.
+/// Blocks that come from the disk together: a megabyte or a few, so that the hand-over costs nothing beside them.
 const BATCH_BYTES: usize = 2 << 20;
-
-/// Longest silence in a body: whoever says nothing for so long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
-
-/// Bytes of a refused body that are still read, so that its sender hears why.
-const DRAIN_MAX_BYTES: u64 = 256 << 20;
 
 /// What a walk over the store ends in.
 pub(super) type StoreWalk<T> = Result<T, Failure>;
@@ -82,7 +71,15 @@ pub(super) async fn missing(
     Json(Digests { digests }): Json<Digests>,
 ) -> Answer<Json<Digests>> {
     check_count(&digests)?;
-    let digests = walk(&app, Walk::Short, move |store| Ok(store.missing(&digests))).await?;
+    let digests = walk(&app, Walk::Short, move |store| {
+        let lacking = store.missing(&digests);
+        // Who sent the others may be cut off before it was told that they are on the disk, and relies on this answer.
+        if lacking.len() < digests.len() {
+            store.sync()?;
+        }
+        Ok(lacking)
+    })
+    .await?;
     Ok(Json(Digests { digests }))
 }
 
@@ -127,6 +124,8 @@ fn needed_of(store: &Store, trees: &Trees) -> StoreWalk<Vec<Digest>> {
     let mut digests: Vec<Digest> = lacking.iter().copied().collect();
     digests.retain(|digest| seen.insert(*digest));
     digests.truncate(NEEDED_MAX);
+    // As with `missing`: what is said to be here is on the disk.
+    store.sync()?;
     Ok(digests)
 }
 
@@ -140,125 +139,6 @@ pub(super) fn read_manifest(store: &Store, manifest: &BlobRef) -> StoreWalk<Mani
             "",
         ),
     })
-}
-
-/// Blocks that arrive are kept in batches, one being written while the next one arrives. No thread waits for the network,
-/// so a slow sender holds nothing but its own connection.
-pub(super) async fn put(
-    State(app): State<Arc<App>>,
-    sender: Sender,
-    body: Body,
-) -> Answer<StatusCode> {
-    if let Sender::User(user) = &sender {
-        app.keeper.heard(user);
-    }
-    let mut body = Arriving {
-        pieces: body.into_data_stream(),
-        read_bytes: 0,
-    };
-    let kept = match check_room(&app, &sender).await {
-        Ok(()) => keep_all(&app, &mut body).await,
-        Err(refused) => Err(refused),
-    };
-    if kept.is_err() {
-        // Read on, so that the answer is heard: a sender that is cut off would only see a broken connection.
-        body.drain().await;
-    }
-    kept.map(|()| StatusCode::NO_CONTENT)
-}
-
-async fn keep_all(app: &Arc<App>, body: &mut Arriving) -> Answer<()> {
-    let mut decoder = StreamDecoder::new();
-    let mut batch = Batch::default();
-    let mut writing: Option<JoinHandle<Answer<()>>> = None;
-    while let Some(piece) = body.next().await? {
-        decoder.push(&piece);
-        while let Some(block) = decoder
-            .next_block()
-            .map_err(|error| broken(&error.to_string()))?
-        {
-            batch.bytes += block.bytes.len();
-            batch.blocks.push(block);
-            if batch.bytes >= BATCH_BYTES {
-                written(writing.take()).await?;
-                writing = Some(write(app, std::mem::take(&mut batch)));
-            }
-        }
-    }
-    decoder
-        .finish()
-        .map_err(|error| broken(&error.to_string()))?;
-    written(writing.take()).await?;
-    written(Some(write(app, batch))).await?;
-    // Only what is on the disk is acknowledged.
-    walk(app, Walk::Short, |store| Ok(store.sync()?)).await
-}
-
-/// Blocks that are written together.
-#[derive(Default)]
-struct Batch {
-    blocks: Vec<EncodedBlock>,
-    bytes: usize,
-}
-
-fn write(app: &Arc<App>, batch: Batch) -> JoinHandle<Answer<()>> {
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        let put = move |store: &Store| {
-            let mut blocks = batch.blocks.iter();
-            Ok(blocks.try_for_each(|block| store.put_encoded(block))?)
-        };
-        walk(&app, Walk::Short, put).await
-    })
-}
-
-async fn written(writing: Option<JoinHandle<Answer<()>>>) -> Answer<()> {
-    match writing {
-        Some(writing) => writing.await.map_err(|error| internal(&error))?,
-        None => Ok(()),
-    }
-}
-
-fn broken(why: &str) -> Failure {
-    failure(
-        ProblemKind::Invalid,
-        format!("the blocks did not arrive whole: {why}"),
-        "send them again",
-    )
-}
-
-/// A body, within its bounds.
-struct Arriving {
-    pieces: BodyDataStream,
-    read_bytes: u64,
-}
-
-impl Arriving {
-    async fn next(&mut self) -> Answer<Option<Bytes>> {
-        let piece = match tokio::time::timeout(SILENCE, self.pieces.next()).await {
-            Err(_) => {
-                let silence = format!("nothing came for {} s", SILENCE.as_secs());
-                return Err(broken(&silence));
-            }
-            Ok(None) => return Ok(None),
-            Ok(Some(piece)) => piece.map_err(|error| broken(&error.to_string()))?,
-        };
-        self.read_bytes += piece.len() as u64;
-        if self.read_bytes > PUT_MAX_BYTES {
-            return Err(failure(
-                ProblemKind::TooLarge,
-                "too many blocks for one request",
-                format!("send at most {} MiB at once", PUT_MAX_BYTES >> 20),
-            ));
-        }
-        Ok(Some(piece))
-    }
-
-    /// Reads to the end and forgets it, as far as that is worth it.
-    async fn drain(mut self) {
-        self.read_bytes = PUT_MAX_BYTES.saturating_sub(DRAIN_MAX_BYTES);
-        while let Ok(Some(_)) = self.next().await {}
-    }
 }
 
 /// Blocks as they are on the disk. What is not here is left out; a stream that is cut off is not ended, so it is noticed.

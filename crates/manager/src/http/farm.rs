@@ -52,5 +52,6 @@ pub(super) async fn farm(State(app): State<Arc<App>>, client: Client) -> Answer<
         user: client.user.name,
         role: client.user.role,
         version: env!("CARGO_PKG_VERSION").into(),
+        store: app.keeper.level().await?,
     }))
 }

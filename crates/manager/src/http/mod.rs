@@ -23,6 +23,7 @@ mod router;
 mod settings;
 mod store;
 mod submit;
+mod upload;
 mod workers;
 
 pub(crate) use access::Peer;

@@ -12,7 +12,7 @@ use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
     access, blobs, events, farm, identities, jobs, link, logs, pages, pair, results, settings,
-    store, submit, workers,
+    store, submit, upload, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -50,7 +50,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::CERTIFICATE_REVOKE => delete(identities::revoke_certificate),
         routes::BLOBS_MISSING => post(blobs::missing),
         routes::BLOBS_NEEDED => post(blobs::needed),
-        routes::BLOBS_PUT => put(blobs::put),
+        routes::BLOBS_PUT => put(upload::put),
         routes::BLOBS_FETCH => post(blobs::fetch),
         routes::STORE => get(store::report),
         routes::STORE_COLLECT => post(store::collect),

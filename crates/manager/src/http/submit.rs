@@ -153,7 +153,9 @@ fn check_tree(store: &Store, manifest: &tessera_model::Blob, main_file: &TreePat
     if tree.get(main_file).is_none() {
         return Err(invalid(format!("'{main_file}' is not in the file tree")));
     }
-    complete(store, tree.blobs())
+    complete(store, tree.blobs())?;
+    // Some of it may be another's, who was not told yet that it is on the disk.
+    Ok(store.sync()?)
 }
 
 /// Whether these blobs are whole in the store.

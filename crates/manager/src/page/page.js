@@ -4,6 +4,12 @@
 const PAGE = 50;
 const AGAIN_MS = 3000;
 
+// What is said of the space for files, where there is something to say.
+const QUOTA = {
+  warning: "What the farm may store is nearly used up: tessera store shows what uses the space.",
+  full: "What the farm may store is used up and no new files are taken in: tessera store shows what uses the space.",
+};
+
 const jobs = new Map();
 const workers = new Map();
 let older = null;
@@ -27,6 +33,8 @@ async function readAll() {
   document.title = `${farm.name} · Tessera`;
   at("farm").textContent = farm.name;
   at("who").textContent = `${farm.user}, ${farm.role} · version ${farm.version}`;
+  at("store").textContent = QUOTA[farm.store] ?? "";
+  at("store").hidden = !(farm.store in QUOTA);
   jobs.clear();
   workers.clear();
   for (const job of jobPage.items) jobs.set(job.id, job);

@@ -47,8 +47,9 @@ const STREAMS_MAX: u32 = 128;
 /// Bytes of a request's head.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
 
-/// Bytes that may be on their way in one stream and in one connection: enough for 1 Gbit/s at 15 ms.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// Bytes that may be on their way in one stream and in one connection. What is on its way when a link is cut is lost, so a stream has
+/// as much as 1 Gbit/s needs at 8 ms and no more.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
 /// An HTTP/2 connection whose other end does not answer pings is dropped.

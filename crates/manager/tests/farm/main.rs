@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod access;
+mod bad_input;
 mod certificates;
 mod discovery;
 mod full_disk;

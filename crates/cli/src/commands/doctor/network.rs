@@ -9,6 +9,7 @@ use tessera_client::{Api, WorkerFarm, browse, local_manager};
 use tessera_model::Timestamp;
 use tessera_wire::DEFAULT_PORT;
 use tessera_wire::api::Farm;
+use tessera_wire::store::StoreLevel;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use x509_parser::pem::Pem;
@@ -68,6 +69,24 @@ pub(super) async fn ports(context: &Context, report: &mut Report<'_>) {
 }
 
 /// The farm this user's commands speak to.
+/// How what the farm stores stands against its quota.
+fn storage(level: StoreLevel, report: &mut Report<'_>) {
+    const ADVICE: &str = "`tessera store` shows what uses the space: remove jobs, or raise store_quota_bytes (`tessera settings`)";
+    match level {
+        StoreLevel::Fine => {}
+        StoreLevel::Warning => report.plain(
+            "farm's storage",
+            "what it may store is nearly used up",
+            ADVICE,
+        ),
+        StoreLevel::Full => report.broken(
+            "farm's storage",
+            "what it may store is used up, and no new files are taken in",
+            ADVICE,
+        ),
+    }
+}
+
 pub(super) async fn farm(context: &Context, report: &mut Report<'_>) {
     let connection = match farm::find(context) {
         Ok(Some(connection)) => connection,
@@ -100,6 +119,7 @@ pub(super) async fn farm(context: &Context, report: &mut Report<'_>) {
                     "the same version on all machines is best",
                 );
             }
+            storage(farm.store, report);
             clock(&connection.api, report).await;
         }
         Err(error) => report.broken(
