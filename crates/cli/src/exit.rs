@@ -199,7 +199,8 @@ fn of_pack(error: &PackError) -> Status {
             RefusalCode::Unreadable | RefusalCode::NotBlend | RefusalCode::TooNew => Status::Usage,
             _ => Status::Failed,
         },
-        PackError::NoBlender { .. }
+        PackError::Unwritable { .. }
+        | PackError::NoBlender { .. }
         | PackError::Blender(_)
         | PackError::Missing { .. }
         | PackError::NoCamera { .. }

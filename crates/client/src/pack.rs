@@ -2,17 +2,22 @@
 //!
 //! Blender itself says what a file depends on, so nothing is guessed; of sequences and caches only what the frames asked for read
 //! is packed. Files keep the absolute paths they have here, without the leading `/`, so equal names in different folders stay
-//! apart and relative paths need no change. What is missing is named with the datablock that uses it before a byte is sent. Blocks are not copied: [`Origin`] reads them again as they are sent, and what
-//! changed meanwhile is noticed and packed anew, so what was submitted is one state of the files and that is what renders.
+//! apart and relative paths need no change. What is missing is named with the datablock that uses it before a byte is sent. Blocks are
+//! not copied: [`Origin`] reads them again as they are sent, and what changed meanwhile is noticed and packed anew, so what was
+//! submitted is one state of the files and that is what renders. Files that stand as they did when they were packed last are
+//! not even read, unless the farm lacks something of them.
 
 mod ask;
 mod error;
 mod files;
 mod scene;
+mod stat_cache;
+mod state;
 mod submit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tessera_blender::{Build, Scan};
 use tessera_blobs::{BlobRef, Manifest, Origin, TreePath};
@@ -23,6 +28,10 @@ use tessera_wire::blob::to_model;
 use crate::inputs::FrameInputs;
 use crate::ledger::LedgerKey;
 use crate::output::OutputPlan;
+
+use files::Memory;
+use stat_cache::StatCache;
+use state::State;
 
 pub use error::{MissingFile, PackError};
 pub use submit::{SubmitError, send_packed, submit_packed};
@@ -45,8 +54,12 @@ pub struct PackOptions {
     pub cwd: PathBuf,
     /// Blenders of this machine, as [`tessera_blender::find`] finds them.
     pub builds: Vec<Build>,
-    /// An existing folder for the logs of the Blender that reads the file.
+    /// A folder for the logs of the Blender that reads the file; made if it is not there.
     pub log_dir: PathBuf,
+    /// Where is remembered what files were when they were read last, so that those that stand as they did are not read again.
+    pub stat_cache: Option<PathBuf>,
+    /// Every file is read, whatever is remembered.
+    pub read_all: bool,
 }
 
 /// How far the packing is.
@@ -101,6 +114,8 @@ pub struct Packed {
     pub files: u64,
     /// Their bytes, decompressed.
     pub bytes: u64,
+    /// Files that were read for it; the others stand as they did when they were read last.
+    pub files_read: u64,
     /// What the user should know, a sentence each.
     pub warnings: Vec<String>,
     /// What single frames are made of, besides what all are made of.
@@ -148,41 +163,72 @@ impl Packed {
 ///
 /// # Errors
 /// See [`PackError`]; nothing was sent.
-pub async fn pack(
+pub async fn pack(options: &PackOptions, tell: impl FnMut(PackStage)) -> Result<Packed, PackError> {
+    pack_but(options, None, tell).await
+}
+
+/// The same, with nothing believed of the file `but`, which turned out to be another than was remembered.
+async fn pack_but(
     options: &PackOptions,
+    but: Option<PathBuf>,
     mut tell: impl FnMut(PackStage),
 ) -> Result<Packed, PackError> {
     let file = absolute(&options.file, &options.cwd);
+    let at = options.stat_cache.clone();
+    let cache = tokio::task::spawn_blocking(move || {
+        let mut cache = StatCache::open(at.as_deref());
+        if let Some(path) = but {
+            cache.forget(&path);
+        }
+        cache
+    });
+    let mut memory = Memory::new(cache.await?, options.read_all);
     let mut attempt = 1;
-    loop {
-        match pack_once(options, &file, &mut tell).await {
+    let outcome = loop {
+        match pack_once(options, &file, &mut memory, &mut tell).await {
             Err(PackError::Changing { path }) if attempt < ATTEMPTS_MAX => {
                 tracing::debug!(
-                    "{} changed while it was read, reading everything again",
+                    "{} changed while it was read, packing again",
                     path.display()
                 );
                 attempt += 1;
             }
-            outcome => return outcome,
+            outcome => break outcome,
         }
-    }
+    };
+    // What was read is known next time, whether or not it could be packed. If it cannot be noted, it is read again then.
+    let save = move || {
+        if let Err(error) = memory.cache.save() {
+            tracing::warn!("cannot remember which files were read: {error}");
+        }
+    };
+    tokio::task::spawn_blocking(save).await?;
+    outcome
 }
 
 async fn pack_once(
     options: &PackOptions,
     file: &Path,
+    memory: &mut Memory,
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Packed, PackError> {
-    let before = files::State::of(file)?;
+    let at = SystemTime::now();
+    let state = State::of(file)?;
     let asked = ask::ask(options, file, tell).await?;
     let choice = scene::choose(options, file, &asked)?;
-    let read = files::read(file, before, &asked.scan, tell).await?;
+    let main = files::Asked {
+        main: file,
+        state,
+        at,
+    };
+    let read = files::read(main, &asked.scan, memory, tell).await?;
     Ok(Packed {
         root: read.root,
         inputs: read.inputs,
         needed_by_all: read.needed_by_all,
         files: read.manifest.len() as u64,
         bytes: read.manifest.total_size(),
+        files_read: read.files_read,
         manifest: read.manifest,
         origin: Arc::new(read.origin),
         main_file: read.main_file,

@@ -17,6 +17,9 @@ use crate::units::Bytes;
 /// How the folders begin in which Blender's words are kept while a file is read, and afterwards if that failed.
 const LOG_PREFIX: &str = "packing-";
 
+/// What files were when they were read last, in the cache folder.
+const STAT_CACHE: &str = "files";
+
 /// They are kept for so long: whoever looks for a fault does so in these days.
 const LOGS_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -58,6 +61,8 @@ pub(crate) async fn pack_scene(
             .context("the current folder is gone: change to one that exists")?,
         builds: found.builds.clone(),
         log_dir: log_dir.path().to_owned(),
+        stat_cache: Some(context.folders.cache.join(STAT_CACHE)),
+        read_all: flags.reread,
     };
     let name = file_name(flags);
     let packed = pack(&options, |stage| {

@@ -59,6 +59,14 @@ pub enum PackError {
         /// The system's own words.
         source: io::Error,
     },
+    /// A folder or a file cannot be written.
+    #[error("{} cannot be written ({source})", path.display())]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// The system's own words.
+        source: io::Error,
+    },
     /// It is not a .blend, or a damaged one.
     #[error(transparent)]
     Header(#[from] HeaderError),

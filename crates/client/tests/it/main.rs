@@ -13,5 +13,6 @@ mod events;
 mod fetching;
 mod joining;
 mod packing;
+mod snapshots;
 
 mod transfer;
