@@ -193,6 +193,7 @@ fn of_pack(error: &PackError) -> Status {
         | PackError::Engine { .. }
         | PackError::Frames { .. }
         | PackError::Name { .. }
+        | PackError::Taken { .. }
         | PackError::Output(_) => Status::Usage,
         PackError::Blender(tessera_blender::Error::Refused { refusal, .. }) => match refusal.code {
             // The file named is not one that can be opened, which only shows when Blender reads all of it.

@@ -8,12 +8,16 @@
 //! not even read, unless the farm lacks something of them.
 
 mod ask;
+mod bundle;
+mod closure;
+mod copies;
 mod error;
 mod files;
 mod scene;
 mod stat_cache;
 mod state;
 mod submit;
+mod textures;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,15 +33,21 @@ use crate::inputs::FrameInputs;
 use crate::ledger::LedgerKey;
 use crate::output::OutputPlan;
 
+use copies::Copies;
 use files::Memory;
 use stat_cache::StatCache;
 use state::State;
 
+pub use bundle::{Bundle, BundleForm, all_there, bundle};
+pub use closure::{Closure, ClosureFile, closure};
 pub use error::{MissingFile, PackError};
 pub use submit::{SubmitError, send_packed, submit_packed};
 
 /// How often files may change under the packing before it is given up: somebody saves now and then, not all the time.
 const ATTEMPTS_MAX: u32 = 3;
+
+/// What files were when they were read last, in the cache folder.
+const STAT_CACHE: &str = "files";
 
 /// What is to be packed, and how.
 #[derive(Debug, Clone)]
@@ -56,10 +66,13 @@ pub struct PackOptions {
     pub builds: Vec<Build>,
     /// A folder for the logs of the Blender that reads the file; made if it is not there.
     pub log_dir: PathBuf,
-    /// Where is remembered what files were when they were read last, so that those that stand as they did are not read again.
-    pub stat_cache: Option<PathBuf>,
+    /// The user's folder for what can be made again. There it is remembered what files were when they were read last, so that those
+    /// that stand as they did are not read again; nothing is if there is no such folder.
+    pub cache_dir: Option<PathBuf>,
     /// Every file is read, whatever is remembered.
     pub read_all: bool,
+    /// Textures travel inside of the .blend files.
+    pub pack_textures: bool,
 }
 
 /// How far the packing is.
@@ -84,6 +97,13 @@ pub enum PackStage {
         bytes_done: u64,
         /// Bytes in all.
         bytes: u64,
+    },
+    /// Blender makes copies of .blend files.
+    Copying {
+        /// The one in work, from 1.
+        blend: usize,
+        /// How many there are.
+        blends: usize,
     },
 }
 
@@ -122,6 +142,8 @@ pub struct Packed {
     pub inputs: FrameInputs,
     needed_by_all: BlobRef,
     options: PackOptions,
+    /// Their blocks are still to be read.
+    _copies: Option<Copies>,
 }
 
 impl Packed {
@@ -174,7 +196,7 @@ async fn pack_but(
     mut tell: impl FnMut(PackStage),
 ) -> Result<Packed, PackError> {
     let file = absolute(&options.file, &options.cwd);
-    let at = options.stat_cache.clone();
+    let at = options.cache_dir.as_ref().map(|dir| dir.join(STAT_CACHE));
     let cache = tokio::task::spawn_blocking(move || {
         let mut cache = StatCache::open(at.as_deref());
         if let Some(path) = but {
@@ -221,7 +243,11 @@ async fn pack_once(
         state,
         at,
     };
-    let read = files::read(main, &asked.scan, memory, tell).await?;
+    let mut read = files::read(main, &asked.scan, memory, tell).await?;
+    let copies = match options.pack_textures {
+        true => Some(textures::put_inside(&mut read, main, &asked, options, tell).await?),
+        false => None,
+    };
     Ok(Packed {
         root: read.root,
         inputs: read.inputs,
@@ -240,6 +266,7 @@ async fn pack_once(
         warnings: choice.warnings,
         scan: asked.scan,
         options: options.clone(),
+        _copies: copies,
     })
 }
 

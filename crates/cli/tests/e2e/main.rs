@@ -34,5 +34,6 @@ mod matching;
 mod misfits;
 mod on_a_farm;
 mod own_machine;
+mod packing;
 mod same_as_local;
 mod steering;

@@ -67,6 +67,12 @@ pub enum PackError {
         /// The system's own words.
         source: io::Error,
     },
+    /// Something is where a folder or an archive is to be.
+    #[error("{} is there already: remove it, or choose another name", path.display())]
+    Taken {
+        /// What is there.
+        path: PathBuf,
+    },
     /// It is not a .blend, or a damaged one.
     #[error(transparent)]
     Header(#[from] HeaderError),

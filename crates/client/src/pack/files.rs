@@ -73,9 +73,11 @@ pub(super) struct Files {
     pub(super) main_file: TreePath,
     /// Files whose bytes were looked at.
     pub(super) files_read: u64,
+    /// How all of them stood.
+    pub(super) states: States,
 }
 
-type States = BTreeMap<PathBuf, State>;
+pub(super) type States = BTreeMap<PathBuf, State>;
 
 /// Reads the .blend and all that Blender named.
 pub(super) async fn read(
@@ -116,7 +118,7 @@ pub(super) async fn read(
     for (path, _, cut, _) in &cuts {
         manifest.insert(tree_path(path)?, Entry::file(cut))?;
     }
-    tokio::task::spawn_blocking(move || unchanged(&states)).await??;
+    let states = tokio::task::spawn_blocking(move || unchanged(&states).map(|()| states)).await??;
     let root = origin.add_manifest(&manifest);
     let limited = limited(scan)?;
     let of_frames = limited
@@ -133,6 +135,7 @@ pub(super) async fn read(
         root,
         origin,
         files_read,
+        states,
     })
 }
 
@@ -162,7 +165,7 @@ impl Reading {
 }
 
 /// How all files stand.
-async fn look_at(asked: Asked<'_>, scan: &Scan) -> Result<States, PackError> {
+pub(super) async fn look_at(asked: Asked<'_>, scan: &Scan) -> Result<States, PackError> {
     let needed = scan.files.iter().filter(|file| file.exists);
     let needed: Vec<_> = needed
         .map(|file| file.path.clone())
@@ -254,7 +257,7 @@ fn limited(scan: &Scan) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
 }
 
 /// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
-fn unchanged(states: &States) -> Result<(), PackError> {
+pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
     match states.iter().find(|(path, state)| !state.still_holds(path)) {
         Some((path, _)) => Err(PackError::Changing { path: path.clone() }),
         None => Ok(()),
@@ -307,7 +310,7 @@ fn vanished(path: &Path, error: CutError) -> PackError {
 /// A file's place in the tree: its absolute path without the leading `/`.
 ///
 /// A name that some system cannot have is refused and not changed: a scene would look for it under the old name and render without it.
-fn tree_path(path: &Path) -> Result<TreePath, PackError> {
+pub(super) fn tree_path(path: &Path) -> Result<TreePath, PackError> {
     let text = path.to_str().ok_or_else(|| PackError::Name {
         path: path.display().to_string(),
         reason: "it is not valid text (UTF-8)".into(),

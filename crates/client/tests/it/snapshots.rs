@@ -106,7 +106,7 @@ async fn an_unchanged_project_of_ten_thousand_files_is_known_and_sent_without_re
             ..options.clone()
         },
         PackOptions {
-            stat_cache: None,
+            cache_dir: None,
             ..options.clone()
         },
     ] {
@@ -307,7 +307,7 @@ async fn a_wrong_record_is_noticed_forgotten_and_never_sent() {
     let project = FakeProject::new(noises.clone()).await;
     let options = project.options();
     let first = packed(&options).await;
-    let record = options.stat_cache.clone().unwrap();
+    let record = project.path("cache/files");
     // As if each file were another one: the record is whole, and wrong.
     let lie = |path: PathBuf| {
         let mut bytes = fs::read(&record).unwrap();

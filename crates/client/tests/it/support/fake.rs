@@ -73,8 +73,9 @@ impl FakeProject {
             cwd: self.dir.path().to_owned(),
             builds: vec![self.build.clone()],
             log_dir: self.path("logs"),
-            stat_cache: Some(self.path("cache/files")),
+            cache_dir: Some(self.path("cache")),
             read_all: false,
+            pack_textures: false,
         }
     }
 
