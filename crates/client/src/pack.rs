@@ -32,6 +32,7 @@ use tessera_wire::blob::to_model;
 use crate::inputs::FrameInputs;
 use crate::ledger::LedgerKey;
 use crate::output::OutputPlan;
+use crate::sources::Sources;
 
 use copies::Copies;
 use files::Memory;
@@ -142,8 +143,8 @@ pub struct Packed {
     pub inputs: FrameInputs,
     needed_by_all: BlobRef,
     options: PackOptions,
-    /// Their blocks are still to be read.
-    _copies: Option<Copies>,
+    /// Kept, since their blocks are still to be read.
+    copies: Option<Copies>,
 }
 
 impl Packed {
@@ -151,6 +152,13 @@ impl Packed {
     #[must_use]
     pub fn frames(&self) -> &FrameSet {
         &self.steps[0].frames
+    }
+
+    /// The user's files that it is made of, those that travel inside of others too. Blocking, as [`Sources::of`].
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let inside = self.copies.iter().flat_map(|copies| &copies.inside);
+        Sources::of(&self.manifest).and(inside.cloned())
     }
 
     /// The request that submits it.
@@ -248,6 +256,14 @@ async fn pack_once(
         true => Some(textures::put_inside(&mut read, main, &asked, options, tell).await?),
         false => None,
     };
+    // What Blender has saved anew only it and newer ones open.
+    let saved_anew = copies
+        .as_ref()
+        .is_some_and(|copies| !copies.made.is_empty());
+    let file_version = match saved_anew {
+        true => asked.scan.saved_by.max(asked.build.version.series()),
+        false => asked.scan.saved_by,
+    };
     Ok(Packed {
         root: read.root,
         inputs: read.inputs,
@@ -258,7 +274,7 @@ async fn pack_once(
         manifest: read.manifest,
         origin: Arc::new(read.origin),
         main_file: read.main_file,
-        file_version: asked.scan.saved_by,
+        file_version,
         build: (&asked.build).into(),
         steps: vec![choice.step],
         output: choice.output,
@@ -266,7 +282,7 @@ async fn pack_once(
         warnings: choice.warnings,
         scan: asked.scan,
         options: options.clone(),
-        _copies: copies,
+        copies,
     })
 }
 

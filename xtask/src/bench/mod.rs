@@ -9,6 +9,7 @@ mod idle;
 mod light;
 mod manager;
 mod memory;
+mod packing;
 mod scaling;
 mod scenes;
 mod scheduler;
@@ -25,7 +26,7 @@ use table::Figure;
 
 pub use scheduler::Counting;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, memory, the scheduler, the manager
+/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, memory, packing, the scheduler, the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -75,6 +76,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("alone", alone::measure),
     ("delta", delta::measure),
     ("memory", memory::measure),
+    ("packing", packing::measure),
     ("scheduler", scheduler::whole_farm),
     ("scheduler-frames", scheduler::frames_compared),
     ("scheduler-hungry", scheduler::hungry_farm),

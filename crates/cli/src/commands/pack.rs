@@ -110,7 +110,11 @@ fn users(file: &ClosureFile) -> String {
 
 fn say_made(output: &Output, made: &Bundle) {
     for path in &made.saved_anew {
-        output.note(format!("{} was saved anew in it", path.display()));
+        output.note(format!(
+            "{} was saved anew in it, by {}",
+            path.display(),
+            made.saved_by
+        ));
     }
     output.note(format!(
         "{} files, {}; open {} in Blender",

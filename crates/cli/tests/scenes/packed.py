@@ -1,7 +1,8 @@
 """OUT/show/shots/shot.blend: what a folder that is packed must keep apart, take along and point elsewhere.
 
-It links OUT/show/libs/mid.blend, which links OUT/show/libs/deep/deep.blend; the three use an a.png each, of their own folders. The shot
-shows a sequence of four pictures in OUT/pictures, names its files by absolute paths, and deep.blend by relative ones.
+It links OUT/show/libs/mid.blend, which links OUT/show/libs/deep/deep.blend; the three use an a.png each, of their own
+folders. The shot shows a sequence of four pictures in OUT/pictures, names its files by absolute paths, and deep.blend
+by relative ones.
 """
 
 from __future__ import annotations

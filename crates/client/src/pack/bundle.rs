@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use tessera_blender::{Build, FileKind};
+
 use super::copies::{self, Changes, Copies};
 use super::{Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage};
 
@@ -26,7 +28,7 @@ pub enum BundleForm {
 }
 
 /// What was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Bundle {
     /// The folder or the archive.
     pub path: PathBuf,
@@ -38,6 +40,8 @@ pub struct Bundle {
     pub bytes: u64,
     /// .blend files that were saved anew, with relative paths or textures inside.
     pub saved_anew: Vec<PathBuf>,
+    /// The Blender that saved them, which only it and newer ones open.
+    pub saved_by: Build,
     /// Files that are inside of .blend files now.
     pub inside: u64,
 }
@@ -132,6 +136,7 @@ pub async fn bundle(
         files,
         bytes,
         saved_anew,
+        saved_by: closure.build.clone(),
         inside,
     })
 }
@@ -145,7 +150,7 @@ pub fn all_there(closure: &Closure) -> Result<(), PackError> {
         .missing()
         .map(|file| MissingFile {
             path: file.path.clone(),
-            kind: file.kind.unwrap_or(tessera_blender::FileKind::Other),
+            kind: file.kind.unwrap_or(FileKind::Other),
             used_by: file.used_by.clone(),
         })
         .collect();
