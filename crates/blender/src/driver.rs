@@ -24,6 +24,7 @@ const MAIN: &str = include_str!("driver/main.py");
 const PACKAGE: &[(&str, &str)] = &modules![
     "__init__.py",
     "caches.py",
+    "copying.py",
     "facts.py",
     "files.py",
     "frames.py",

@@ -32,10 +32,10 @@ pub use choose::choose;
 pub use find::{Broken, Found, Search, find};
 pub use header::{HeaderError, saved_by};
 pub use message::{
-    AddonNeed, Device, DeviceKind, DeviceRequest, DeviceUsed, ExternalFile, FileKind, FileOutput,
-    FrameRange, Hello, NamePattern, Note, Open, Opened, Output, OutputName, Overrides,
-    PersistentUse, Pong, Refusal, RefusalCode, Remap, Render, Rendered, RenderedFile, Role,
-    Running, Sampling, Scan, ScanRequest, SceneInfo, Script, Timings, View,
+    AddonNeed, Copied, CopyFile, Device, DeviceKind, DeviceRequest, DeviceUsed, ExternalFile,
+    FileKind, FileOutput, FrameRange, Hello, NamePattern, Note, Open, Opened, Output, OutputName,
+    Overrides, PersistentUse, Pong, Refusal, RefusalCode, Remap, Render, Rendered, RenderedFile,
+    Role, Running, Sampling, Scan, ScanRequest, SceneInfo, Script, Timings, View,
 };
 pub use probe::{ProbeError, probe};
 pub use process::{Blender, Error, Handle, Launch, LogFiles, Usage};

@@ -3,6 +3,7 @@
 //! On the socket every message is a `u32` length (big-endian) and that many bytes of JSON. A request is
 //! `{id, op, ...}`, an event `{id, event, ...}`. `ping` is answered at any time, everything else in turn.
 
+mod copy;
 mod render;
 mod scan;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tessera_model::BuildKind;
 use tessera_model::{BlenderVersion, Series};
 
+pub use copy::{Copied, CopyFile};
 pub use render::{
     DeviceRequest, DeviceUsed, Overrides, PersistentUse, Render, Rendered, RenderedFile, Role,
     Timings,
@@ -36,6 +38,7 @@ pub(crate) enum Request<'a> {
     },
     Scan(&'a ScanRequest),
     Render(&'a Render),
+    Copy(&'a CopyFile),
     Quit,
 }
 
@@ -50,6 +53,7 @@ pub(crate) enum Event {
     Opened(Opened),
     Scanned(Box<Scan>),
     Rendered(Box<Rendered>),
+    Copied(Copied),
     /// Blender goes on living, but did not do what was asked.
     Refused(Refusal),
     /// A render was begun and ended in an error: nothing of this Blender is to be used again.

@@ -24,8 +24,8 @@ use crate::blend::{relocate_libraries, stored_engines};
 use crate::build::Build;
 use crate::header::saved_by;
 use crate::message::{
-    Event, Hello, Open, Opened, Pong, Refusal, RefusalCode, Render, Rendered, Request, Scan,
-    ScanRequest,
+    Copied, CopyFile, Event, Hello, Open, Opened, Pong, Refusal, RefusalCode, Render, Rendered,
+    Request, Scan, ScanRequest,
 };
 use crate::written;
 
@@ -168,6 +168,17 @@ impl Blender {
         {
             Event::Scanned(scan) => Ok(*scan),
             other => Err(Error::unexpected("scan the file", &other)),
+        }
+    }
+
+    /// Saves a copy of a file that finds its files elsewhere. What was open is closed.
+    pub async fn copy(&mut self, copy: &CopyFile, log: &LogFiles) -> Result<Copied, Error> {
+        match self
+            .exchange("copy the file", Some(log), &Request::Copy(copy))
+            .await?
+        {
+            Event::Copied(copied) => Ok(copied),
+            other => Err(Error::unexpected("copy the file", &other)),
         }
     }
 

@@ -5,7 +5,7 @@
 //! nothing else: it knows neither rendering nor the network, and it is synchronous: callers put it on blocking threads.
 //!
 //! - Names: [`Digest`], [`BlobRef`] (a whole file: the root of a tree of lists of blocks).
-//! - Cutting: [`write_file`] and its siblings; [`Origin`] remembers where blocks lie, so that a sender needs no copy.
+//! - Cutting: [`write_file`] and its siblings, [`cut_files`] for many; [`Origin`] remembers where blocks lie, so that a sender needs no copy.
 //! - Reading: [`read_file`], [`read_range`], [`missing_blocks`].
 //! - Trees of files: [`Manifest`] of [`TreePath`]s, put on disk by [`materialise()`].
 //! - Rest: [`Store`] keeps blocks in packs on disk, and gives back what is neither [`Live`] nor kept by [`Keeping`]. Way: [`StreamEncoder`] and [`StreamDecoder`] put many into one body.
@@ -16,6 +16,7 @@
 mod blob_ref;
 mod block;
 mod content;
+mod crew;
 mod cut;
 mod digest;
 mod error;
@@ -34,7 +35,10 @@ mod tree_path;
 pub use blob_ref::{BlobRef, BlobRefParseError, MAX_DEPTH, MAX_FILE_BYTES};
 pub use block::{BlockEncoding, BlockError, EncodedBlock, MAX_BLOCK_BYTES};
 pub use content::{Content, FileEncoding, MAX_DECODED_BYTES};
-pub use cut::{Block, BlockRole, CutError, CutFile, write_bytes, write_file, write_stream};
+pub use crew::cut_files;
+pub use cut::{
+    Block, BlockRole, CUT_VERSION, CutError, CutFile, write_bytes, write_file, write_stream,
+};
 pub use digest::{Digest, DigestParseError};
 pub use error::BoxError;
 pub use keeping::{Keeping, Sweep};
@@ -42,7 +46,7 @@ pub use live::{HeldBy, Holder, Live};
 pub use manifest::{Entry, EntryKind, MAX_ENTRIES, Manifest, ManifestError};
 pub use materialise::{MaterialiseError, Materialised, Progress, materialise, remove_tree};
 pub use missing::{Missing, missing_blocks};
-pub use origin::{Origin, OriginError};
+pub use origin::{FileBlocks, Origin, OriginError};
 pub use read::{ReadError, read_bytes, read_file, read_range};
 pub use store::{Collected, Horizon, Store, StoreError, StoreStats, Usage};
 pub use stream::{STREAM_MEDIA_TYPE, StreamDecoder, StreamEncoder, StreamError};

@@ -10,6 +10,7 @@ mod jobs;
 mod logs;
 mod manager;
 mod merge;
+mod pack;
 mod render;
 mod settings;
 mod store;
@@ -52,6 +53,7 @@ async fn run_droppable(context: &Context, command: Command) -> Result<Status> {
     match command {
         Command::Connect(flags) => connect::run(context, &flags).await,
         Command::Submit(flags) => submit::run(context, &flags).await,
+        Command::Pack(flags) => pack::run(context, &flags).await,
         Command::Fetch(flags) => fetch::run(context, &flags).await,
         Command::Jobs(_) => jobs::run(context).await,
         Command::Job(job) => job::run(context, &job).await,

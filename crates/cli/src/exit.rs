@@ -193,13 +193,15 @@ fn of_pack(error: &PackError) -> Status {
         | PackError::Engine { .. }
         | PackError::Frames { .. }
         | PackError::Name { .. }
+        | PackError::Taken { .. }
         | PackError::Output(_) => Status::Usage,
         PackError::Blender(tessera_blender::Error::Refused { refusal, .. }) => match refusal.code {
             // The file named is not one that can be opened, which only shows when Blender reads all of it.
             RefusalCode::Unreadable | RefusalCode::NotBlend | RefusalCode::TooNew => Status::Usage,
             _ => Status::Failed,
         },
-        PackError::NoBlender { .. }
+        PackError::Unwritable { .. }
+        | PackError::NoBlender { .. }
         | PackError::Blender(_)
         | PackError::Missing { .. }
         | PackError::NoCamera { .. }

@@ -11,6 +11,7 @@ mod farm;
 mod job;
 mod merge;
 mod needs;
+mod pack;
 mod settings;
 mod store;
 
@@ -24,6 +25,7 @@ pub(crate) use job::{
 };
 pub(crate) use merge::MergeFlags;
 pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs, new_names};
+pub(crate) use pack::PackFlags;
 pub(crate) use settings::{SettingsChange, SettingsFlags};
 pub(crate) use store::{StoreAction, StoreFlags};
 
@@ -111,6 +113,8 @@ pub(crate) enum Command {
     Web(WebFlags),
     /// Send a job and print its number; frames stay on the farm until fetched
     Submit(Box<SubmitFlags>),
+    /// Show every file that a .blend needs, or put all of them into a folder or an archive
+    Pack(PackFlags),
     /// Bring the finished frames of a job into a folder
     Fetch(FetchFlags),
     /// List jobs, newest first
@@ -214,6 +218,7 @@ impl Flags {
                 flags.blender = &worker.blender;
             }
             Command::Connect(connect) => flags.manager_address = connect.manager.as_deref(),
+            Command::Pack(pack) => flags.blender = &pack.blender,
             _ => {}
         }
         if let Some(scene) = flags.scene {
@@ -246,7 +251,11 @@ impl Command {
             Self::Web(web) => Some(&web.farm),
             Self::Watch(watch) => Some(&watch.farm),
             Self::Logs(logs) => Some(&logs.farm),
-            Self::Manager(_) | Self::Worker(_) | Self::Connect(_) | Self::Config => None,
+            Self::Manager(_)
+            | Self::Worker(_)
+            | Self::Connect(_)
+            | Self::Pack(_)
+            | Self::Config => None,
         }
     }
 }
@@ -312,6 +321,9 @@ mod tests {
             "connect CODE",
             "web",
             "submit a.blend --priority 3",
+            "render a.blend --reread --pack-textures",
+            "pack a.blend",
+            "pack a.blend -o a.zip -f 1..3 --allow-missing --pack-textures --blender b",
             "fetch 3 -f 1..2 -o out --wait",
             "jobs",
             "job show 1",

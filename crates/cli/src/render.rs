@@ -19,6 +19,6 @@ pub(crate) use failure_log::failure_log;
 pub(crate) use follow::{Follow, FollowError};
 pub(crate) use hand_in::{Handed, build_to_be, earlier, hand_in};
 pub(crate) use outages::{Outages, waiting};
-pub(crate) use scene::{job_settings, pack_scene, send_and_submit, to_send};
+pub(crate) use scene::{job_settings, pack_scene, prepare, send_and_submit, tell, to_send};
 pub(crate) use target::Target;
 pub(crate) use work::Work;

@@ -2,17 +2,26 @@
 //!
 //! Blender itself says what a file depends on, so nothing is guessed; of sequences and caches only what the frames asked for read
 //! is packed. Files keep the absolute paths they have here, without the leading `/`, so equal names in different folders stay
-//! apart and relative paths need no change. What is missing is named with the datablock that uses it before a byte is sent. Blocks are not copied: [`Origin`] reads them again as they are sent, and what
-//! changed meanwhile is noticed and packed anew, so what was submitted is one state of the files and that is what renders.
+//! apart and relative paths need no change. What is missing is named with the datablock that uses it before a byte is sent. Blocks are
+//! not copied: [`Origin`] reads them again as they are sent, and what changed meanwhile is noticed and packed anew, so what was
+//! submitted is one state of the files and that is what renders. Files that stand as they did when they were packed last are
+//! not even read, unless the farm lacks something of them.
 
 mod ask;
+mod bundle;
+mod closure;
+mod copies;
 mod error;
 mod files;
 mod scene;
+mod stat_cache;
+mod state;
 mod submit;
+mod textures;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tessera_blender::{Build, Scan};
 use tessera_blobs::{BlobRef, Manifest, Origin, TreePath};
@@ -23,12 +32,23 @@ use tessera_wire::blob::to_model;
 use crate::inputs::FrameInputs;
 use crate::ledger::LedgerKey;
 use crate::output::OutputPlan;
+use crate::sources::Sources;
 
+use copies::Copies;
+use files::Memory;
+use stat_cache::StatCache;
+use state::State;
+
+pub use bundle::{Bundle, BundleForm, all_there, bundle};
+pub use closure::{Closure, ClosureFile, closure};
 pub use error::{MissingFile, PackError};
 pub use submit::{SubmitError, send_packed, submit_packed};
 
 /// How often files may change under the packing before it is given up: somebody saves now and then, not all the time.
 const ATTEMPTS_MAX: u32 = 3;
+
+/// What files were when they were read last, in the cache folder.
+const STAT_CACHE: &str = "files";
 
 /// What is to be packed, and how.
 #[derive(Debug, Clone)]
@@ -45,8 +65,15 @@ pub struct PackOptions {
     pub cwd: PathBuf,
     /// Blenders of this machine, as [`tessera_blender::find`] finds them.
     pub builds: Vec<Build>,
-    /// An existing folder for the logs of the Blender that reads the file.
+    /// A folder for the logs of the Blender that reads the file; made if it is not there.
     pub log_dir: PathBuf,
+    /// The user's folder for what can be made again. There it is remembered what files were when they were read last, so that those
+    /// that stand as they did are not read again; nothing is if there is no such folder.
+    pub cache_dir: Option<PathBuf>,
+    /// Every file is read, whatever is remembered.
+    pub read_all: bool,
+    /// Textures travel inside of the .blend files.
+    pub pack_textures: bool,
 }
 
 /// How far the packing is.
@@ -71,6 +98,13 @@ pub enum PackStage {
         bytes_done: u64,
         /// Bytes in all.
         bytes: u64,
+    },
+    /// Blender makes copies of .blend files.
+    Copying {
+        /// The one in work, from 1.
+        blend: usize,
+        /// How many there are.
+        blends: usize,
     },
 }
 
@@ -101,12 +135,16 @@ pub struct Packed {
     pub files: u64,
     /// Their bytes, decompressed.
     pub bytes: u64,
+    /// Files that were read for it; the others stand as they did when they were read last.
+    pub files_read: u64,
     /// What the user should know, a sentence each.
     pub warnings: Vec<String>,
     /// What single frames are made of, besides what all are made of.
     pub inputs: FrameInputs,
     needed_by_all: BlobRef,
     options: PackOptions,
+    /// Kept, since their blocks are still to be read.
+    copies: Option<Copies>,
 }
 
 impl Packed {
@@ -114,6 +152,13 @@ impl Packed {
     #[must_use]
     pub fn frames(&self) -> &FrameSet {
         &self.steps[0].frames
+    }
+
+    /// The user's files that it is made of, those that travel inside of others too. Blocking, as [`Sources::of`].
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let inside = self.copies.iter().flat_map(|copies| &copies.inside);
+        Sources::of(&self.manifest).and(inside.cloned())
     }
 
     /// The request that submits it.
@@ -148,45 +193,88 @@ impl Packed {
 ///
 /// # Errors
 /// See [`PackError`]; nothing was sent.
-pub async fn pack(
+pub async fn pack(options: &PackOptions, tell: impl FnMut(PackStage)) -> Result<Packed, PackError> {
+    pack_but(options, None, tell).await
+}
+
+/// The same, with nothing believed of the file `but`, which turned out to be another than was remembered.
+async fn pack_but(
     options: &PackOptions,
+    but: Option<PathBuf>,
     mut tell: impl FnMut(PackStage),
 ) -> Result<Packed, PackError> {
     let file = absolute(&options.file, &options.cwd);
+    let at = options.cache_dir.as_ref().map(|dir| dir.join(STAT_CACHE));
+    let cache = tokio::task::spawn_blocking(move || {
+        let mut cache = StatCache::open(at.as_deref());
+        if let Some(path) = but {
+            cache.forget(&path);
+        }
+        cache
+    });
+    let mut memory = Memory::new(cache.await?, options.read_all);
     let mut attempt = 1;
-    loop {
-        match pack_once(options, &file, &mut tell).await {
+    let outcome = loop {
+        match pack_once(options, &file, &mut memory, &mut tell).await {
             Err(PackError::Changing { path }) if attempt < ATTEMPTS_MAX => {
                 tracing::debug!(
-                    "{} changed while it was read, reading everything again",
+                    "{} changed while it was read, packing again",
                     path.display()
                 );
                 attempt += 1;
             }
-            outcome => return outcome,
+            outcome => break outcome,
         }
-    }
+    };
+    // What was read is known next time, whether or not it could be packed. If it cannot be noted, it is read again then.
+    let save = move || {
+        if let Err(error) = memory.cache.save() {
+            tracing::warn!("cannot remember which files were read: {error}");
+        }
+    };
+    tokio::task::spawn_blocking(save).await?;
+    outcome
 }
 
 async fn pack_once(
     options: &PackOptions,
     file: &Path,
+    memory: &mut Memory,
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Packed, PackError> {
-    let before = files::State::of(file)?;
+    let at = SystemTime::now();
+    let state = State::of(file)?;
     let asked = ask::ask(options, file, tell).await?;
     let choice = scene::choose(options, file, &asked)?;
-    let read = files::read(file, before, &asked.scan, tell).await?;
+    let main = files::Asked {
+        main: file,
+        state,
+        at,
+    };
+    let mut read = files::read(main, &asked.scan, memory, tell).await?;
+    let copies = match options.pack_textures {
+        true => Some(textures::put_inside(&mut read, main, &asked, options, tell).await?),
+        false => None,
+    };
+    // What Blender has saved anew only it and newer ones open.
+    let saved_anew = copies
+        .as_ref()
+        .is_some_and(|copies| !copies.made.is_empty());
+    let file_version = match saved_anew {
+        true => asked.scan.saved_by.max(asked.build.version.series()),
+        false => asked.scan.saved_by,
+    };
     Ok(Packed {
         root: read.root,
         inputs: read.inputs,
         needed_by_all: read.needed_by_all,
         files: read.manifest.len() as u64,
         bytes: read.manifest.total_size(),
+        files_read: read.files_read,
         manifest: read.manifest,
         origin: Arc::new(read.origin),
         main_file: read.main_file,
-        file_version: asked.scan.saved_by,
+        file_version,
         build: (&asked.build).into(),
         steps: vec![choice.step],
         output: choice.output,
@@ -194,6 +282,7 @@ async fn pack_once(
         warnings: choice.warnings,
         scan: asked.scan,
         options: options.clone(),
+        copies,
     })
 }
 

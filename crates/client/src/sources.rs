@@ -44,12 +44,18 @@ impl Sources {
     /// The files of a manifest. Blocking: links on the way to them are followed, so that a file is known by any of its paths.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
-        let mut paths = HashSet::new();
-        for (path, _) in manifest.iter() {
-            let path = Path::new("/").join(path.as_str());
-            paths.extend([real(&path), path]);
+        let paths = manifest.iter();
+        let paths = paths.map(|(path, _)| Path::new("/").join(path.as_str()));
+        Self::default().and(paths)
+    }
+
+    /// With other files too.
+    #[must_use]
+    pub(crate) fn and(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        for path in paths {
+            self.paths.extend([real(&path), path]);
         }
-        Self { paths }
+        self
     }
 
     /// The files of a job on a farm.

@@ -63,6 +63,45 @@ pub enum LineKind {
         /// Their bytes.
         bytes: u64,
     },
+    /// A file that a .blend needs, or the .blend.
+    Needed {
+        /// Where it lies.
+        path: PathBuf,
+        /// What it is: `blend`, `library`, `image`, …
+        kind: String,
+        /// Its size; none if it is not there.
+        bytes: Option<u64>,
+        /// Who needs it, for people.
+        used_by: Vec<String>,
+        /// The frames that need it; none if it is needed whatever frame is rendered.
+        frames: Option<String>,
+        /// Whether it should be there and is not.
+        missing: bool,
+    },
+    /// All that a .blend needs.
+    Closure {
+        /// Files that are there.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Files that are missing.
+        missing: u64,
+    },
+    /// A folder or an archive with all that a .blend needs.
+    Bundled {
+        /// Where.
+        path: PathBuf,
+        /// The .blend in it.
+        main: PathBuf,
+        /// Files in it.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// .blend files that were saved anew.
+        saved_anew: Vec<PathBuf>,
+        /// Files that are inside of .blend files now.
+        inside: u64,
+    },
     /// Sending.
     Sending {
         /// Bytes sent so far, as they are on the wire.

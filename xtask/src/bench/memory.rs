@@ -33,11 +33,19 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 
 /// `VmRSS` of a process.
 pub(super) fn resident_mb(pid: u32) -> Result<f64> {
+    status_mb(pid, "VmRSS")
+}
+
+/// An amount of memory in the status of a process.
+pub(super) fn status_mb(pid: u32, name: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .context("no VmRSS")?;
+        .find(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(':'))
+        })
+        .with_context(|| format!("no {name}"))?;
     let kilobytes: f64 = line
         .split_whitespace()
         .nth(1)

@@ -9,6 +9,7 @@ mod idle;
 mod light;
 mod manager;
 mod memory;
+mod packing;
 mod scaling;
 mod scenes;
 mod scheduler;
@@ -26,7 +27,8 @@ use table::Figure;
 
 pub use scheduler::Counting;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, the scheduler, the manager
+/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, packing, the scheduler,
+/// the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -77,6 +79,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("delta", delta::measure),
     ("transfer", transfer::measure),
     ("memory", memory::measure),
+    ("packing", packing::measure),
     ("scheduler", scheduler::whole_farm),
     ("scheduler-frames", scheduler::frames_compared),
     ("scheduler-hungry", scheduler::hungry_farm),

@@ -14,7 +14,7 @@ from tessera_driver import threads  # noqa: E402
 
 threads.load_blender()
 
-from tessera_driver import facts, link, opening, rendering, scan  # noqa: E402
+from tessera_driver import copying, facts, link, opening, rendering, scan  # noqa: E402
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
         "open": lambda request: ("opened", opening.open_file(request, renderer)),
         "scan": lambda request: ("scanned", scan.scan(request, renderer)),
         "render": lambda request: ("rendered", renderer.render(request)),
+        "copy": lambda request: ("copied", copying.copy_file(request, renderer)),
     }
     for request in connection.requests():
         if request["op"] == "quit":

@@ -110,7 +110,12 @@ fn a_file_that_changed_is_named() {
     fs::remove_file(&path).unwrap();
     assert!(matches!(
         fetch(&origin, &[blob], &mut HashMap::new()),
-        Err(OriginError::Cut(CutError::Open { .. }))
+        Err(OriginError::Changed { .. })
+    ));
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(
+        fetch(&origin, &[blob], &mut HashMap::new()),
+        Err(OriginError::Changed { .. })
     ));
 }
 
@@ -140,6 +145,97 @@ fn a_compressed_file_that_changed_is_named() {
     fs::write(&path, &cut_off[..cut_off.len() / 2]).unwrap();
     assert!(matches!(
         fetch(&origin, &[blob], &mut HashMap::new()),
-        Err(OriginError::Cut(CutError::Truncated { .. }))
+        Err(OriginError::Changed { .. })
     ));
+}
+
+/// Files of one block, of many, compressed, two of the same content, and none at all.
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut scene = b"BLENDER-v500".to_vec();
+    scene.extend(noise(1, 900_000));
+    let texture = noise(2, 5_000_000);
+    [
+        (
+            "packed.blend",
+            zstd::bulk::compress(&scene, 3).unwrap(),
+            scene,
+        ),
+        ("texture.exr", texture.clone(), texture.clone()),
+        ("same.exr", texture.clone(), texture),
+        ("small.png", noise(3, 5_000), noise(3, 5_000)),
+        ("empty", Vec::new(), Vec::new()),
+    ]
+    .into_iter()
+    .map(|(name, stored, plain)| {
+        let path = dir.join(name);
+        fs::write(&path, stored).unwrap();
+        (path, plain)
+    })
+    .collect()
+}
+
+fn known(cuts: &[(PathBuf, CutFile)]) -> Origin {
+    let mut origin = Origin::new();
+    for (path, cut) in cuts {
+        origin.add_known(path, cut);
+    }
+    origin
+}
+
+fn cut_all(files: &[(PathBuf, Vec<u8>)]) -> Vec<(PathBuf, CutFile)> {
+    let mut origin = Origin::new();
+    let cut = |(path, _): &(PathBuf, Vec<u8>)| (path.clone(), origin.add_file(path).unwrap());
+    files.iter().map(cut).collect()
+}
+
+#[test]
+fn known_files_are_read_when_their_blocks_are_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    let cuts = cut_all(&files);
+    let roots: Vec<_> = cuts.iter().map(|(_, cut)| cut.blob).collect();
+    let mut have = HashMap::new();
+    let origin = known(&cuts);
+    fetch(&origin, &roots, &mut have).unwrap();
+    for (blob, (_, plain)) in roots.iter().zip(&files) {
+        let read =
+            read_bytes(blob, 1 << 30, |d| Ok::<_, Infallible>(have.get(d).cloned())).unwrap();
+        assert!(read == *plain);
+    }
+    // From a transfer that was cut: all lists are there and some data is not.
+    let data: Vec<_> = have
+        .iter()
+        .filter(|(_, bytes)| !bytes.starts_with(b"TL"))
+        .map(|(digest, _)| *digest)
+        .collect();
+    for digest in data.iter().step_by(2) {
+        have.remove(digest);
+    }
+    let again = fetch(&known(&cuts), &roots, &mut have).unwrap();
+    assert_eq!(again, data.len().div_ceil(2));
+    // What all are said to have is all there: nothing is read, so nothing needs to be there.
+    let origin = known(&cuts);
+    drop(dir);
+    assert_eq!(fetch(&origin, &roots, &mut have).unwrap(), 0);
+}
+
+#[test]
+fn a_wrong_word_about_a_file_is_noticed_and_nothing_of_it_is_sent() {
+    for changed in ["packed.blend", "texture.exr", "small.png"] {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let cuts = cut_all(&files);
+        let at = dir.path().join(changed);
+        let mut bytes = fs::read(&at).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(&at, bytes).unwrap();
+        fs::remove_file(dir.path().join("same.exr")).unwrap();
+        let roots: Vec<_> = cuts.iter().map(|(_, cut)| cut.blob).collect();
+        let outcome = fetch(&known(&cuts), &roots, &mut HashMap::new());
+        assert!(
+            matches!(&outcome, Err(OriginError::Changed { path }) if *path == at),
+            "{changed}: {outcome:?}"
+        );
+    }
 }

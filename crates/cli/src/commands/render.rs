@@ -94,7 +94,7 @@ impl Session<'_> {
             return Ok(self.nothing_to_do(&work));
         };
         work.narrow(&mut packed);
-        self.sources = Arc::new(Sources::of(&packed.manifest));
+        self.sources = Arc::new(packed.sources());
         let handed = match found {
             Some(handed) if !flags.scene.force_upload => handed,
             _ => {

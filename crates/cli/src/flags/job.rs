@@ -49,6 +49,12 @@ pub(crate) struct SceneFlags {
     /// Let scripts and drivers of the file run (only for files you trust)
     #[arg(long)]
     pub(crate) scripts: bool,
+    /// Read every file, also those that have not changed since they were read last
+    #[arg(long)]
+    pub(crate) reread: bool,
+    /// Send textures inside of the .blend files, as Blender packs them; frames come out the same
+    #[arg(long)]
+    pub(crate) pack_textures: bool,
     /// What to call the job; the file's name if not given
     #[arg(long, help_heading = "Job")]
     pub(crate) name: Option<String>,

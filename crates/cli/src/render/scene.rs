@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tessera_client::{Api, Ask, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
+use tempfile::TempDir;
+use tessera_client::{Api, Ask, PackError, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
 use tessera_model::{After, JobSettings, Overrides};
 use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
@@ -20,16 +21,32 @@ const LOG_PREFIX: &str = "packing-";
 /// They are kept for so long: whoever looks for a fault does so in these days.
 const LOGS_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Reads the file and all that it depends on, and says what the user should know of it.
-pub(crate) async fn pack_scene(
+/// How a file is read.
+pub(crate) struct Prepared {
+    pub(crate) options: PackOptions,
+    logs: TempDir,
+}
+
+impl Prepared {
+    /// Blender's words are gone with this, unless an error may name them.
+    pub(crate) fn keep_logs_of<T>(self, outcome: Result<T, PackError>) -> Result<T> {
+        if outcome.is_err() {
+            let _kept = self.logs.keep();
+        }
+        Ok(outcome?)
+    }
+}
+
+/// Finds the Blenders of this machine and a place for what they say.
+pub(crate) async fn prepare(
     context: &Context,
-    flags: &SceneFlags,
+    file: &Path,
     looking: Looking,
     progress: &Progress,
-) -> Result<Packed> {
+) -> Result<Prepared> {
     let output = &context.output;
     output.line(LineKind::Packing {
-        file: flags.file.clone(),
+        file: file.to_owned(),
     });
     progress.stage("Looking for Blender");
     let found = looking.await;
@@ -41,7 +58,8 @@ pub(crate) async fn pack_scene(
             broken.reason
         ));
     }
-    let logs = context.folders.cache.join("logs");
+    let cache = &context.folders.cache;
+    let logs = cache.join("logs");
     std::fs::create_dir_all(&logs)
         .with_context(|| format!("cannot make the folder {}", logs.display()))?;
     sweep(&logs);
@@ -50,30 +68,52 @@ pub(crate) async fn pack_scene(
         .tempdir_in(&logs)
         .with_context(|| format!("cannot write to the folder {}", logs.display()))?;
     let options = PackOptions {
-        file: flags.file.clone(),
-        frames: flags.frames.clone(),
-        overrides: overrides(flags),
-        output: flags.output.clone(),
+        file: file.to_owned(),
+        frames: None,
+        overrides: Overrides::default(),
+        output: None,
         cwd: std::env::current_dir()
             .context("the current folder is gone: change to one that exists")?,
         builds: found.builds.clone(),
         log_dir: log_dir.path().to_owned(),
+        cache_dir: Some(cache.clone()),
+        read_all: false,
+        pack_textures: false,
     };
-    let name = file_name(flags);
-    let packed = pack(&options, |stage| {
+    Ok(Prepared {
+        options,
+        logs: log_dir,
+    })
+}
+
+/// Shows how far the reading is.
+pub(crate) fn tell(file: &Path, progress: &Progress) -> impl FnMut(PackStage) {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    let name = name.to_string_lossy();
+    move |stage| {
         let text = stage_text(&name, &stage);
         tracing::debug!("packing: {text}");
         progress.stage(text);
-    })
-    .await;
-    let packed = match packed {
-        Ok(packed) => packed,
-        Err(error) => {
-            // The error may name a log in it.
-            let _kept = log_dir.keep();
-            return Err(error.into());
-        }
-    };
+    }
+}
+
+/// Reads the file and all that it depends on, and says what the user should know of it.
+pub(crate) async fn pack_scene(
+    context: &Context,
+    flags: &SceneFlags,
+    looking: Looking,
+    progress: &Progress,
+) -> Result<Packed> {
+    let output = &context.output;
+    let mut prepared = prepare(context, &flags.file, looking, progress).await?;
+    let options = &mut prepared.options;
+    options.frames = flags.frames.clone();
+    options.overrides = overrides(flags);
+    options.output = flags.output.clone();
+    options.read_all = flags.reread;
+    options.pack_textures = flags.pack_textures;
+    let packed = pack(options, tell(&flags.file, progress)).await;
+    let packed = prepared.keep_logs_of(packed)?;
     tracing::debug!("packed");
     for warning in &packed.warnings {
         output.warn(warning.clone());
@@ -98,11 +138,6 @@ fn sweep(logs: &Path) {
     }
 }
 
-fn file_name(flags: &SceneFlags) -> String {
-    let name = flags.file.file_name().unwrap_or(flags.file.as_os_str());
-    name.to_string_lossy().into_owned()
-}
-
 fn stage_text(name: &str, stage: &PackStage) -> String {
     match stage {
         PackStage::Starting { build } => format!("Starting {build}"),
@@ -119,6 +154,9 @@ fn stage_text(name: &str, stage: &PackStage) -> String {
             Bytes(*bytes_done),
             Bytes(*bytes)
         ),
+        PackStage::Copying { blend, blends } => {
+            format!("Copying {name} with Blender, file {blend} of {blends}")
+        }
     }
 }
 

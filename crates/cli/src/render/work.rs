@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Result;
-use tessera_client::{Ledger, Packed, Sources, skipped};
+use tessera_client::{Ledger, Packed, skipped};
 use tessera_model::{Build, FrameSet};
 
 use crate::context::Context;
@@ -81,7 +81,7 @@ impl Work {
 
     /// Refuses frames in the place of files that they are made of.
     pub(crate) fn spares_sources(&self, packed: &Packed) -> Result<()> {
-        let sources = Sources::of(&packed.manifest);
+        let sources = packed.sources();
         for frame in self.missing.iter().flat_map(FrameSet::iter) {
             if let Some(path) = packed
                 .output

@@ -35,6 +35,7 @@ mod merging;
 mod misfits;
 mod on_a_farm;
 mod own_machine;
+mod packing;
 mod same_as_local;
 mod steering;
 mod storage;

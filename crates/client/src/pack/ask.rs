@@ -32,6 +32,10 @@ pub(super) async fn ask(
         &options.cwd,
         file.parent().unwrap_or(Path::new("/")),
     )?;
+    std::fs::create_dir_all(&options.log_dir).map_err(|source| PackError::Unwritable {
+        path: options.log_dir.clone(),
+        source,
+    })?;
     let log = |stem| LogFiles::in_dir(&options.log_dir, stem);
 
     tell(PackStage::Starting {

@@ -59,6 +59,20 @@ pub enum PackError {
         /// The system's own words.
         source: io::Error,
     },
+    /// A folder or a file cannot be written.
+    #[error("{} cannot be written ({source})", path.display())]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// The system's own words.
+        source: io::Error,
+    },
+    /// Something is where a folder or an archive is to be.
+    #[error("{} is there already: remove it, or choose another name", path.display())]
+    Taken {
+        /// What is there.
+        path: PathBuf,
+    },
     /// It is not a .blend, or a damaged one.
     #[error(transparent)]
     Header(#[from] HeaderError),

@@ -1,50 +1,64 @@
 //! Reads every file of a scene into blocks, and notices what changes meanwhile.
+//!
+//! Files that stand as they did when they were read last are not read again ([`StatCache`]); the others are, on all cores. What Blender
+//! said and every block then belong to one state of all files, or it is begun anew.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tessera_blender::Scan;
-use tessera_blobs::{BlobRef, CutError, Entry, Manifest, Origin, TreePath};
+use tessera_blender::{FileKind, Scan};
+use tessera_blobs::{BlobRef, CutError, CutFile, Entry, Manifest, Origin, TreePath, cut_files};
 use tessera_model::FrameSet;
+use tokio::sync::mpsc;
 
+use super::stat_cache::StatCache;
+use super::state::State;
 use super::{PackError, PackStage};
 use crate::inputs::{FrameInputs, needed_by_all};
 
 /// Deepest folders that are gone through for a cache.
 const DEPTH_MAX: usize = 32;
 
-/// How a file stood at one moment: enough to see that it was written since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State {
-    bytes: u64,
-    modified: Option<SystemTime>,
+/// Reports of files read that wait to be told; reading waits for whoever is told.
+const REPORTS_MAX: usize = 64;
+
+/// What is carried from one attempt at packing to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) cache: StatCache,
+    /// Nothing in the cache is believed; what is read is noted in it all the same.
+    pub(super) read_all: bool,
+    /// How the files stood at the last attempt.
+    seen: BTreeMap<PathBuf, State>,
 }
 
-impl State {
-    pub(super) fn of(path: &Path) -> Result<Self, PackError> {
-        let unreadable = |source| PackError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        let facts = fs::metadata(path).map_err(unreadable)?;
-        if !facts.is_file() {
-            return Err(unreadable(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is not a file",
-            )));
+impl Memory {
+    pub(super) fn new(cache: StatCache, read_all: bool) -> Self {
+        Self {
+            cache,
+            read_all,
+            seen: BTreeMap::new(),
         }
-        Ok(Self::from(&facts))
     }
 
-    fn from(facts: &Metadata) -> Self {
-        Self {
-            bytes: facts.len(),
-            modified: facts.modified().ok(),
+    fn look(&mut self, path: &Path, state: &State) -> Option<CutFile> {
+        match self.read_all {
+            true => None,
+            false => self.cache.look(path, state),
         }
     }
+}
+
+/// The .blend as it stood when Blender was asked about it, and when that was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) main: &'a Path,
+    pub(super) state: State,
+    pub(super) at: SystemTime,
 }
 
 /// Everything as blocks.
@@ -57,63 +71,54 @@ pub(super) struct Files {
     pub(super) inputs: FrameInputs,
     pub(super) origin: Origin,
     pub(super) main_file: TreePath,
+    /// Files whose bytes were looked at.
+    pub(super) files_read: u64,
+    /// How all of them stood.
+    pub(super) states: States,
 }
 
-/// Reads the .blend, which stood as `before` when Blender was asked, and all that Blender named.
+pub(super) type States = BTreeMap<PathBuf, State>;
+
+/// Reads the .blend and all that Blender named.
 pub(super) async fn read(
-    main: &Path,
-    before: State,
+    asked: Asked<'_>,
     scan: &Scan,
+    memory: &mut Memory,
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Files, PackError> {
-    let mut needed: Vec<PathBuf> = scan
-        .files
-        .iter()
-        .filter(|file| file.exists)
-        .map(|file| file.path.clone())
-        .collect();
-    needed.retain(|path| path != main);
-    let mut states = BTreeMap::from([(main.to_owned(), before)]);
-    let states = tokio::task::spawn_blocking(move || {
-        needed
-            .iter()
-            .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
-            .map(|()| states)
-    })
-    .await??;
-    let (files, bytes) = (
-        states.len() as u64,
-        states.values().map(|state| state.bytes).sum(),
-    );
-    let mut manifest = Manifest::new();
-    let mut origin = Origin::new();
-    let (mut files_done, mut bytes_done) = (0, 0);
+    let states = look_at(asked, scan).await?;
+    let before = std::mem::replace(&mut memory.seen, states.clone());
+    same_since_asked(asked, scan, &states, &before)?;
+    let mut progress = Reading {
+        files: states.len() as u64,
+        bytes: states.values().map(|state| state.bytes).sum(),
+        ..Reading::default()
+    };
+    let (mut manifest, mut origin) = (Manifest::new(), Origin::new());
+    let mut unread = Vec::new();
     for (path, state) in &states {
-        tell(PackStage::Reading {
-            files_done,
-            files,
-            bytes_done,
-            bytes,
-        });
-        let reading = path.clone();
-        let (returned, cut) = tokio::task::spawn_blocking(move || {
-            let cut = origin.add_file(&reading);
-            (origin, cut)
-        })
-        .await?;
-        origin = returned;
-        let cut = cut.map_err(|error| vanished(path, error))?;
-        manifest.insert(tree_path(path)?, Entry::file(&cut))?;
-        files_done += 1;
-        bytes_done += state.bytes;
+        match memory.look(path, state) {
+            Some(cut) => {
+                origin.add_known(path, &cut);
+                manifest.insert(tree_path(path)?, Entry::file(&cut))?;
+                progress.count(state);
+            }
+            None => unread.push((path.clone(), *state)),
+        }
     }
-    tell(PackStage::Reading {
-        files_done,
-        files,
-        bytes_done,
-        bytes,
-    });
-    tokio::task::spawn_blocking(move || unchanged(&states)).await??;
+    tell(progress.stage());
+    let files_read = unread.len() as u64;
+    let (cuts, outcome) = cut(unread, &mut origin, asked.at, &mut progress, tell).await?;
+    for (path, state, cut, settled) in &cuts {
+        if *settled {
+            memory.cache.note(path, *state, *cut);
+        }
+    }
+    outcome?;
+    for (path, _, cut, _) in &cuts {
+        manifest.insert(tree_path(path)?, Entry::file(cut))?;
+    }
+    let states = tokio::task::spawn_blocking(move || unchanged(&states).map(|()| states)).await??;
     let root = origin.add_manifest(&manifest);
     let limited = limited(scan)?;
     let of_frames = limited
@@ -125,11 +130,121 @@ pub(super) async fn read(
             true => root,
             false => needed_by_all(&manifest, &limited),
         },
-        main_file: tree_path(main)?,
+        main_file: tree_path(asked.main)?,
         manifest,
         root,
         origin,
+        files_read,
+        states,
     })
+}
+
+/// How far the reading is.
+#[derive(Debug, Default)]
+struct Reading {
+    files_done: u64,
+    files: u64,
+    bytes_done: u64,
+    bytes: u64,
+}
+
+impl Reading {
+    fn count(&mut self, state: &State) {
+        self.files_done += 1;
+        self.bytes_done += state.bytes;
+    }
+
+    fn stage(&self) -> PackStage {
+        PackStage::Reading {
+            files_done: self.files_done,
+            files: self.files,
+            bytes_done: self.bytes_done,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// How all files stand.
+pub(super) async fn look_at(asked: Asked<'_>, scan: &Scan) -> Result<States, PackError> {
+    let needed = scan.files.iter().filter(|file| file.exists);
+    let needed: Vec<_> = needed
+        .map(|file| file.path.clone())
+        .filter(|path| path != asked.main)
+        .collect();
+    let mut states = BTreeMap::from([(asked.main.to_owned(), asked.state)]);
+    tokio::task::spawn_blocking(move || {
+        needed
+            .iter()
+            .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
+            .map(|()| states)
+    })
+    .await?
+}
+
+/// Those files that Blender itself has read to say what is needed are those that are packed. One that was saved a moment ago may
+/// not be, unless it stood like that already when Blender was asked before.
+fn same_since_asked(
+    asked: Asked<'_>,
+    scan: &Scan,
+    states: &States,
+    before: &States,
+) -> Result<(), PackError> {
+    let read_by_blender = |kind| matches!(kind, FileKind::Library | FileKind::NodesBake);
+    for file in scan.files.iter().filter(|file| read_by_blender(file.kind)) {
+        if let Some(state) = states.get(&file.path)
+            && !state.settled_before(asked.at)
+            && before.get(&file.path) != Some(state)
+        {
+            return Err(PackError::Changing {
+                path: file.path.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A file that was read, how it stood, and whether whoever sees it stand like that again may take it for the same.
+type Cut = (PathBuf, State, CutFile, bool);
+
+/// Cuts these files and puts them into `origin`. Those that were read before something failed come as well.
+async fn cut(
+    unread: Vec<(PathBuf, State)>,
+    origin: &mut Origin,
+    began: SystemTime,
+    progress: &mut Reading,
+    tell: &mut impl FnMut(PackStage),
+) -> Result<(Vec<Cut>, Result<(), PackError>), PackError> {
+    let (report, mut reports) = mpsc::channel(REPORTS_MAX);
+    let mut filling = std::mem::take(origin);
+    let cutting = tokio::task::spawn_blocking(move || {
+        let paths: Vec<_> = unread.iter().map(|(path, _)| path).collect();
+        let (mut cuts, mut outcome) = (Vec::new(), Ok(()));
+        cut_files(&paths, |at, blocks| {
+            let (path, state) = &unread[at];
+            let blocks = match blocks {
+                Ok(blocks) => blocks,
+                Err(error) => {
+                    outcome = Err(vanished(path, error));
+                    return ControlFlow::Break(());
+                }
+            };
+            let settled = state.settled_before(began) && state.still_holds(path);
+            cuts.push((path.clone(), *state, filling.add(blocks), settled));
+            // Nobody listens any more if packing was given up.
+            match report.blocking_send(*state) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        (filling, cuts, outcome)
+    });
+    while let Some(state) = reports.recv().await {
+        progress.count(&state);
+        tell(progress.stage());
+    }
+    let (filled, cuts, outcome) = cutting.await?;
+    *origin = filled;
+    Ok((cuts, outcome))
 }
 
 /// The files that only some of the frames need.
@@ -142,21 +257,15 @@ fn limited(scan: &Scan) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
 }
 
 /// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
-fn unchanged(states: &BTreeMap<PathBuf, State>) -> Result<(), PackError> {
-    match states.iter().find(|(path, state)| {
-        fs::metadata(path).map(|facts| State::from(&facts)).ok() != Some(**state)
-    }) {
+pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
+    match states.iter().find(|(path, state)| !state.still_holds(path)) {
         Some((path, _)) => Err(PackError::Changing { path: path.clone() }),
         None => Ok(()),
     }
 }
 
 /// A file, or all files below a folder (a cache that is named as a whole).
-fn collect(
-    path: &Path,
-    depth: usize,
-    states: &mut BTreeMap<PathBuf, State>,
-) -> Result<(), PackError> {
+fn collect(path: &Path, depth: usize, states: &mut States) -> Result<(), PackError> {
     let unreadable = |source| PackError::Unreadable {
         path: path.to_owned(),
         source,
@@ -201,7 +310,7 @@ fn vanished(path: &Path, error: CutError) -> PackError {
 /// A file's place in the tree: its absolute path without the leading `/`.
 ///
 /// A name that some system cannot have is refused and not changed: a scene would look for it under the old name and render without it.
-fn tree_path(path: &Path) -> Result<TreePath, PackError> {
+pub(super) fn tree_path(path: &Path) -> Result<TreePath, PackError> {
     let text = path.to_str().ok_or_else(|| PackError::Name {
         path: path.display().to_string(),
         reason: "it is not valid text (UTF-8)".into(),

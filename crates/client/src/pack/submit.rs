@@ -1,10 +1,12 @@
 //! Sends a packed scene and hands it in as a job.
 
+use std::path::PathBuf;
+
 use tessera_model::JobSettings;
 use tessera_wire::api::Submitted;
 use tessera_wire::problem::ProblemKind;
 
-use super::{ATTEMPTS_MAX, PackError, Packed, pack};
+use super::{ATTEMPTS_MAX, PackError, Packed, pack_but};
 use crate::api::Api;
 use crate::send::{Ask, BlockSource, SendError, SendProgress, Sent, send};
 
@@ -39,8 +41,8 @@ pub async fn send_packed(
                     "{} changed while it was sent, the scene is read again",
                     path.display()
                 );
+                repack(packed, path, attempt > 1).await?;
                 attempt += 1;
-                repack(packed).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -85,10 +87,14 @@ pub async fn submit_packed(
     }
 }
 
-/// Packs again what is there now. Frames stay those that were asked for.
-async fn repack(packed: &mut Packed) -> Result<(), PackError> {
+/// Packs again what is there now, since `changed` is not what it was. Frames stay those that were asked for.
+///
+/// What is remembered of that file was right or wrong; what of another turns out wrong after it, is of a file system or a clock that
+/// cannot be trusted, so then everything is read.
+async fn repack(packed: &mut Packed, changed: PathBuf, again: bool) -> Result<(), PackError> {
     let mut options = packed.options.clone();
     options.frames = Some(packed.frames().clone());
-    *packed = pack(&options, |_| {}).await?;
+    options.read_all |= again;
+    *packed = pack_but(&options, Some(changed), |_| {}).await?;
     Ok(())
 }

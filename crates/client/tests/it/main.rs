@@ -14,5 +14,6 @@ mod events;
 mod fetching;
 mod joining;
 mod packing;
+mod snapshots;
 
 mod transfer;

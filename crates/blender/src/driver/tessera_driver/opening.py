@@ -35,8 +35,9 @@ def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
     _enable_addons(request["addons"])
     begin = time.monotonic()
     try:
-        # With the file's own windows a script or an add-on could differ from `blender -b FILE`.
-        bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=request["autoexec"])
+        # With the file's own windows a script or an add-on could differ from `blender -b FILE`; a copy shall have them.
+        windows = request.get("windows", False)
+        bpy.ops.wm.open_mainfile(filepath=path, load_ui=windows, use_scripts=request["autoexec"])
     except RuntimeError as error:
         close_file()
         raise _unloadable(path, str(error)) from error
@@ -62,6 +63,12 @@ def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
             {path for path in map(paths.library_file, bpy.data.libraries) if not os.path.isfile(path)}
         ),
     }
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a .blend is saved compressed: by zstd, or by gzip before 3.0."""
+    with open(path, "rb") as file:
+        return file.read(4).startswith((b"\x28\xb5\x2f\xfd", b"\x1f\x8b"))
 
 
 def close_file() -> None:

@@ -91,8 +91,6 @@ impl Scene {
     }
 
     pub fn options(&self, file: &str) -> PackOptions {
-        let log_dir = self.path("logs");
-        std::fs::create_dir_all(&log_dir).unwrap();
         PackOptions {
             file: file.into(),
             frames: None,
@@ -100,7 +98,10 @@ impl Scene {
             output: None,
             cwd: self.dir.path().to_owned(),
             builds: vec![self.build.clone()],
-            log_dir,
+            log_dir: self.path("logs"),
+            cache_dir: Some(self.path("cache")),
+            read_all: false,
+            pack_textures: false,
         }
     }
 

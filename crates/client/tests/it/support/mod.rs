@@ -1,11 +1,13 @@
 //! What the tests share.
 
 mod blender;
+mod fake;
 mod farm;
 mod proxy;
 mod tls;
 
 pub use blender::{Scene, builds};
+pub use fake::FakeProject;
 pub use farm::TestFarm;
 pub use proxy::Proxy;
 pub use tls::{Authority, TlsServer, days};
