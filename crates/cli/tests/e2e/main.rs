@@ -26,6 +26,7 @@ mod bad_files;
 mod bad_network;
 mod bad_places;
 mod fairness;
+mod gathered;
 mod hosts;
 mod interrupted;
 mod killing;

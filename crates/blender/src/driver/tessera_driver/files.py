@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import caches, frames, paths, sequences
+from . import caches, frames, paths, sequences, within
 from .frames import File, Frames
 from .paths import Reference
 
@@ -16,14 +16,14 @@ KINDS = {"strip": "sequence", "clip": "sequence", "ocean": "mesh_cache"}
 """What references are called where people and programs are told of their files, if not by their own kind."""
 
 
-def external_files(wanted: Frames | None) -> list[dict[str, Any]]:
-    """Every external file once, with all its users."""
-    listed = Listed()
+def external_files(wanted: Frames | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every external file once, with all its users; and what the user should know."""
+    listed, notes = Listed(), list[str]()
     users = sequences.image_users()
     references = list(paths.references())
     for reference in references:
         kind = KINDS.get(reference.kind, reference.kind)
-        for file in expand(reference, wanted, users):
+        for file in expand(reference, wanted, users, notes):
             listed.add(reference.stored, file, kind, reference.label, reference.optional)
     for stored, file, kind, label in _beside_blends(references, wanted):
         listed.add(stored, file, kind, label)
@@ -34,7 +34,7 @@ def external_files(wanted: Frames | None) -> list[dict[str, Any]]:
     }
     _add_unlisted(listed, known)
     main = os.path.normpath(bpy.data.filepath)
-    return [entry for path, entry in sorted(listed.entries.items()) if path != main]
+    return [entry for path, entry in sorted(listed.entries.items()) if path != main], notes
 
 
 class Listed:
@@ -91,7 +91,9 @@ def _icon(brush: Any) -> str:
     return getattr(brush, "icon_filepath", "")
 
 
-def expand(reference: Reference, wanted: Frames | None, users: sequences.ImageUsers) -> Iterator[File]:
+def expand(
+    reference: Reference, wanted: Frames | None, users: sequences.ImageUsers, notes: list[str]
+) -> Iterator[File]:
     """The files that a reference stands for. Those that should be there come, too, if they are not."""
     path = reference.absolute()
     detail = reference.detail
@@ -108,7 +110,11 @@ def expand(reference: Reference, wanted: Frames | None, users: sequences.ImageUs
     elif reference.kind == "volume":
         yield from sequences.of_volume(detail, path, wanted)
     elif reference.kind == "scene_cache":
-        yield from sequences.of_scene_cache(detail, path, wanted)
+        for file in sequences.of_scene_cache(detail, path, wanted) if detail is not None else [File(path)]:
+            for inner in within.scene(file.path, notes):
+                yield file._replace(path=inner.path)
+    elif reference.kind == "osl":
+        yield from within.shader(path)
     elif reference.kind == "ocean":
         yield from caches.ocean(detail, path, wanted)
     elif reference.kind == "nodes_bake":

@@ -154,6 +154,14 @@ def _datablocks() -> Iterator[Reference]:
     for cache in bpy.data.cache_files:
         assign, many = _setter(cache, "filepath"), cache.is_sequence
         yield Reference(cache, describe(cache), "scene_cache", cache.filepath, assign, detail=cache, many=many)
+        for layer in cache.layers:
+            assign = _setter(layer, "filepath")
+            yield Reference(cache, describe(cache, "layer"), "scene_cache", layer.filepath, assign)
+    for camera in bpy.data.cameras:
+        # Since 5.0 a camera may be a shader.
+        if camera.type == "CUSTOM" and camera.custom_mode == "EXTERNAL" and camera.custom_filepath:
+            assign = _setter(camera, "custom_filepath")
+            yield Reference(camera, describe(camera), "osl", camera.custom_filepath, assign)
     for text in bpy.data.texts:
         if text.filepath and not text.is_in_memory:
             # Its content is in the .blend as well.
