@@ -16,6 +16,7 @@ pub(crate) use origin::{Origin, Setting, SettingError, Sources};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tessera_client::PathMap;
 use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
     UserName, check_name,
@@ -38,6 +39,8 @@ const HANG_AFTER: Duration = Duration::from_secs(120);
 pub(crate) struct Settings {
     /// Blenders to use besides those found: `blender`.
     pub(crate) blender: Setting<Vec<PathBuf>>,
+    /// Where files lie here that scenes name as another machine does: `paths.map`.
+    pub(crate) maps: Setting<Vec<PathMap>>,
     /// What is logged, as a filter of the tracing library: `log`.
     pub(crate) log: Setting<Option<String>>,
     /// How a user's commands reach a farm.
@@ -171,7 +174,7 @@ pub(crate) struct SettingFlags<'a> {
 }
 
 /// A repeatable flag counts as given if it was given at least once.
-fn given(list: &[PathBuf]) -> Option<Vec<PathBuf>> {
+fn given<T: Clone>(list: &[T]) -> Option<Vec<T>> {
     (!list.is_empty()).then(|| list.to_vec())
 }
 
@@ -213,6 +216,10 @@ impl Settings {
         let from = &mut sources;
         let settings = Self {
             blender: from.list("blender", given(flags.blender))?,
+            maps: from.list(
+                "paths.map",
+                flags.scene.and_then(|scene| given(&scene.map_path)),
+            )?,
             log: from.optional("log", flags.log.map(str::to_owned))?,
             client: ClientSettings::resolve(flags, from)?,
             job: JobDefaults::resolve(flags.scene, from)?,

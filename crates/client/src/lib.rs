@@ -49,8 +49,8 @@ pub use ledger::{Ledger, LedgerError, LedgerKey};
 pub use link_socket::{Link, LinkError, LinkReceiver, LinkSender};
 pub use output::{NodeFolder, OutputChoice, OutputError, OutputPlan};
 pub use pack::{
-    MissingFile, PackError, PackOptions, PackStage, Packed, SubmitError, pack, send_packed,
-    submit_packed,
+    MissingFile, PackError, PackOptions, PackStage, Packed, PathMap, SubmitError, pack,
+    send_packed, submit_packed,
 };
 pub use placeholder::{clear_placeholder, put_placeholder, skipped};
 pub use private_file::{read_private, write_private};

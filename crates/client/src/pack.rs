@@ -8,6 +8,8 @@
 mod ask;
 mod error;
 mod files;
+mod hint;
+mod path_map;
 mod scene;
 mod submit;
 
@@ -25,6 +27,7 @@ use crate::ledger::LedgerKey;
 use crate::output::OutputPlan;
 
 pub use error::{MissingFile, PackError};
+pub use path_map::PathMap;
 pub use submit::{SubmitError, send_packed, submit_packed};
 
 /// How often files may change under the packing before it is given up: somebody saves now and then, not all the time.
@@ -43,6 +46,8 @@ pub struct PackOptions {
     pub output: Option<String>,
     /// What relative paths are relative to.
     pub cwd: PathBuf,
+    /// Where files lie here that the scene names as another machine does.
+    pub maps: Vec<PathMap>,
     /// Blenders of this machine, as [`tessera_blender::find`] finds them.
     pub builds: Vec<Build>,
     /// An existing folder for the logs of the Blender that reads the file.
@@ -176,7 +181,7 @@ async fn pack_once(
     let before = files::State::of(file)?;
     let asked = ask::ask(options, file, tell).await?;
     let choice = scene::choose(options, file, &asked)?;
-    let read = files::read(file, before, &asked.scan, tell).await?;
+    let read = files::read(file, before, &asked.scan, &options.maps, tell).await?;
     Ok(Packed {
         root: read.root,
         inputs: read.inputs,

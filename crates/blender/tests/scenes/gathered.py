@@ -199,6 +199,30 @@ def surfaces(scene: Any) -> None:
     data.is_sequence, data.frame_start, data.frame_duration = True, 1, 8
 
 
+def imported(owner: Any) -> None:
+    """A shape that nodes read from a file, whose name is a node of its own."""
+    bpy.ops.object.select_all(action="DESELECT")
+    owner.select_set(True)
+    bpy.ops.wm.stl_export(filepath=out("elsewhere/shape.stl"), export_selected_objects=True, apply_modifiers=False)
+    tree = bpy.data.node_groups.new("Import", "GeometryNodeTree")
+    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    name, read = tree.nodes.new("FunctionNodeInputString"), tree.nodes.new("GeometryNodeImportSTL")
+    name.string = out("elsewhere/shape.stl")
+    tree.links.new(name.outputs[0], read.inputs["Path"])
+    tree.links.new(read.outputs[0], tree.nodes.new("NodeGroupOutput").inputs[0])
+    owner.modifiers.new("Import", "NODES").node_group = tree
+    owner.data.transform(Matrix.Scale(0.5, 4))
+
+
+def detailed(owner: Any) -> None:
+    """A mesh whose details are in a file of their own, which Blender 3.4 can only name and not point elsewhere."""
+    owner.modifiers.new("Detail", "MULTIRES")
+    with bpy.context.temp_override(object=owner, active_object=owner):
+        bpy.ops.object.multires_subdivide(modifier="Detail", mode="SIMPLE")
+        path = out("elsewhere/detail.btx")
+        bpy.ops.object.multires_external_save(filepath=path, modifier="Detail")
+
+
 @kind
 def motion(scene: Any) -> None:
     """A baked cloth; and where Blender can, Alembic in two layers, USD in two files, a shader, and a bake of nodes."""
@@ -212,6 +236,9 @@ def motion(scene: Any) -> None:
         usd(ball(1, "Usd"))
     if BUILT_WITH.cycles_osl:
         osl(scene, ball(3, "Own"))
+    if hasattr(bpy.types, "GeometryNodeImportSTL"):
+        imported(ball(4, "Imported"))
+        detailed(ball(5, "Detailed"))
     if bpy.app.version >= (4, 2, 0):
         drift = ball(2, "Drift")
         modifier = stage.drifting(drift)

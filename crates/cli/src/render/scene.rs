@@ -56,6 +56,7 @@ pub(crate) async fn pack_scene(
         output: flags.output.clone(),
         cwd: std::env::current_dir()
             .context("the current folder is gone: change to one that exists")?,
+        maps: context.settings.maps.value.clone(),
         builds: found.builds.clone(),
         log_dir: log_dir.path().to_owned(),
     };

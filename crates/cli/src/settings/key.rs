@@ -55,6 +55,12 @@ pub(crate) const KEYS: &[Key] = &[
         PATHS,
         "those found on this machine",
     ),
+    list(
+        "paths.map",
+        "TESSERA_MAP_PATHS",
+        ';',
+        "no path is another one here",
+    ),
     one("log", "TESSERA_LOG", "warnings only"),
     one(
         "client.manager",

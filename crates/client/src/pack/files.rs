@@ -10,7 +10,8 @@ use tessera_blender::Scan;
 use tessera_blobs::{BlobRef, CutError, Entry, Manifest, Origin, TreePath};
 use tessera_model::FrameSet;
 
-use super::{PackError, PackStage};
+use super::path_map::places;
+use super::{PackError, PackStage, PathMap};
 use crate::inputs::{FrameInputs, needed_by_all};
 
 /// Deepest folders that are gone through for a cache.
@@ -64,6 +65,7 @@ pub(super) async fn read(
     main: &Path,
     before: State,
     scan: &Scan,
+    maps: &[PathMap],
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Files, PackError> {
     let mut needed: Vec<PathBuf> = scan
@@ -103,7 +105,9 @@ pub(super) async fn read(
         .await?;
         origin = returned;
         let cut = cut.map_err(|error| vanished(path, error))?;
-        manifest.insert(tree_path(path)?, Entry::file(&cut))?;
+        for place in tree_paths(path, maps)? {
+            manifest.insert(place, Entry::file(&cut))?;
+        }
         files_done += 1;
         bytes_done += state.bytes;
     }
@@ -115,7 +119,7 @@ pub(super) async fn read(
     });
     tokio::task::spawn_blocking(move || unchanged(&states)).await??;
     let root = origin.add_manifest(&manifest);
-    let limited = limited(scan)?;
+    let limited = limited(scan, maps)?;
     let of_frames = limited
         .iter()
         .filter_map(|(path, frames)| Some((path, &manifest.get(path)?.blob, frames)));
@@ -125,7 +129,7 @@ pub(super) async fn read(
             true => root,
             false => needed_by_all(&manifest, &limited),
         },
-        main_file: tree_path(main)?,
+        main_file: tree_paths(main, &[])?.remove(0),
         manifest,
         root,
         origin,
@@ -133,12 +137,14 @@ pub(super) async fn read(
 }
 
 /// The files that only some of the frames need.
-fn limited(scan: &Scan) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
+fn limited(scan: &Scan, maps: &[PathMap]) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
     let files = scan.files.iter().filter(|file| file.exists);
-    let limited = files.filter_map(|file| Some((file, file.frames.as_ref()?)));
-    limited
-        .map(|(file, frames)| Ok((tree_path(&file.path)?, frames.clone())))
-        .collect()
+    let mut limited = BTreeMap::new();
+    for (file, frames) in files.filter_map(|file| Some((file, file.frames.as_ref()?))) {
+        let places = tree_paths(&file.path, maps)?;
+        limited.extend(places.into_iter().map(|place| (place, frames.clone())));
+    }
+    Ok(limited)
 }
 
 /// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
@@ -198,15 +204,15 @@ fn vanished(path: &Path, error: CutError) -> PackError {
     }
 }
 
-/// A file's place in the tree: its absolute path without the leading `/`.
+/// A file's places in the tree: where it lies here, and where other machines have it.
 ///
 /// A name that some system cannot have is refused and not changed: a scene would look for it under the old name and render without it.
-fn tree_path(path: &Path) -> Result<TreePath, PackError> {
+fn tree_paths(path: &Path, maps: &[PathMap]) -> Result<Vec<TreePath>, PackError> {
     let text = path.to_str().ok_or_else(|| PackError::Name {
         path: path.display().to_string(),
         reason: "it is not valid text (UTF-8)".into(),
     })?;
-    TreePath::new(text.trim_start_matches('/')).map_err(|error| PackError::Name {
+    places(text, maps).map_err(|error| PackError::Name {
         path: text.to_owned(),
         reason: error.reason.to_owned(),
     })

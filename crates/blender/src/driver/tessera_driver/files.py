@@ -32,7 +32,7 @@ def external_files(wanted: Frames | None) -> tuple[list[dict[str, Any]], list[st
     known |= {
         path for it in references if it.kind == "strip" for path in sequences.all_of_strip(it.detail, it.absolute())
     }
-    _add_unlisted(listed, known)
+    _add_unlisted(listed, known, notes)
     main = os.path.normpath(bpy.data.filepath)
     return [entry for path, entry in sorted(listed.entries.items()) if path != main], notes
 
@@ -71,19 +71,22 @@ class Listed:
             entry["frames"] = frames.as_text(self._frames[path])
 
 
-def _add_unlisted(listed: Listed, known: set[str]) -> None:
+def _add_unlisted(listed: Listed, known: set[str], notes: list[str]) -> None:
     """What Blender itself would list and the above does not know of, missing files too."""
     unneeded = {paths.absolute(path, brush) for brush in bpy.data.brushes if (path := _icon(brush))}
-    for stored in bpy.utils.blend_paths(absolute=True, packed=False):
-        path = os.path.normpath(stored)
+    named = bpy.utils.blend_paths(absolute=False, packed=False)
+    for found, stored in zip(bpy.utils.blend_paths(absolute=True, packed=False), named, strict=True):
+        path = os.path.normpath(found)
         # The first file of a sequence is known, and maybe not needed. Folders are of caches that are not baked.
         if path in listed.entries or path in known or path in unneeded:
             continue
-        if stored.endswith(("/", os.sep)) or os.path.isdir(path):
+        if found.endswith(("/", os.sep)) or os.path.isdir(path):
             continue
         # A strip keeps the place of its sound, too, and not always the place where the sound is now.
         silent = os.path.splitext(path)[1].lower() in bpy.path.extensions_audio
-        listed.add(path, File(path, silent), "other", "the file")
+        listed.add(stored, File(path, silent), "other", "the file")
+        if not (silent or stored.startswith("//") or hasattr(bpy.data, "file_path_foreach")):
+            notes.append(f"{path} is named by an absolute path that this Blender cannot change: let it begin with //")
 
 
 def _icon(brush: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files that files name themselves, of which Blender does not tell: the layers of a USD scene, what an OSL shader includes."""
+"""Files that files name, and Blender does not tell of: layers of a USD scene, what an OSL shader includes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _text(path: str) -> str:
 
 
 def scene(path: str, notes: list[str]) -> Iterator[File]:
-    """A scene of USD or Alembic and, of USD, the layers that it is made of. Textures are not: Blender reads shapes only."""
+    """A scene of Alembic or USD, and of USD the layers that make it. Blender reads shapes only, and no textures."""
     yield File(path)
     if not path.lower().endswith(USD) or not os.path.isfile(path):
         return

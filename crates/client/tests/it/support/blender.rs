@@ -99,6 +99,7 @@ impl Scene {
             overrides: Overrides::default(),
             output: None,
             cwd: self.dir.path().to_owned(),
+            maps: Vec::new(),
             builds: vec![self.build.clone()],
             log_dir,
         }
