@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make_light.py")
     parser.add_argument("out", type=Path)
     parser.add_argument("--heavy-mesh", type=int, default=0, metavar="MB")
-    arguments = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else [])
+    arguments = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:])
     out = arguments.out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
 

@@ -36,7 +36,8 @@ const PACKAGE: &[(&str, &str)] = &modules![
     "rendering.py",
     "scan.py",
     "sequences.py",
-    "threads.py"
+    "threads.py",
+    "within.py"
 ];
 
 /// Names the file descriptor of the socket.

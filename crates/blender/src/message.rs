@@ -104,6 +104,9 @@ pub struct Open {
     pub autoexec: bool,
     /// Where files named by absolute paths are found instead. The first rule with a file there is used.
     pub remap: Vec<Remap>,
+    /// The files belong to a user: nothing in them is changed. Libraries that `remap` finds are then looked for again once the file
+    /// is loaded, which shows what they need; it does not bring back all that hangs on them.
+    pub read_only: bool,
     /// Modules of the add-ons to enable first.
     pub addons: Vec<String>,
 }

@@ -314,7 +314,11 @@ impl Blender {
 /// that the scenes ask for. A file that cannot be understood is left to Blender, which then refuses it, or reports its
 /// libraries as missing.
 async fn prepare(open: &Open) -> (u32, Vec<(String, String)>) {
-    let (path, rules) = (open.path.clone(), open.remap.clone());
+    let path = open.path.clone();
+    let rules = match open.read_only {
+        true => Vec::new(),
+        false => open.remap.clone(),
+    };
     let look = move || {
         let relocated = match rules.as_slice() {
             [] => Ok(0),

@@ -7,7 +7,7 @@
 //! - Names: [`Digest`], [`BlobRef`] (a whole file: the root of a tree of lists of blocks).
 //! - Cutting: [`write_file`] and its siblings, [`cut_files`] for many; [`Origin`] remembers where blocks lie, so that a sender needs no copy.
 //! - Reading: [`read_file`], [`read_range`], [`missing_blocks`].
-//! - Trees of files: [`Manifest`] of [`TreePath`]s, put on disk by [`materialise()`].
+//! - Trees of files: [`Manifest`] of [`TreePath`]s, put on disk by [`materialise()`]; which path of which system lies where: [`place_of`], [`origins`].
 //! - Rest: [`Store`] keeps blocks in packs on disk, and gives back what is neither [`Live`] nor kept by [`Keeping`]. Way: [`StreamEncoder`] and [`StreamDecoder`] put many into one body.
 //!
 //! Every byte that enters is verified against its digest, and again each time it is read from disk; every length that another
@@ -27,6 +27,7 @@ mod manifest;
 mod materialise;
 mod missing;
 mod origin;
+mod places;
 mod read;
 mod store;
 mod stream;
@@ -47,6 +48,7 @@ pub use manifest::{Entry, EntryKind, MAX_ENTRIES, Manifest, ManifestError};
 pub use materialise::{MaterialiseError, Materialised, Progress, materialise, remove_tree};
 pub use missing::{Missing, missing_blocks};
 pub use origin::{FileBlocks, Origin, OriginError};
+pub use places::{origins, place_of};
 pub use read::{ReadError, read_bytes, read_file, read_range};
 pub use store::{Collected, Horizon, Store, StoreError, StoreStats, Usage};
 pub use stream::{STREAM_MEDIA_TYPE, StreamDecoder, StreamEncoder, StreamError};

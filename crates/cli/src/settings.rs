@@ -16,7 +16,7 @@ pub(crate) use origin::{Origin, Setting, SettingError, Sources};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tessera_client::Bandwidth;
+use tessera_client::{Bandwidth, PathMap};
 use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
     UserName, check_name,
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) blender: Setting<Vec<PathBuf>>,
     /// Most bytes a second over the network, 0 without a bound: `bandwidth`.
     pub(crate) bandwidth: Setting<Option<Rate>>,
+    /// Where files lie here that scenes name as another machine does: `paths.map`.
+    pub(crate) maps: Setting<Vec<PathMap>>,
     /// What is logged, as a filter of the tracing library: `log`.
     pub(crate) log: Setting<Option<String>>,
     /// How a user's commands reach a farm.
@@ -176,7 +178,7 @@ pub(crate) struct SettingFlags<'a> {
 }
 
 /// A repeatable flag counts as given if it was given at least once.
-fn given(list: &[PathBuf]) -> Option<Vec<PathBuf>> {
+fn given<T: Clone>(list: &[T]) -> Option<Vec<T>> {
     (!list.is_empty()).then(|| list.to_vec())
 }
 
@@ -224,6 +226,10 @@ impl Settings {
         let settings = Self {
             blender: from.list("blender", given(flags.blender))?,
             bandwidth: from.optional("bandwidth", flags.bandwidth)?,
+            maps: from.list(
+                "paths.map",
+                flags.scene.and_then(|scene| given(&scene.map_path)),
+            )?,
             log: from.optional("log", flags.log.map(str::to_owned))?,
             client: ClientSettings::resolve(flags, from)?,
             job: JobDefaults::resolve(flags.scene, from)?,

@@ -52,7 +52,7 @@ pub use link_socket::{Link, LinkError, LinkReceiver, LinkSender};
 pub use output::{NodeFolder, OutputChoice, OutputError, OutputPlan};
 pub use pack::{
     Bundle, BundleForm, Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage,
-    Packed, SubmitError, all_there, bundle, closure, pack, send_packed, submit_packed,
+    Packed, PathMap, SubmitError, all_there, bundle, closure, pack, send_packed, submit_packed,
 };
 pub use placeholder::{clear_placeholder, put_placeholder, skipped};
 pub use private_file::{read_private, write_private};

@@ -13,6 +13,8 @@ mod closure;
 mod copies;
 mod error;
 mod files;
+mod hint;
+mod path_map;
 mod scene;
 mod stat_cache;
 mod state;
@@ -42,6 +44,7 @@ use state::State;
 pub use bundle::{Bundle, BundleForm, all_there, bundle};
 pub use closure::{Closure, ClosureFile, closure};
 pub use error::{MissingFile, PackError};
+pub use path_map::PathMap;
 pub use submit::{SubmitError, send_packed, submit_packed};
 
 /// How often files may change under the packing before it is given up: somebody saves now and then, not all the time.
@@ -63,6 +66,8 @@ pub struct PackOptions {
     pub output: Option<String>,
     /// What relative paths are relative to.
     pub cwd: PathBuf,
+    /// Where files lie here that the scene names as another machine does.
+    pub maps: Vec<PathMap>,
     /// Blenders of this machine, as [`tessera_blender::find`] finds them.
     pub builds: Vec<Build>,
     /// A folder for the logs of the Blender that reads the file; made if it is not there.
@@ -251,7 +256,7 @@ async fn pack_once(
         state,
         at,
     };
-    let mut read = files::read(main, &asked.scan, memory, tell).await?;
+    let mut read = files::read(main, &asked.scan, &options.maps, memory, tell).await?;
     let copies = match options.pack_textures {
         true => Some(textures::put_inside(&mut read, main, &asked, options, tell).await?),
         false => None,

@@ -13,6 +13,7 @@ mod failing;
 mod fake;
 mod finding;
 mod full_disk;
+mod gathered;
 mod idle;
 mod libraries;
 mod orphans;

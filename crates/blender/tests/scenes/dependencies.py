@@ -71,25 +71,11 @@ movie = bpy.data.images.new("Movie", 8, 8)
 movie.source = "MOVIE"
 movie.filepath = stage.touch("mov/clip.mp4")
 stage.texture(made, movie)
-font_files = [os.path.join(folder, name) for folder, _, names in os.walk("/usr/share/fonts") for name in names]
-bundled = os.path.join(bpy.utils.system_resource("DATAFILES"), "fonts")
-if os.path.isdir(bundled):
-    font_files += [os.path.join(bundled, name) for name in os.listdir(bundled)]
-for candidate in sorted(name for name in font_files if name.endswith((".ttf", ".otf", ".woff2"))):
-    os.makedirs(os.path.join(stage.OUT, "fonts"), exist_ok=True)
-    extension = os.path.splitext(candidate)[1]
-    copy = os.path.join(stage.OUT, f"fonts/font{extension}")
-    with open(candidate, "rb") as source, open(copy, "wb") as target:
-        target.write(source.read())
-    bpy.ops.object.text_add()
-    bpy.context.object.data.font = bpy.data.fonts.load(copy)
-    break
+bpy.ops.object.text_add()
+bpy.context.object.data.font = bpy.data.fonts.load(stage.copy_font("fonts"))
 bpy.ops.object.volume_add()
 bpy.context.object.data.filepath = stage.touch("vdb/smoke.vdb")
-with open(os.path.join(stage.OUT, "noise.wav"), "wb") as file:
-    file.write(b"RIFF" + (36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little"))
-    file.write(b"\x01\0\x01\0" + (8000).to_bytes(4, "little") * 2 + b"\x01\0\x08\0data\0\0\0\0")
-sound = bpy.data.sounds.load(os.path.join(stage.OUT, "noise.wav"))
+sound = bpy.data.sounds.load(stage.write_wav("noise.wav"))
 sound.use_fake_user = True
 with open(os.path.join(stage.OUT, "note.txt"), "w") as file:
     file.write("hello")

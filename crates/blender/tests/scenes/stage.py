@@ -1,11 +1,14 @@
-"""What the scene scripts share: where to write, an empty scene with a camera and a light, textures."""
+"""What the scene scripts share: where to write, an empty scene with a camera and a light, textures, bakes."""
 
 from __future__ import annotations
 
+import glob
 import math
 import os
+import shutil
 import struct
 import sys
+import wave
 import zlib
 from typing import Any
 
@@ -58,6 +61,33 @@ def write_png(path: str, colour: tuple[int, int, int]) -> str:
     return path
 
 
+def write_wav(path: str) -> str:
+    """Half a second of a tone, at OUT/PATH; returns the whole path."""
+    path = os.path.join(OUT, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with wave.open(path, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        tone = (int(9000 * math.sin(at / 4)) for at in range(4000))
+        file.writeframes(b"".join(struct.pack("<h", sample) for sample in tone))
+    return path
+
+
+def bring_modules() -> None:
+    """Makes the modules that a Blender brings besides bpy known to a Python that runs bpy."""
+    sys.path += glob.glob(os.path.join(bpy.utils.resource_path("LOCAL"), "python/lib/python*/site-packages"))
+
+
+def copy_font(folder: str) -> str:
+    """Some font of this machine in OUT/FOLDER; returns the whole path."""
+    places = ["/usr/share/fonts", os.path.join(bpy.utils.system_resource("DATAFILES"), "fonts")]
+    found = [os.path.join(inner, name) for place in places for inner, _, names in os.walk(place) for name in names]
+    font = min(name for name in found if name.endswith((".ttf", ".otf", ".woff2")))
+    os.makedirs(os.path.join(OUT, folder), exist_ok=True)
+    return shutil.copy(font, os.path.join(OUT, folder, "font" + os.path.splitext(font)[1]))
+
+
 def touch(path: str) -> str:
     """A file that is only there, at OUT/PATH; returns the whole path."""
     path = os.path.join(OUT, path)
@@ -93,6 +123,45 @@ def compositor(scene: Any) -> tuple[Any, Any]:
     tree = scene.node_tree
     tree.nodes.clear()
     return tree, tree.nodes.new("CompositorNodeComposite")
+
+
+def bake(scene: Any, owner: Any, cache: Any, **properties: Any) -> None:
+    """Bakes a point cache to the disk, beside the file, which must have been saved."""
+    cache.use_disk_cache = True
+    for name, value in properties.items():
+        setattr(cache, name, value)
+    with bpy.context.temp_override(scene=scene, object=owner, active_object=owner, point_cache=cache):
+        bpy.ops.ptcache.bake(bake=True)
+    assert cache.is_baked
+
+
+def cloth() -> Any:
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=6, y_subdivisions=6, size=3, location=(0, 0, 2))
+    owner = bpy.context.object
+    owner.name = "Cloth"
+    owner.data.materials.append(material("M"))
+    owner.modifiers.new("Cloth", "CLOTH")
+    return owner
+
+
+def drifting(owner: Any) -> Any:
+    """Gives an object nodes that simulate how it drifts away; returns their modifier."""
+    tree = bpy.data.node_groups.new("Drift", "GeometryNodeTree")
+    for in_out in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=in_out, socket_type="NodeSocketGeometry")
+    nodes, links = tree.nodes, tree.links
+    source, target = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
+    begin, end = nodes.new("GeometryNodeSimulationInput"), nodes.new("GeometryNodeSimulationOutput")
+    begin.pair_with_output(end)
+    move = nodes.new("GeometryNodeSetPosition")
+    move.inputs["Offset"].default_value = (0.2, 0.0, 0.1)
+    links.new(source.outputs[0], begin.inputs["Geometry"])
+    links.new(begin.outputs["Geometry"], move.inputs[0])
+    links.new(move.outputs[0], end.inputs["Geometry"])
+    links.new(end.outputs["Geometry"], target.inputs[0])
+    modifier = owner.modifiers.new("Drift", "NODES")
+    modifier.node_group = tree
+    return modifier
 
 
 def link(library: str, kind: str, name: str, relative: bool) -> Any:

@@ -183,43 +183,22 @@ def strip(scene: Any) -> None:
     for number in range(2, 7):
         made.elements.append(f"s_{number:03d}.png")
     made.frame_final_duration = 10
-    stage.save("main.blend")
     made.directory = os.path.join(stage.OUT, "cut")
-
-
-def bake(scene: Any, owner: Any, cache: Any, **properties: Any) -> None:
-    """Bakes a point cache to the disk, where the file will be."""
-    stage.save("main.blend")
-    cache.use_disk_cache = True
-    for name, value in properties.items():
-        setattr(cache, name, value)
-    with bpy.context.temp_override(scene=scene, object=owner, active_object=owner, point_cache=cache):
-        bpy.ops.ptcache.bake(bake=True)
-    assert cache.is_baked
-
-
-def cloth() -> Any:
-    bpy.ops.mesh.primitive_grid_add(x_subdivisions=6, y_subdivisions=6, size=3, location=(0, 0, 2))
-    owner = bpy.context.object
-    owner.name = "Cloth"
-    owner.data.materials.append(stage.material("M"))
-    owner.modifiers.new("Cloth", "CLOTH")
-    return owner
 
 
 @kind
 def cloth_baked(scene: Any) -> None:
-    owner = cloth()
-    bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=8)
+    owner = stage.cloth()
+    stage.bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=8)
 
 
 @kind
 def cloth_blurred(scene: Any) -> None:
     """A shutter that is open for three frames."""
-    owner = cloth()
+    owner = stage.cloth()
     scene.render.use_motion_blur = True
     scene.render.motion_blur_shutter = 3.0
-    bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=10)
+    stage.bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=10)
 
 
 def particles(scene: Any, step: int) -> None:
@@ -233,7 +212,7 @@ def particles(scene: Any, step: int) -> None:
     settings = system.settings
     settings.count, settings.frame_start, settings.frame_end, settings.lifetime = 30, 1, 6, 20
     settings.render_type, settings.instance_object, settings.particle_size = "OBJECT", grain, 0.2
-    bake(scene, owner, system.point_cache, frame_start=1, frame_end=9, frame_step=step)
+    stage.bake(scene, owner, system.point_cache, frame_start=1, frame_end=9, frame_step=step)
 
 
 @kind
@@ -250,9 +229,9 @@ def particles_in_steps(scene: Any) -> None:
 @kind
 def cloth_external(scene: Any) -> None:
     """A bake that was put elsewhere."""
-    owner = cloth()
+    owner = stage.cloth()
     cache = owner.modifiers[0].point_cache
-    bake(scene, owner, cache, frame_start=1, frame_end=8)
+    stage.bake(scene, owner, cache, frame_start=1, frame_end=8)
     baked, moved = os.path.join(stage.OUT, "blendcache_main"), os.path.join(stage.OUT, "moved")
     os.mkdir(moved)
     for name in os.listdir(baked):
@@ -265,12 +244,10 @@ def cloth_external(scene: Any) -> None:
 @kind
 def half_baked(scene: Any) -> None:
     """One cloth is baked, and another writes what it simulates to the disk."""
-    other = cloth()
-    # Only a file with a name can have a cache on the disk.
-    stage.save("main.blend")
+    other = stage.cloth()
     other.modifiers[0].point_cache.use_disk_cache = True
-    owner = cloth()
-    bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=8)
+    owner = stage.cloth()
+    stage.bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=8)
 
 
 @kind
@@ -286,7 +263,6 @@ def ocean(_scene: Any) -> None:
     for frame in (1, 10):
         modifier.time = frame / 2
         modifier.keyframe_insert("time", frame=frame)
-    stage.save("main.blend")
     with bpy.context.temp_override(object=sea, active_object=sea):
         bpy.ops.object.ocean_bake(modifier="Sea")
     # Without a window nothing tells Blender that the bake has ended. The mark lies before that of the kind of geometry.
@@ -318,24 +294,9 @@ def fluid(_scene: Any) -> None:
 def nodes_bake(_scene: Any) -> None:
     """A simulation of geometry nodes, baked; what does not change is stored with the first step."""
     owner = monkey()
-    tree = bpy.data.node_groups.new("Drift", "GeometryNodeTree")
-    for in_out in ("INPUT", "OUTPUT"):
-        tree.interface.new_socket("Geometry", in_out=in_out, socket_type="NodeSocketGeometry")
-    nodes, links = tree.nodes, tree.links
-    source, target = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
-    begin, end = nodes.new("GeometryNodeSimulationInput"), nodes.new("GeometryNodeSimulationOutput")
-    begin.pair_with_output(end)
-    move = nodes.new("GeometryNodeSetPosition")
-    move.inputs["Offset"].default_value = (0.2, 0.0, 0.1)
-    links.new(source.outputs[0], begin.inputs["Geometry"])
-    links.new(begin.outputs["Geometry"], move.inputs[0])
-    links.new(move.outputs[0], end.inputs["Geometry"])
-    links.new(end.outputs["Geometry"], target.inputs[0])
-    modifier = owner.modifiers.new("Drift", "NODES")
-    modifier.node_group = tree
+    modifier = stage.drifting(owner)
     modifier.bake_target = "DISK"
     modifier.bake_directory = os.path.join(stage.OUT, "drift")
-    stage.save("main.blend")
     bake_id = modifier.bakes[0].bake_id
     bpy.ops.object.geometry_node_bake_single(session_uid=owner.session_uid, modifier_name="Drift", bake_id=bake_id)
     # The name of a bake is drawn by lot.
@@ -365,5 +326,7 @@ def usd_sequence(_scene: Any) -> None:
 
 made_scene = stage.new_scene()
 made_scene.frame_start, made_scene.frame_end = 1, 10
+# Only a file with a name can have caches on the disk.
+stage.save("main.blend")
 KINDS[stage.ARGUMENTS[1]](made_scene)
 stage.save("main.blend")

@@ -25,10 +25,7 @@ bpy.context.object.modifiers.new("Sea", "OCEAN").filepath = "//sea/"
 brush = bpy.data.brushes.new("Brush")
 if hasattr(brush, "icon_filepath"):
     brush.icon_filepath = "//brush.png"
-noise = os.path.join(stage.OUT, "noise.wav")
-with open(noise, "wb") as file:
-    file.write(b"RIFF" + (36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little"))
-    file.write(b"\x01\0\x01\0" + (8000).to_bytes(4, "little") * 2 + b"\x01\0\x08\0data\0\0\0\0")
+noise = stage.write_wav("noise.wav")
 editor = scene.sequence_editor_create()
 strips = editor.strips if hasattr(editor, "strips") else editor.sequences
 strips.new_sound("Noise", noise, 1, 1)

@@ -1,15 +1,12 @@
 """OUT/vdb/smoke_001.vdb to smoke_008.vdb: boxes that grow. Wants a Blender that brings the module `openvdb`."""
 
-import glob
 import os
 import sys
-
-import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stage  # noqa: E402
 
-sys.path += glob.glob(os.path.join(bpy.utils.resource_path("LOCAL"), "python/lib/python*/site-packages"))
+stage.bring_modules()
 import openvdb  # noqa: E402
 
 os.makedirs(os.path.join(stage.OUT, "vdb"), exist_ok=True)

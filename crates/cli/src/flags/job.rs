@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tessera_client::PathMap;
 use tessera_model::{Device, FrameSet, JobId};
 
 use super::{FarmFlags, NeedFlags, OrderFlags, at_least_one};
@@ -89,6 +90,9 @@ pub(crate) struct SceneFlags {
     pub(crate) order: OrderFlags,
     #[command(flatten)]
     pub(crate) needs: NeedFlags,
+    /// Where files lie here that the scene names as another computer does: 'C:\proj=/mnt/proj'; repeatable
+    #[arg(long = "map-path", value_name = "FROM=TO")]
+    pub(crate) map_path: Vec<PathMap>,
     /// Blender to read the file with (an executable, or a Python that can import bpy); repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) blender: Vec<PathBuf>,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
-use tessera_client::{Api, Ask, PackError, PackOptions, PackStage, Packed, Sent, pack, submit_packed};
+use tessera_client::{
+    Api, Ask, PackError, PackOptions, PackStage, Packed, Sent, pack, submit_packed,
+};
 use tessera_model::{After, JobSettings, Overrides};
 use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
@@ -74,6 +76,7 @@ pub(crate) async fn prepare(
         output: None,
         cwd: std::env::current_dir()
             .context("the current folder is gone: change to one that exists")?,
+        maps: context.settings.maps.value.clone(),
         builds: found.builds.clone(),
         log_dir: log_dir.path().to_owned(),
         cache_dir: Some(cache.clone()),

@@ -56,6 +56,12 @@ pub(crate) const KEYS: &[Key] = &[
         "those found on this machine",
     ),
     one("bandwidth", "TESSERA_BANDWIDTH", "no limit"),
+    list(
+        "paths.map",
+        "TESSERA_MAP_PATHS",
+        ';',
+        "no path is another one here",
+    ),
     one("log", "TESSERA_LOG", "warnings only"),
     one(
         "client.manager",

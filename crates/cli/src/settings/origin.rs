@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tessera_client::PathMap;
 use tessera_model::UserName;
 use tessera_worker::{Hours, HoursError};
 
@@ -154,6 +155,15 @@ impl Value for Rate {
 }
 
 impl<T: FromStr<Err: fmt::Display> + fmt::Display> Value for OrNone<T> {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathMap {
     fn read(text: &str) -> Result<Self, String> {
         text.parse()
     }

@@ -116,6 +116,18 @@ impl World {
         ])
     }
 
+    /// A user on a machine whose file system has nothing of this test's folder but what this user puts there. Takes root.
+    pub fn home_elsewhere(&self, name: &str) -> Home {
+        let home = self.home(name);
+        let (all, own) = (self.path(""), home.folder().to_owned());
+        let script = format!(
+            "mount -t tmpfs none '{0}' && mkdir -p '{1}' && exec \"$@\"",
+            text(&all),
+            text(&own),
+        );
+        home.under(&["unshare", "-m", "sh", "-c", &script, "sh"])
+    }
+
     /// A scene for the fake Blender: see `tessera_blender::testing`.
     pub fn fake_scene(&self, folder: &str, scene: &serde_json::Value) -> Project {
         let project = self.path(folder);
@@ -144,6 +156,15 @@ impl World {
         Project::new(project.clone(), project.join(format!("{kind}.blend")))
     }
 
+    /// Where the volumes are that some scenes are made with. Blender 3.4 cannot make them.
+    pub fn volumes(&self) -> PathBuf {
+        once("volumes", |folder| {
+            let script = in_crate("../blender/tests/scenes/volumes.py");
+            let newest = Baseline::module().unwrap();
+            newest.script(&script, &[text(folder)]).unwrap();
+        })
+    }
+
     /// What a script of `tests/scenes` (or of the driver's tests) makes in a folder of the test's own.
     pub fn project(&self, script: &str, arguments: &[&str], folder: &str, blend: &str) -> Project {
         let project = self.path(folder);
@@ -152,6 +173,19 @@ impl World {
         all.extend(arguments);
         self.blender.script(&in_crate(script), &all).unwrap();
         Project::new(project.clone(), project.join(blend))
+    }
+
+    /// The benches' scene with a mesh of so many megabytes, one frame of which is rendered in a blink.
+    pub fn heavy(&self, folder: &str, megabytes: u32) -> Project {
+        let project = self.path(folder);
+        fs::create_dir_all(&project).unwrap();
+        let blend = project.join("main.blend");
+        let script = in_crate("../../examples/make_light.py");
+        let size = megabytes.to_string();
+        self.blender
+            .script(&script, &[text(&blend), "--heavy-mesh", &size])
+            .unwrap();
+        Project::new(project, blend)
     }
 }
 

@@ -6,11 +6,8 @@ relative, so that a test can copy a folder to a place of its own.
 
 from __future__ import annotations
 
-import math
 import os
-import struct
 import sys
-import wave
 from typing import Any
 
 import bpy
@@ -115,22 +112,9 @@ def sequence() -> None:
     text = strips.new_effect("T", "TEXT", 3, 1, **length)
     text.text, text.font_size = "Tessera", 12
     text.blend_type = "ALPHA_OVER"
-    strips.new_sound("A", write_wav(f"{here}/sound/beep.wav"), 4, 1).sound.filepath = "//sound/beep.wav"
+    strips.new_sound("A", stage.write_wav(f"{here}/sound/beep.wav"), 4, 1).sound.filepath = "//sound/beep.wav"
     image_format(scene, "PNG", color_mode="RGB", color_depth="8")
     scene.render.filepath = "//out/edit_####"
-
-
-def write_wav(path: str) -> str:
-    """Half a second of a tone, at OUT/PATH; returns the whole path."""
-    path = os.path.join(stage.OUT, path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with wave.open(path, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8000)
-        tone = (int(9000 * math.sin(at / 4)) for at in range(4000))
-        file.writeframes(b"".join(struct.pack("<h", sample) for sample in tone))
-    return path
 
 
 def cloth() -> None:

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::path_map::rules;
 use super::{PackError, PackOptions, PackStage};
 use crate::output::OutputChoice;
 use tessera_blender::{
@@ -46,6 +47,8 @@ pub(super) async fn ask(
     let open = Open {
         path: file.to_owned(),
         autoexec: options.overrides.autoexec,
+        remap: rules(&options.maps),
+        read_only: true,
         ..Open::default()
     };
     blender.open(&open, &log("open")).await?;

@@ -20,6 +20,8 @@ pub struct MissingFile {
     pub kind: FileKind,
     /// Who needs it, for people: "image 'Wood' in lib.blend".
     pub used_by: Vec<String>,
+    /// What may have become of it, and what to do.
+    pub hint: Option<String>,
 }
 
 impl std::fmt::Display for MissingFile {
@@ -31,6 +33,9 @@ impl std::fmt::Display for MissingFile {
                 write!(f, " and {} more", self.used_by.len() - 1)?;
             }
             f.write_str(")")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, " [{hint}]")?;
         }
         Ok(())
     }

@@ -15,9 +15,10 @@ use tessera_blobs::{BlobRef, CutError, CutFile, Entry, Manifest, Origin, TreePat
 use tessera_model::FrameSet;
 use tokio::sync::mpsc;
 
+use super::path_map::places;
 use super::stat_cache::StatCache;
 use super::state::State;
-use super::{PackError, PackStage};
+use super::{PackError, PackStage, PathMap};
 use crate::inputs::{FrameInputs, needed_by_all};
 
 /// Deepest folders that are gone through for a cache.
@@ -83,6 +84,7 @@ pub(super) type States = BTreeMap<PathBuf, State>;
 pub(super) async fn read(
     asked: Asked<'_>,
     scan: &Scan,
+    maps: &[PathMap],
     memory: &mut Memory,
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Files, PackError> {
@@ -100,7 +102,9 @@ pub(super) async fn read(
         match memory.look(path, state) {
             Some(cut) => {
                 origin.add_known(path, &cut);
-                manifest.insert(tree_path(path)?, Entry::file(&cut))?;
+                for place in tree_paths(path, maps)? {
+                    manifest.insert(place, Entry::file(&cut))?;
+                }
                 progress.count(state);
             }
             None => unread.push((path.clone(), *state)),
@@ -116,11 +120,13 @@ pub(super) async fn read(
     }
     outcome?;
     for (path, _, cut, _) in &cuts {
-        manifest.insert(tree_path(path)?, Entry::file(cut))?;
+        for place in tree_paths(path, maps)? {
+            manifest.insert(place, Entry::file(cut))?;
+        }
     }
     let states = tokio::task::spawn_blocking(move || unchanged(&states).map(|()| states)).await??;
     let root = origin.add_manifest(&manifest);
-    let limited = limited(scan)?;
+    let limited = limited(scan, maps)?;
     let of_frames = limited
         .iter()
         .filter_map(|(path, frames)| Some((path, &manifest.get(path)?.blob, frames)));
@@ -248,12 +254,14 @@ async fn cut(
 }
 
 /// The files that only some of the frames need.
-fn limited(scan: &Scan) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
+fn limited(scan: &Scan, maps: &[PathMap]) -> Result<BTreeMap<TreePath, FrameSet>, PackError> {
     let files = scan.files.iter().filter(|file| file.exists);
-    let limited = files.filter_map(|file| Some((file, file.frames.as_ref()?)));
-    limited
-        .map(|(file, frames)| Ok((tree_path(&file.path)?, frames.clone())))
-        .collect()
+    let mut limited = BTreeMap::new();
+    for (file, frames) in files.filter_map(|file| Some((file, file.frames.as_ref()?))) {
+        let places = tree_paths(&file.path, maps)?;
+        limited.extend(places.into_iter().map(|place| (place, frames.clone())));
+    }
+    Ok(limited)
 }
 
 /// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
@@ -307,15 +315,20 @@ fn vanished(path: &Path, error: CutError) -> PackError {
     }
 }
 
-/// A file's place in the tree: its absolute path without the leading `/`.
+/// A file's place in the tree.
 ///
 /// A name that some system cannot have is refused and not changed: a scene would look for it under the old name and render without it.
-pub(super) fn tree_path(path: &Path) -> Result<TreePath, PackError> {
+fn tree_path(path: &Path) -> Result<TreePath, PackError> {
+    Ok(tree_paths(path, &[])?.remove(0))
+}
+
+/// The same, and where other machines have the file.
+pub(super) fn tree_paths(path: &Path, maps: &[PathMap]) -> Result<Vec<TreePath>, PackError> {
     let text = path.to_str().ok_or_else(|| PackError::Name {
         path: path.display().to_string(),
         reason: "it is not valid text (UTF-8)".into(),
     })?;
-    TreePath::new(text.trim_start_matches('/')).map_err(|error| PackError::Name {
+    places(text, maps).map_err(|error| PackError::Name {
         path: text.to_owned(),
         reason: error.reason.to_owned(),
     })

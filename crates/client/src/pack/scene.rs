@@ -6,6 +6,7 @@ use tessera_blender::{Build, SceneInfo};
 use tessera_model::{FrameSet, Overrides, Step, StepKind};
 
 use super::ask::Asked;
+use super::hint::hint;
 use super::{MissingFile, PackError, PackOptions};
 use crate::output::{NodeFolder, OutputChoice, OutputPlan};
 
@@ -91,6 +92,7 @@ fn check_files(file: &Path, asked: &Asked, warnings: &mut Vec<String>) -> Result
         path: needed.path.clone(),
         kind: needed.kind,
         used_by: needed.used_by.clone(),
+        hint: hint(&needed.stored, &needed.path),
     };
     if !missing.is_empty() {
         return Err(PackError::Missing {

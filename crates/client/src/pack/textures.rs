@@ -11,7 +11,7 @@ use tessera_blobs::{Entry, Manifest, cut_files};
 
 use super::ask::Asked;
 use super::copies::{self, Changes, Copies};
-use super::files::{self, Files, tree_path, unchanged};
+use super::files::{self, Files, tree_paths, unchanged};
 use super::{PackError, PackOptions, PackStage};
 
 /// Makes the tree of `read` one of copies with textures inside. Blocks are read from the copies as long as those are kept.
@@ -60,10 +60,14 @@ pub(super) async fn put_inside(
     for (at, blocks) in cut.await? {
         let blocks = blocks.map_err(|error| PackError::Cut { error })?;
         let entry = Entry::file(&read.origin.add(blocks));
-        manifest.insert(tree_path(&copies.made[at].0)?, entry)?;
+        for place in tree_paths(&copies.made[at].0, &options.maps)? {
+            manifest.insert(place, entry)?;
+        }
     }
-    let inside = copies.inside.iter().map(|path| tree_path(path));
-    let inside = inside.collect::<Result<BTreeSet<_>, _>>()?;
+    let mut inside = BTreeSet::new();
+    for path in &copies.inside {
+        inside.extend(tree_paths(path, &options.maps)?);
+    }
     for (path, entry) in read.manifest.iter() {
         if manifest.get(path).is_none() && !inside.contains(path) {
             manifest.insert(path.clone(), *entry)?;

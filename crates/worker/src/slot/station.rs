@@ -250,6 +250,7 @@ impl Station {
             path: root.join(&order.scene.main_file),
             autoexec: order.scene.autoexec,
             remap: remap(&root, &shared),
+            read_only: false,
             addons: Vec::new(),
         };
         let living = self

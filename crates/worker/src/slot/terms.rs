@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tessera_blender::{DeviceKind, DeviceRequest, DeviceUsed, Overrides, Remap, Render, Rendered};
+use tessera_blobs::origins;
 use tessera_model::{Device, FrameErrorKind, JobId, ResultTimings};
 
 use crate::desk::FrameOrder;
@@ -32,20 +33,11 @@ pub(super) fn remap(root: &Path, shared: &Path) -> Vec<Remap> {
             to: root.to_owned(),
         });
     }
-    rules.push(Remap {
-        from: "/".to_owned(),
-        to: root.to_owned(),
-    });
-    // Windows drives are folders of one capital letter.
-    for letter in 'A'..='Z' {
-        let drive = root.join(letter.to_string());
-        if drive.is_dir() {
-            rules.push(Remap {
-                from: format!("{letter}:\\"),
-                to: drive,
-            });
-        }
-    }
+    rules.extend(
+        origins(root)
+            .into_iter()
+            .map(|(from, to)| Remap { from, to }),
+    );
     rules
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import caches, frames, paths, sequences
+from . import caches, frames, paths, sequences, within
 from .frames import File, Frames
 from .paths import Reference
 
@@ -16,14 +16,14 @@ KINDS = {"strip": "sequence", "clip": "sequence", "ocean": "mesh_cache"}
 """What references are called where people and programs are told of their files, if not by their own kind."""
 
 
-def external_files(wanted: Frames | None) -> list[dict[str, Any]]:
-    """Every external file once, with all its users."""
-    listed = Listed()
+def external_files(wanted: Frames | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every external file once, with all its users; and what the user should know."""
+    listed, notes = Listed(), list[str]()
     users = sequences.image_users()
     references = list(paths.references())
     for reference in references:
         kind = KINDS.get(reference.kind, reference.kind)
-        for file in expand(reference, wanted, users):
+        for file in expand(reference, wanted, users, notes):
             listed.add(reference.stored, file, kind, reference.label, reference.optional)
     for stored, file, kind, label in _beside_blends(references, wanted):
         listed.add(stored, file, kind, label)
@@ -32,9 +32,9 @@ def external_files(wanted: Frames | None) -> list[dict[str, Any]]:
     known |= {
         path for it in references if it.kind == "strip" for path in sequences.all_of_strip(it.detail, it.absolute())
     }
-    _add_unlisted(listed, known)
+    _add_unlisted(listed, known, notes)
     main = os.path.normpath(bpy.data.filepath)
-    return [entry for path, entry in sorted(listed.entries.items()) if path != main]
+    return [entry for path, entry in sorted(listed.entries.items()) if path != main], notes
 
 
 class Listed:
@@ -71,19 +71,22 @@ class Listed:
             entry["frames"] = frames.as_text(self._frames[path])
 
 
-def _add_unlisted(listed: Listed, known: set[str]) -> None:
+def _add_unlisted(listed: Listed, known: set[str], notes: list[str]) -> None:
     """What Blender itself would list and the above does not know of, missing files too."""
     unneeded = {paths.absolute(path, brush) for brush in bpy.data.brushes if (path := _icon(brush))}
-    for stored in bpy.utils.blend_paths(absolute=True, packed=False):
-        path = os.path.normpath(stored)
+    named = bpy.utils.blend_paths(absolute=False, packed=False)
+    for found, stored in zip(bpy.utils.blend_paths(absolute=True, packed=False), named, strict=True):
+        path = os.path.normpath(found)
         # The first file of a sequence is known, and maybe not needed. Folders are of caches that are not baked.
         if path in listed.entries or path in known or path in unneeded:
             continue
-        if stored.endswith(("/", os.sep)) or os.path.isdir(path):
+        if found.endswith(("/", os.sep)) or os.path.isdir(path):
             continue
         # A strip keeps the place of its sound, too, and not always the place where the sound is now.
         silent = os.path.splitext(path)[1].lower() in bpy.path.extensions_audio
-        listed.add(path, File(path, silent), "other", "the file")
+        listed.add(stored, File(path, silent), "other", "the file")
+        if not (silent or stored.startswith("//") or hasattr(bpy.data, "file_path_foreach")):
+            notes.append(f"{path} is named by an absolute path that this Blender cannot change: let it begin with //")
 
 
 def _icon(brush: Any) -> str:
@@ -91,7 +94,9 @@ def _icon(brush: Any) -> str:
     return getattr(brush, "icon_filepath", "")
 
 
-def expand(reference: Reference, wanted: Frames | None, users: sequences.ImageUsers) -> Iterator[File]:
+def expand(
+    reference: Reference, wanted: Frames | None, users: sequences.ImageUsers, notes: list[str]
+) -> Iterator[File]:
     """The files that a reference stands for. Those that should be there come, too, if they are not."""
     path = reference.absolute()
     detail = reference.detail
@@ -108,7 +113,11 @@ def expand(reference: Reference, wanted: Frames | None, users: sequences.ImageUs
     elif reference.kind == "volume":
         yield from sequences.of_volume(detail, path, wanted)
     elif reference.kind == "scene_cache":
-        yield from sequences.of_scene_cache(detail, path, wanted)
+        for file in sequences.of_scene_cache(detail, path, wanted) if detail is not None else [File(path)]:
+            for inner in within.scene(file.path, notes):
+                yield file._replace(path=inner.path)
+    elif reference.kind == "osl":
+        yield from within.shader(path)
     elif reference.kind == "ocean":
         yield from caches.ocean(detail, path, wanted)
     elif reference.kind == "nodes_bake":

@@ -49,7 +49,10 @@ def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
         newer = "{}.{}".format(*bpy.data.version[:2])
         close_file()
         raise Refusal("too_new", f"{path} was saved by Blender {newer}; this is {bpy.app.version_string}")
-    repointed = paths.repoint([(rule["from"], rule["to"]) for rule in request["remap"]])
+    rules = [(rule["from"], rule["to"]) for rule in request["remap"]]
+    if request["read_only"]:
+        paths.find_libraries(rules)
+    repointed = paths.repoint(rules)
     renderer.stored_engines = dict(request["engines"])
     renderer.scripts_allowed = request["autoexec"]
     threads.limit(bpy.data.scenes)

@@ -35,13 +35,20 @@ class Reference:
 
 
 def absolute(stored: str, owner: Any) -> str:
-    library = getattr(owner, "library", None)
-    return os.path.normpath(bpy.path.abspath(_native(stored), library=library))
+    return _absolute(stored, getattr(owner, "library", None))
 
 
 def library_file(library: Any) -> str:
     # The path of an indirect library is kept relative to the open file, whatever its parent stored.
-    return os.path.normpath(bpy.path.abspath(_native(library.filepath)))
+    return _absolute(library.filepath, None)
+
+
+def _absolute(stored: str, library: Any) -> str:
+    """Where Blender looks for a file: without drives, for `C:\\a` in `/c/a`. BLI_path_abs."""
+    path = bpy.path.abspath(_native(stored), library=library)
+    if os.name != "nt" and re.match("[A-Za-z]:/", path):
+        path = f"/{path[0].lower()}{path[2:]}"
+    return os.path.normpath(path)
 
 
 def describe(owner: Any, inner: str = "") -> str:
@@ -68,6 +75,26 @@ def repoint(rules: list[tuple[str, str]]) -> int:
         if new is not None and new != stored:
             reference.assign(new)
             changed += 1
+    return changed + _repoint_rest(rules)
+
+
+def _repoint_rest(rules: list[tuple[str, str]]) -> int:
+    """What only Blender itself has a list of. Before 4.4 it can be read and not changed."""
+    if not hasattr(bpy.data, "file_path_foreach"):
+        return 0
+    changed = 0
+
+    def visit(owner: Any, stored: str, _meta: Any) -> str | None:
+        nonlocal changed
+        if isinstance(owner, bpy.types.Library) or stored.startswith("//"):
+            return None
+        new = _mapped(stored, rules, False)
+        if new is None or new == stored:
+            return None
+        changed += 1
+        return new
+
+    bpy.data.file_path_foreach(visit)
     return changed
 
 
@@ -86,7 +113,28 @@ def _mapped(stored: str, rules: list[tuple[str, str]], many: bool) -> str | None
 
 
 def _native(path: str) -> str:
-    return path if os.name == "nt" else path.replace("\\", "/")
+    if os.name == "nt":
+        return path
+    # Two slashes would say that it is relative to the file; two backslashes begin a share of Windows' network.
+    share = "\\\\" if path.startswith("\\\\") else ""
+    return share + path[len(share) :].replace("\\", "/")
+
+
+def find_libraries(rules: list[tuple[str, str]]) -> None:
+    """Loads libraries from where `rules` say that they are, and theirs. What they need is seen then; of what hung
+    on them when the file was loaded, some stays lost."""
+    looked: set[str] = set()
+    while pending := [library for library in bpy.data.libraries if library.filepath not in looked]:
+        for library in pending:
+            stored = library.filepath
+            looked.add(stored)
+            new = None if os.path.isfile(library_file(library)) else _mapped(stored, rules, False)
+            if new is not None:
+                looked.add(new)
+                library.filepath = new
+                library.reload()
+                # Its own libraries are new in the list, and the list is another one.
+                break
 
 
 def references() -> Iterator[Reference]:
@@ -154,6 +202,14 @@ def _datablocks() -> Iterator[Reference]:
     for cache in bpy.data.cache_files:
         assign, many = _setter(cache, "filepath"), cache.is_sequence
         yield Reference(cache, describe(cache), "scene_cache", cache.filepath, assign, detail=cache, many=many)
+        for layer in cache.layers:
+            assign = _setter(layer, "filepath")
+            yield Reference(cache, describe(cache, "layer"), "scene_cache", layer.filepath, assign)
+    for camera in bpy.data.cameras:
+        # Since 5.0 a camera may be a shader.
+        if camera.type == "CUSTOM" and camera.custom_mode == "EXTERNAL" and camera.custom_filepath:
+            assign = _setter(camera, "custom_filepath")
+            yield Reference(camera, describe(camera), "osl", camera.custom_filepath, assign)
     for text in bpy.data.texts:
         if text.filepath and not text.is_in_memory:
             # Its content is in the .blend as well.
@@ -184,9 +240,18 @@ def _nodes(tree: Any, label: str) -> Iterator[Reference]:
             kind = "ies" if node.bl_idname == "ShaderNodeTexIES" else "osl"
             yield Reference(tree, inner, kind, node.filepath, _setter(node, "filepath"))
         elif node.bl_idname.startswith("GeometryNodeImport"):
-            socket = node.inputs.get("Path")
-            if socket is not None and socket.default_value and not socket.is_linked:
-                yield Reference(tree, inner, "other", socket.default_value, _setter(socket, "default_value"))
+            holder, name = _import_path(node)
+            if holder is not None and getattr(holder, name):
+                yield Reference(tree, inner, "other", getattr(holder, name), _setter(holder, name))
+
+
+def _import_path(node: Any) -> tuple[Any | None, str]:
+    """What holds the path that a node reads a file from: its socket, or a node of a text that is linked to it."""
+    socket = node.inputs.get("Path")
+    if socket is None or not socket.is_linked:
+        return socket, "default_value"
+    source = socket.links[0].from_node
+    return (source if source.bl_idname == "FunctionNodeInputString" else None), "string"
 
 
 def _modifiers(owner: Any) -> Iterator[Reference]:

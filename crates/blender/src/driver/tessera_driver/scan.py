@@ -31,9 +31,12 @@ def scan(request: dict[str, Any], renderer: State) -> dict[str, Any]:
     if os.environ.get("OCIO"):
         notes.append(f"colours follow the OpenColorIO configuration of this machine, OCIO={os.environ['OCIO']}")
     notes += _missing()
+    wanted = frames.wanted(request["frames"], scenes, renderer.scripts_allowed)
+    external, more = files.external_files(wanted)
+    notes += more
     return {
         "saved_by": "{}.{}".format(*bpy.data.version[:2]),
-        "files": files.external_files(frames.wanted(request["frames"], scenes, renderer.scripts_allowed)),
+        "files": external,
         "scenes": [_scene(scene, request["output"], renderer) for scene in scenes if scene.library is None],
         "active_scene": bpy.context.scene.name,
         "scripts": list(_scripts()),

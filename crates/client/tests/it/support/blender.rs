@@ -97,6 +97,7 @@ impl Scene {
             overrides: Overrides::default(),
             output: None,
             cwd: self.dir.path().to_owned(),
+            maps: Vec::new(),
             builds: vec![self.build.clone()],
             log_dir: self.path("logs"),
             cache_dir: Some(self.path("cache")),

@@ -71,6 +71,7 @@ impl FakeProject {
             overrides: Overrides::default(),
             output: None,
             cwd: self.dir.path().to_owned(),
+            maps: Vec::new(),
             builds: vec![self.build.clone()],
             log_dir: self.path("logs"),
             cache_dir: Some(self.path("cache")),
