@@ -225,6 +225,7 @@ impl Project {
 
     async fn pack(&self, remembering: bool) -> Result<Packed> {
         let options = PackOptions {
+            maps: Vec::new(),
             file: self.folder.join("scene.blend"),
             frames: None,
             overrides: Overrides::default(),

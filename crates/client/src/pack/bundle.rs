@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tessera_blender::{Build, FileKind};
 
 use super::copies::{self, Changes, Copies};
+use super::hint::hint;
 use super::{Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage};
 
 /// zstd's own default: more costs much time and gains little on textures, which are compressed already.
@@ -149,6 +150,7 @@ pub fn all_there(closure: &Closure) -> Result<(), PackError> {
     let missing: Vec<_> = closure
         .missing()
         .map(|file| MissingFile {
+            hint: hint(&file.stored, &file.path),
             path: file.path.clone(),
             kind: file.kind.unwrap_or(FileKind::Other),
             used_by: file.used_by.clone(),

@@ -29,6 +29,8 @@ pub struct Closure {
 pub struct ClosureFile {
     /// Where it lies.
     pub path: PathBuf,
+    /// What the .blend calls it; empty: nothing names this one, but a folder that it lies in.
+    pub stored: String,
     /// What it is; `None`: the .blend itself.
     pub kind: Option<FileKind>,
     /// Its size; `None`: it is not there.
@@ -107,6 +109,7 @@ fn entry(path: PathBuf, bytes: Option<u64>, named: Option<&ExternalFile>) -> Clo
     ClosureFile {
         path,
         bytes,
+        stored: named.map_or_else(String::new, |named| named.stored.clone()),
         kind: named.map(|named| named.kind),
         used_by: named.map_or_else(Vec::new, |named| named.used_by.clone()),
         optional: named.is_some_and(|named| named.optional),
