@@ -4,6 +4,8 @@
 //! got without trusting how it was packed. Decoding is bounded before it starts: a frame that claims or yields more than
 //! [`MAX_BLOCK_BYTES`] is refused, whoever sent it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use zstd::zstd_safe;
 
@@ -18,6 +20,10 @@ const ZSTD_LEVEL: i32 = 3;
 
 /// A compressed form must save this part of the block (1/32) to be kept; less is not worth decoding again at every read.
 const MIN_GAIN_DIVISOR: usize = 32;
+
+/// A sample tells as much as the block where it is a small part of it; blocks of a .blend are always tried.
+const SAMPLE_BYTES: usize = 16 << 10;
+const SAMPLED_FROM_BYTES: usize = 16 * SAMPLE_BYTES;
 
 /// How a block's bytes are packed. The numbers are on disk and on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,19 +97,27 @@ impl EncodedBlock {
     }
 
     /// Packs `bytes` whose name is known to be `digest`.
+    pub(crate) fn encode_named(digest: Digest, bytes: &[u8]) -> Self {
+        Self::of_parts(digest, compressed(bytes), || Bytes::copy_from_slice(bytes))
+    }
+
+    /// Packs `bytes` whose name is known to be `digest`; those that do not shrink are taken as they are.
     #[must_use]
-    pub fn encode_named(digest: Digest, bytes: &[u8]) -> Self {
-        match zstd::bulk::compress(bytes, ZSTD_LEVEL) {
-            Ok(packed) if packed.len() + bytes.len() / MIN_GAIN_DIVISOR < bytes.len() => Self {
+    pub fn encode_owned(digest: Digest, bytes: Vec<u8>) -> Self {
+        Self::of_parts(digest, compressed(&bytes), || bytes.into())
+    }
+
+    fn of_parts(digest: Digest, packed: Option<Bytes>, plain: impl FnOnce() -> Bytes) -> Self {
+        match packed {
+            Some(bytes) => Self {
                 digest,
                 encoding: BlockEncoding::Zstd,
-                bytes: packed.into(),
+                bytes,
             },
-            // zstd fails only for want of memory, and the plain form is as right as the packed one.
-            Ok(_) | Err(_) => Self {
+            None => Self {
                 digest,
                 encoding: BlockEncoding::Raw,
-                bytes: Bytes::copy_from_slice(bytes),
+                bytes: plain(),
             },
         }
     }
@@ -113,7 +127,12 @@ impl EncodedBlock {
     /// # Errors
     /// Says which of the three ways the block is not what it claims.
     pub fn decode(&self) -> Result<Vec<u8>, BlockError> {
-        let plain = self.decode_unverified()?;
+        Ok(self.plain()?.into_owned())
+    }
+
+    /// As [`EncodedBlock::decode`], without a copy of bytes that travel as they are.
+    pub(crate) fn plain(&self) -> Result<Cow<'_, [u8]>, BlockError> {
+        let plain = self.plain_unverified()?;
         let found = Digest::of(&plain);
         if found == self.digest {
             Ok(plain)
@@ -125,13 +144,13 @@ impl EncodedBlock {
         }
     }
 
-    fn decode_unverified(&self) -> Result<Vec<u8>, BlockError> {
+    fn plain_unverified(&self) -> Result<Cow<'_, [u8]>, BlockError> {
         let digest = self.digest;
         if self.bytes.len() > MAX_BLOCK_BYTES {
             return Err(BlockError::TooLarge { digest });
         }
         match self.encoding {
-            BlockEncoding::Raw => Ok(self.bytes.to_vec()),
+            BlockEncoding::Raw => Ok(Cow::Borrowed(&self.bytes)),
             BlockEncoding::Zstd => {
                 // Our own frames say their size, which spares allocating the largest one; the claim is only ever a hint.
                 let claimed = zstd_safe::get_frame_content_size(&self.bytes)
@@ -145,10 +164,38 @@ impl EncodedBlock {
                     None => MAX_BLOCK_BYTES,
                 };
                 zstd::bulk::decompress(&self.bytes, capacity)
+                    .map(Cow::Owned)
                     .map_err(|source| BlockError::Undecodable { digest, source })
             }
         }
     }
+}
+
+/// The zstd frame of some bytes, if it saves enough.
+fn compressed(bytes: &[u8]) -> Option<Bytes> {
+    if seems_packed(bytes) {
+        return None;
+    }
+    let packed = zstd::bulk::compress(bytes, ZSTD_LEVEL).ok()?;
+    gains(&packed, bytes).then(|| packed.into())
+}
+
+/// zstd fails only for want of memory, and the plain form is as right as the packed one.
+fn gains(packed: &[u8], bytes: &[u8]) -> bool {
+    packed.len() + bytes.len() / MIN_GAIN_DIVISOR < bytes.len()
+}
+
+/// Whether pieces from three places of a large block say that all of it is packed already, as PNG and JPEG are: trying it costs as much
+/// as all the rest of sending it.
+fn seems_packed(bytes: &[u8]) -> bool {
+    if bytes.len() < SAMPLED_FROM_BYTES {
+        return false;
+    }
+    let last = bytes.len() - SAMPLE_BYTES;
+    [0, last / 2, last].iter().all(|&at| {
+        let sample = &bytes[at..at + SAMPLE_BYTES];
+        zstd::bulk::compress(sample, ZSTD_LEVEL).is_ok_and(|packed| !gains(&packed, sample))
+    })
 }
 
 #[cfg(test)]
@@ -163,13 +210,19 @@ mod tests {
 
     #[test]
     fn what_shrinks_is_packed_and_what_does_not_is_left() {
+        // Packed at its beginning and end, and not between.
+        let mut mixed = noise(1 << 20);
+        mixed[100_000..900_000].fill(0);
         for (bytes, encoding) in [
+            (mixed, BlockEncoding::Zstd),
             (vec![7; 1 << 20], BlockEncoding::Zstd),
             (noise(1 << 20), BlockEncoding::Raw),
             (vec![], BlockEncoding::Raw),
         ] {
             let block = EncodedBlock::encode(&bytes);
             assert_eq!(block.encoding, encoding);
+            let owned = EncodedBlock::encode_owned(Digest::of(&bytes), bytes.clone());
+            assert_eq!(owned, block);
             assert_eq!(block.decode().unwrap(), bytes);
         }
     }

@@ -193,7 +193,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Block`] if it does not.
     pub fn put_encoded(&self, block: &EncodedBlock) -> Result<(), StoreError> {
-        let plain = block.decode()?;
+        let plain = block.plain()?;
         if self.contains(&block.digest) {
             return Ok(());
         }
@@ -205,7 +205,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put_encoded`].
     pub fn put_repairing(&self, block: &EncodedBlock) -> Result<(), StoreError> {
-        let plain = block.decode()?;
+        let plain = block.plain()?;
         // Asked first, so that it counts as put now.
         if self.contains(&block.digest) && self.get_or_forget(&block.digest)?.is_some() {
             return Ok(());

@@ -48,10 +48,11 @@ pub(super) struct Record {
 }
 
 fn sum(bytes: &[u8]) -> [u8; 8] {
-    *blake3::hash(bytes)
-        .as_bytes()
-        .first_chunk()
-        .expect("a digest has 32 bytes")
+    prefix(blake3::hash(bytes).as_bytes())
+}
+
+fn prefix(digest: &[u8; Digest::LEN]) -> [u8; 8] {
+    *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
 impl Record {
@@ -62,7 +63,11 @@ impl Record {
             kind,
             stored_len: len(payload.len()),
             plain_len: len(plain_len),
-            payload_sum: sum(payload),
+            payload_sum: match kind {
+                // The digest is of the same bytes.
+                RecordKind::Block(BlockEncoding::Raw) => prefix(digest.as_bytes()),
+                _ => sum(payload),
+            },
         }
     }
 

@@ -69,7 +69,7 @@ fn read_origin(
                 loop {
                     let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(raw) = next else { return };
-                    let group = raw.iter().map(|(digest, bytes)| pack(*digest, bytes));
+                    let group = raw.into_iter().map(|(digest, bytes)| pack(digest, bytes));
                     if give.blocking_send(group.collect()).is_err() {
                         return;
                     }
@@ -102,11 +102,10 @@ fn read_origin(
     })
 }
 
-fn pack(digest: Digest, bytes: &[u8]) -> Packed {
-    Packed {
-        block: EncodedBlock::encode_named(digest, bytes),
-        raw_bytes: bytes.len(),
-    }
+fn pack(digest: Digest, bytes: Vec<u8>) -> Packed {
+    let raw_bytes = bytes.len();
+    let block = EncodedBlock::encode_owned(digest, bytes);
+    Packed { block, raw_bytes }
 }
 
 /// Out of a store blocks come as they travel.
