@@ -1,6 +1,7 @@
 //! What travels of a scene that was sent before: all bodies of the second submission are counted, lists and questions too.
 //!
-//! `cargo xtask bench --only delta` measures it on larger scenes; here it is held that it stays of that order.
+//! `cargo xtask bench --only delta` measures it on a scene of 60 MB; here, on one of 10 MB, of which what is not the mesh is a larger part, it
+//! is held that it stays of that order.
 
 use tessera_wire::line::LineKind;
 use xtask::farm::Home;
@@ -32,7 +33,7 @@ bpy.ops.wm.save_mainfile(compress=False)
 ";
 
 fn second_submissions(world: &World) {
-    let project = world.heavy("heavy", 20);
+    let project = world.heavy("heavy", 10);
     edit(world, &project, MOVED);
     let moved = project.blend.with_extension("moved");
     std::fs::rename(&project.blend, &moved).unwrap();
@@ -43,17 +44,17 @@ fn second_submissions(world: &World) {
     let boss = world.home("boss");
     let _manager = boss.manager(&[]).unwrap();
     let (_, blocks) = submit(&boss, &project);
-    assert!(blocks > share(900), "all of it the first time: {blocks}");
+    assert!(blocks > share(500), "most of it the first time: {blocks}");
     let (sent, blocks) = submit(&boss, &project);
     assert!(blocks == 0 && sent < 4 << 10, "unchanged: {sent}, {blocks}");
 
     std::fs::rename(&moved, &project.blend).unwrap();
     let (sent, _) = submit(&boss, &project);
-    assert!(sent < share(5), "the camera moved: {sent} of {size}");
+    assert!(sent < share(10), "the camera moved: {sent} of {size}");
 
     edit(world, &project, ADDED);
     let (sent, _) = submit(&boss, &project);
-    assert!(sent < share(100), "an object added: {sent} of {size}");
+    assert!(sent < share(150), "an object added: {sent} of {size}");
     let (sent, blocks) = submit(&boss, &project);
     assert!(blocks == 0 && sent < 4 << 10, "unchanged: {sent}, {blocks}");
 }

@@ -28,7 +28,7 @@ impl FromStr for PathMap {
             ));
         };
         let from = from.trim_end_matches(['/', '\\']);
-        if place_of(&format!("{from}/x")).is_err() {
+        if from.is_empty() || place_of(&format!("{from}/x")).is_err() {
             return Err(format!(
                 r"'{from}' is not a path with a drive (C:\proj), of a share (\\server\share) or from the root (/proj)"
             ));
