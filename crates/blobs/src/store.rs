@@ -43,6 +43,7 @@ use crate::blob_ref::BlobRef;
 use crate::block::{BlockEncoding, EncodedBlock, MAX_BLOCK_BYTES};
 use crate::cut::Block;
 use crate::digest::Digest;
+use crate::live::Live;
 use crate::missing::{Missing, missing_blocks};
 use crate::read::ReadError;
 use catalogue::{Catalogue, Location};
@@ -133,7 +134,10 @@ impl Store {
     }
 
     /// As [`Store::get`], but a damaged block is forgotten and counts as lacking.
-    pub(crate) fn get_or_forget(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+    ///
+    /// # Errors
+    /// If the block cannot be read, or be forgotten.
+    pub fn get_or_forget(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         match self.get(digest) {
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::warn!(%error, "forgetting a damaged block");
@@ -259,6 +263,24 @@ impl Store {
             .map_err(|_| self.corrupt(digest, location))
     }
 
+    /// As [`Store::get_encoded`], but a damaged block is forgotten and counts as lacking.
+    ///
+    /// # Errors
+    /// If the block cannot be read, or be forgotten.
+    pub fn get_encoded_or_forget(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<EncodedBlock>, StoreError> {
+        match self.get_encoded(digest) {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::warn!(%error, "forgetting a damaged block");
+                self.forget(digest)?;
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
     /// A block in the form it is stored in, to send without packing it again. Checked against the sum stored with it, not against
     /// its digest: the receiver does that.
     ///
@@ -381,6 +403,12 @@ impl Store {
     #[must_use]
     pub fn pack_bytes(&self) -> u64 {
         self.catalogue().pack_bytes()
+    }
+
+    /// Bytes that the blocks in `live` take. Looks at every block that is here.
+    #[must_use]
+    pub fn live_bytes(&self, live: &Live) -> u64 {
+        self.catalogue().live_bytes(live)
     }
 
     /// How much it holds.

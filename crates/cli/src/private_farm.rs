@@ -17,7 +17,7 @@ use tessera_client::{Access, Api, Credentials, Trust};
 use tessera_manager::{ManagerConfig, Running};
 use tessera_model::{PairingGrant, UserName};
 use tessera_wire::pairing::PairingLink;
-use tessera_worker::{Status as WorkerStatus, WorkerConfig};
+use tessera_worker::{PeerListen, Status as WorkerStatus, WorkerConfig};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -152,6 +152,7 @@ impl PrivateFarm {
         let mut config = worker_config(data, &plan.worker, plan.search);
         config.identity = Some(identity);
         config.discovery = false;
+        config.peer_listen = PeerListen::Off;
         config.prewarm = plan.series;
         let (tell, told) = watch::channel(WorkerStatus::default());
         let (looking, end) = (plan.looking, end.clone());
@@ -208,6 +209,8 @@ pub(crate) fn worker_config(
     config.blender = search;
     config.nice = settings.nice.value;
     config.memory_limit_bytes = settings.memory.value.map(|bytes| bytes.0);
+    config.cache_max_bytes = settings.cache.value.0;
+    config.peer_listen = settings.peer_listen.value;
     config.hang_after = settings.hang_after.value;
     config
 }

@@ -21,7 +21,7 @@ use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
     UserName, check_name,
 };
-use tessera_worker::Hours;
+use tessera_worker::{CACHE_MAX_BYTES, Hours, PeerListen};
 
 use crate::flags::{
     Cores, ManagerFlags, NeedFlags, OrNone, Os, SceneFlags, WorkerFlags, given_names, new_names,
@@ -152,6 +152,10 @@ pub(crate) struct WorkerSettings {
     pub(crate) nice: Setting<u8>,
     /// Memory limit of each Blender.
     pub(crate) memory: Setting<Option<Bytes>>,
+    /// Bytes of scenes that are kept.
+    pub(crate) cache: Setting<Bytes>,
+    /// Where other workers have blocks from this one.
+    pub(crate) peer_listen: Setting<PeerListen>,
     /// When a Blender counts as hung.
     pub(crate) hang_after: Setting<Duration>,
 }
@@ -355,6 +359,16 @@ impl WorkerSettings {
             data: from.optional("worker.data", flags.and_then(|f| f.data.clone()))?,
             nice: from.required("worker.nice", flags.and_then(|f| f.nice), 0)?,
             memory: from.optional("worker.memory", flags.and_then(|f| f.memory))?,
+            cache: from.required(
+                "worker.cache",
+                flags.and_then(|f| f.cache),
+                Bytes(CACHE_MAX_BYTES),
+            )?,
+            peer_listen: from.required(
+                "worker.peer_listen",
+                flags.and_then(|f| f.peer_listen),
+                PeerListen::default(),
+            )?,
             hang_after: from.required("worker.hang_after", hang_after, HANG_AFTER)?,
         })
     }

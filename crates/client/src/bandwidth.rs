@@ -39,8 +39,14 @@ impl Bandwidth {
         Self { limit }
     }
 
+    /// Whether there is a bound.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Waits until these bytes may go.
-    pub(crate) async fn pay(&self, bytes: usize) {
+    pub async fn pay(&self, bytes: usize) {
         let Some(limit) = &self.limit else {
             return;
         };

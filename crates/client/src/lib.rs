@@ -22,6 +22,7 @@ mod link_socket;
 mod node_name;
 mod output;
 mod pack;
+mod peer;
 mod place;
 mod placeholder;
 mod private_file;
@@ -54,11 +55,15 @@ pub use pack::{
     Bundle, BundleForm, Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage,
     Packed, PathMap, SubmitError, all_there, bundle, closure, pack, send_packed, submit_packed,
 };
+pub use peer::PeerApi;
 pub use placeholder::{clear_placeholder, put_placeholder, skipped};
 pub use private_file::{read_private, write_private};
 pub use receive::{ReceiveError, ReceiveProgress, Received, receive};
 pub use retry::{Outage, Retry};
 pub use send::{Ask, BlockSource, SendError, SendProgress, Sent, send};
 pub use sources::{Sources, SourcesError};
-pub use trust::{Identity, Trust, TrustError, fingerprint_of};
+pub use trust::{
+    Identity, Trust, TrustError, WorkerCertificate, fingerprint_of, peer_client_config,
+    peer_server_config,
+};
 pub use worker_farm::WorkerFarm;

@@ -5,6 +5,7 @@
 //! The first contact has only the anchor's fingerprint, from the pairing code ([`pairing_config`]); every later one has the anchor.
 
 mod fault;
+mod peer;
 mod verifier;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tessera_wire::pairing::{FINGERPRINT_BYTES, Fingerprint, NameCheck};
 
 pub(crate) use fault::TrustFault;
+pub use peer::{WorkerCertificate, peer_client_config, peer_server_config};
 use verifier::{AnchorVerifier, PairingVerifier};
 
 /// The one certificate that a farm's managers are known by.
@@ -45,6 +47,22 @@ impl fmt::Debug for Identity {
             .field("certificate_pem", &self.certificate_pem)
             .field("key_pem", &"withheld")
             .finish()
+    }
+}
+
+/// A chain of certificates, and the key of its first.
+type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+impl Identity {
+    fn parts(&self) -> Result<ChainAndKey, TrustError> {
+        let bad = |source: rustls_pki_types::pem::Error| TrustError::Identity {
+            source: Box::new(source),
+        };
+        let chain = CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(bad)?;
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).map_err(bad)?;
+        Ok((chain, key))
     }
 }
 
@@ -178,13 +196,7 @@ fn config(
     let Some(identity) = identity else {
         return Ok(builder.with_no_client_auth());
     };
-    let bad = |source: rustls_pki_types::pem::Error| TrustError::Identity {
-        source: Box::new(source),
-    };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(bad)?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(bad)?;
+    let (chain, key) = identity.parts()?;
     builder
         .with_client_auth_cert(chain, key)
         .map_err(|source| TrustError::Identity {

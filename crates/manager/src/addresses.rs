@@ -5,6 +5,9 @@ use std::path::Path;
 
 use tessera_wire::discovery::interface_carries_lan;
 
+/// Addresses told of one worker: a machine has an interface or two that lead to others.
+const PEER_ADDRESSES_MAX: usize = 3;
+
 /// Whether an interface leads to the network: not those of containers and virtual machines, and not the ports of a bridge,
 /// whose addresses, if they have any, nobody is meant to use.
 pub(crate) fn is_network(interface: &str) -> bool {
@@ -85,6 +88,29 @@ pub(crate) fn loopback(bound: &[SocketAddr]) -> Option<SocketAddr> {
     })
 }
 
+/// Addresses under which workers reach one that is linked from `linked` and listens at `told`: there, or, if it did not say at
+/// which address, where its link comes from. One that is linked over a loopback address is on this machine, which others reach as
+/// they reach this manager, at `bound`.
+pub(crate) fn of_peer(
+    linked: SocketAddr,
+    told: SocketAddr,
+    bound: &[SocketAddr],
+) -> Vec<SocketAddr> {
+    let at = |ip: IpAddr| SocketAddr::new(ip.to_canonical(), told.port());
+    if !told.ip().to_canonical().is_unspecified() {
+        return vec![at(told.ip())];
+    }
+    if !linked.ip().to_canonical().is_loopback() {
+        return vec![at(linked.ip())];
+    }
+    let mut all: Vec<SocketAddr> = reachable(bound)
+        .iter()
+        .map(|address| at(address.ip()))
+        .collect();
+    all.truncate(PEER_ADDRESSES_MAX);
+    all
+}
+
 /// `https://host:port`.
 pub(crate) fn url(host: &str, port: u16) -> String {
     format!("https://{host}:{port}")
@@ -108,5 +134,17 @@ mod tests {
         assert_eq!(loopback(&[fixed, open]), Some("[::1]:1".parse().unwrap()));
         assert_eq!(url_of("[::1]:1".parse().unwrap()), "https://[::1]:1");
         assert!(!is_network("docker0"));
+    }
+    #[test]
+    fn a_worker_is_reached_where_its_link_comes_from_unless_it_says_otherwise() {
+        let check = |linked: &str, told: &str, expected: &str| {
+            let bound = ["192.0.2.1:7373".parse().unwrap()];
+            let found = of_peer(linked.parse().unwrap(), told.parse().unwrap(), &bound);
+            assert_eq!(found, [expected.parse().unwrap()]);
+        };
+        check("192.0.2.7:5000", "[::]:7400", "192.0.2.7:7400");
+        check("[::ffff:192.0.2.7]:5000", "0.0.0.0:7400", "192.0.2.7:7400");
+        check("192.0.2.7:5000", "192.0.2.8:7400", "192.0.2.8:7400");
+        check("127.0.0.1:5000", "[::]:7400", "192.0.2.1:7400");
     }
 }

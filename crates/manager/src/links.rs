@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tessera_model::{LeaseKey, WorkerId};
-use tessera_wire::link::{LogStream, ToWorker};
+use tessera_wire::link::{LogStream, Source, ToWorker};
+use tessera_wire::peer::worker_identity;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Messages that wait for a worker to read them. A worker holds few leases, so one that lets so many gather does not read:
@@ -42,8 +43,19 @@ pub(crate) struct LinkHandle {
     pub(crate) worker: WorkerId,
     pub(crate) serial: String,
     pub(crate) address: SocketAddr,
+    /// Of the protocol that it speaks.
+    pub(crate) protocol: u32,
+    /// Where it gives blocks to other workers, best first; nowhere if there is none.
+    pub(crate) peer_urls: Vec<String>,
     pub(crate) outgoing: mpsc::Sender<ToWorker>,
     pub(crate) closing: watch::Sender<Option<Closing>>,
+}
+
+impl LinkHandle {
+    /// Whether the worker understands what is said of other workers.
+    fn speaks_of_peers(&self) -> bool {
+        self.protocol >= 2
+    }
 }
 
 /// A part of a running frame's log.
@@ -123,6 +135,52 @@ impl Links {
         }
     }
 
+    /// Whether a worker gives blocks to others.
+    pub(crate) fn is_peer(&self, worker: WorkerId) -> bool {
+        let open = self.open();
+        open.get(&worker)
+            .is_some_and(|entry| !entry.handle.peer_urls.is_empty())
+    }
+
+    /// Where a worker gives blocks to others.
+    pub(crate) fn peer(&self, worker: WorkerId) -> Vec<Source> {
+        let open = self.open();
+        let urls = open.get(&worker).map(|entry| &entry.handle.peer_urls);
+        urls.into_iter()
+            .flatten()
+            .map(|url| Source {
+                address: url.clone(),
+                identity: worker_identity(worker),
+            })
+            .collect()
+    }
+
+    /// Tells a worker something that it can do without: not if it has much to read already.
+    pub(crate) fn hint(&self, worker: WorkerId, message: ToWorker) {
+        if let Some(entry) = self.open().get(&worker)
+            && entry.handle.speaks_of_peers()
+            && entry.handle.outgoing.capacity() > entry.handle.outgoing.max_capacity() / 2
+        {
+            drop(entry.handle.outgoing.try_send(message));
+        }
+    }
+
+    /// A certificate is void: who opened a link with it has none any more, and all others are told.
+    pub(crate) fn void(&self, serial: &str) {
+        self.close_serial(serial);
+        let others: Vec<WorkerId> = {
+            let open = self.open();
+            let told = open
+                .iter()
+                .filter(|(_, entry)| entry.handle.speaks_of_peers());
+            told.map(|(worker, _)| *worker).collect()
+        };
+        for worker in others {
+            let serial = serial.to_owned();
+            self.send(worker, ToWorker::Void { serial });
+        }
+    }
+
     /// Closes a worker's link.
     pub(crate) fn close(&self, worker: WorkerId, why: Closing) {
         if let Some(entry) = self.open().get(&worker) {
@@ -131,7 +189,7 @@ impl Links {
     }
 
     /// Closes the link that was opened with this certificate.
-    pub(crate) fn close_serial(&self, serial: &str) {
+    fn close_serial(&self, serial: &str) {
         for entry in self
             .open()
             .values()
@@ -220,6 +278,8 @@ mod tests {
             worker: WorkerId(worker),
             serial: format!("{worker}"),
             address: "10.0.0.1:1".parse().unwrap(),
+            protocol: 1 + worker,
+            peer_urls: vec![format!("https://10.0.0.1:{worker}")],
             outgoing: sender,
             closing: close,
         });
@@ -252,9 +312,29 @@ mod tests {
         links.send(WorkerId(1), mode());
         assert_eq!(*new.closing.borrow(), Some(Closing::Later));
         let other = link(&links, 2);
-        links.close_serial("2");
+        links.void("2");
         assert_eq!(*other.closing.borrow(), Some(Closing::Dismissed));
         links.leave(WorkerId(1), new.id);
         assert_eq!(links.address(WorkerId(1)), None);
+    }
+    #[test]
+    fn only_who_understands_is_told_of_peers_and_never_at_the_cost_of_its_link() {
+        let links = Links::default();
+        let mut old = link(&links, 0);
+        let mut new = link(&links, 1);
+        assert_eq!(links.peer(WorkerId(1))[0].identity, "worker-1");
+        assert!(links.is_peer(WorkerId(1)) && !links.is_peer(WorkerId(7)));
+        links.void("7");
+        assert!(old.outgoing.try_recv().is_err());
+        let void = new.outgoing.try_recv().unwrap();
+        assert!(matches!(void, ToWorker::Void { serial } if serial == "7"));
+        // Of two places in the queue one is left for what must arrive.
+        for _ in 0..3 {
+            links.hint(WorkerId(0), mode());
+            links.hint(WorkerId(1), mode());
+        }
+        assert!(old.outgoing.try_recv().is_err());
+        assert!(new.outgoing.try_recv().is_ok() && new.outgoing.try_recv().is_err());
+        assert_eq!(*new.closing.borrow(), None);
     }
 }

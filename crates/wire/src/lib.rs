@@ -3,7 +3,7 @@
 //! Requests and answers of the HTTP API ([`api`]), the literal list of its routes and who may use
 //! them ([`routes`]), the settings of a running farm by name ([`farm_settings`]), why nothing happens ([`why`]), what a manager announces on the local network ([`discovery`]), the messages of a worker's link ([`link`]), what the farm tells those who
 //! watch ([`event`]), what uses the space ([`store`]), the lines a program reads from the command line ([`line`]), pairing codes
-//! ([`pairing`]) and the problem document every error travels as ([`problem`]).
+//! ([`pairing`]), what workers ask each other ([`peer`]) and the problem document every error travels as ([`problem`]).
 //!
 //! Everything here is versioned by [`PROTOCOL`]: a manager accepts workers of its own number and
 //! of the one before. Fields may be added where serde defaults them; anything else is a new number.
@@ -16,13 +16,14 @@ pub mod farm_settings;
 pub mod line;
 pub mod link;
 pub mod pairing;
+pub mod peer;
 pub mod problem;
 pub mod routes;
 pub mod store;
 pub mod why;
 
-/// Version of the protocol between the parts of a farm.
-pub const PROTOCOL: u32 = 1;
+/// Version of the protocol between the parts of a farm. 2: workers give each other blocks, and are told of each other.
+pub const PROTOCOL: u32 = 2;
 
 /// The oldest version a manager of this build still works with.
 pub const PROTOCOL_OLDEST: u32 = 1;

@@ -3,6 +3,8 @@
 //! A worker greets with what it still holds, so that a link cut and mended, or a manager restarted,
 //! costs no frame. Every message about work carries the lease's key: repeating one is harmless.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use tessera_model::{Blob, Build, LeaseKey, Overrides, Term, WorkerFacts, WorkerId, WorkerMode};
 
@@ -28,6 +30,9 @@ pub enum ToWorker {
         mode: WorkerMode,
         /// Of the leases it said it holds, those to drop: nobody waits for them any more.
         drop: Vec<LeaseKey>,
+        /// Serial numbers of certificates that are void before their time: who shows one is given nothing.
+        #[serde(default)]
+        void: Vec<String>,
     },
     /// Instead of a welcome: it is not let in, and why.
     Refused {
@@ -47,6 +52,18 @@ pub enum ToWorker {
     Cancel {
         /// Which.
         key: LeaseKey,
+    },
+    /// Others that have these files, or are just getting them. Not to workers of protocol 1.
+    Peers {
+        /// The file tree.
+        manifest: Blob,
+        /// Where they can be asked, in addition to those it knows.
+        sources: Vec<Source>,
+    },
+    /// A certificate is void from now on. Not to workers of protocol 1.
+    Void {
+        /// Its serial number.
+        serial: String,
     },
     /// What may be given to it has changed. Draining: end once idle.
     Mode {
@@ -120,7 +137,7 @@ pub struct FrameToRender {
 pub struct Source {
     /// `https://host:port`; the manager of this link if empty.
     pub address: String,
-    /// Whom the certificate there must name.
+    /// Whom the certificate there must name. Several entries with one identity are one source with several addresses.
     pub identity: String,
 }
 
@@ -136,6 +153,9 @@ pub enum FromWorker {
         facts: WorkerFacts,
         /// Leases in its hands, begun or not, and those whose results are still on their way.
         holds: Vec<LeaseKey>,
+        /// Where it gives blocks to other workers, if it does: without a host (`0.0.0.0`, `::`) the one that this link comes from.
+        #[serde(default)]
+        peer: Option<SocketAddr>,
     },
     /// Every [`HEARTBEAT`], whatever else is said.
     Heartbeat {

@@ -9,10 +9,11 @@ use tessera_blender::{Launch, Search, Series};
 use tessera_client::{Bandwidth, WorkerFarm};
 
 use crate::hours::Hours;
+use crate::peers::PeerListen;
 
 /// Bytes of scenes kept for jobs to come, unless the owner says otherwise: several large productions, and still a
 /// small part of a disk that is used for rendering.
-const CACHE_MAX_BYTES: u64 = 50 << 30;
+pub const CACHE_MAX_BYTES: u64 = 50 << 30;
 
 /// See [`run`](crate::run).
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct WorkerConfig {
     pub cache_max_bytes: u64,
     /// Most that goes over the network.
     pub bandwidth: Bandwidth,
+    /// Where other workers of the farm can have blocks of scenes from this one.
+    pub peer_listen: PeerListen,
     /// Added to every Blender's environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Start the Blender for a file of this series at once, for work that is just being packed.
@@ -74,6 +77,7 @@ impl WorkerConfig {
             hang_after: launch.hang_after,
             cache_max_bytes: CACHE_MAX_BYTES,
             bandwidth: Bandwidth::default(),
+            peer_listen: PeerListen::default(),
             environment: Vec::new(),
             prewarm: None,
         }

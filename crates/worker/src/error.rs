@@ -1,6 +1,7 @@
 //! Why a worker does not start, or ends by itself.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tessera_blobs::StoreError;
@@ -22,6 +23,16 @@ pub enum WorkerError {
     Store {
         /// Why.
         source: StoreError,
+    },
+    /// The address at which it was to give blocks to other workers cannot be had.
+    #[error(
+        "cannot listen at {address} for other workers: {source}; choose another with --peer-listen, or off"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
     },
     /// What it knows of its farm cannot be read.
     #[error(transparent)]

@@ -5,10 +5,11 @@
 //! bound of their own: the desk gives a slot one order at a time, a tree one errand at a time, and stops rendering above
 //! its bound of unsent reports.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tessera_blobs::Digest;
-use tessera_model::{LeaseKey, Rest, WorkerFacts};
+use tessera_model::{Blob, LeaseKey, Rest, WorkerFacts};
 use tessera_wire::PROTOCOL;
 use tessera_wire::link::{FromWorker, Machine};
 use tokio::sync::{mpsc, watch};
@@ -34,6 +35,8 @@ pub(crate) enum TreeErrand {
     Bring(Fetch),
     GiveUp(Digest),
     Remove(Digest),
+    /// Work came that needs it.
+    Used(Blob),
 }
 
 /// See the module.
@@ -49,6 +52,8 @@ pub(crate) struct Hub {
 struct Inner {
     desk: Desk,
     facts: WorkerFacts,
+    /// Where it gives blocks to other workers.
+    peer: Option<SocketAddr>,
     /// Of the link that is open. Without one, nothing needs saying: a greeting says it all.
     outbox: Option<mpsc::Sender<FromWorker>>,
     slots: Vec<SlotPort>,
@@ -73,6 +78,7 @@ impl Hub {
     pub(crate) fn new(
         desk: Desk,
         facts: WorkerFacts,
+        peer: Option<SocketAddr>,
         status: watch::Sender<Status>,
     ) -> (Arc<Self>, Ends) {
         let (trees, trees_end) = mpsc::unbounded_channel();
@@ -87,6 +93,7 @@ impl Hub {
         let inner = Inner {
             desk,
             facts,
+            peer,
             outbox: None,
             slots,
         };
@@ -111,6 +118,9 @@ impl Hub {
     /// Takes in one thing that happened and sees to what follows.
     pub(crate) fn apply(&self, input: Input) {
         let mut inner = self.lock();
+        if let Input::Lease(offer) = &input {
+            let _ = self.trees.send(TreeErrand::Used(offer.manifest));
+        }
         let effects = inner.desk.apply(input);
         self.carry_out(&mut inner, effects);
         self.show(&inner);
@@ -210,6 +220,7 @@ impl Hub {
             protocol: PROTOCOL,
             facts: inner.facts.clone(),
             holds: inner.desk.holds(),
+            peer: inner.peer,
         };
         (hello, receiver)
     }
@@ -266,6 +277,11 @@ impl Hub {
     /// Whether anybody waits for reports of this lease.
     pub(crate) fn is_held(&self, key: &LeaseKey) -> bool {
         self.lock().desk.is_held(key)
+    }
+
+    /// The trees that leases in hand still need.
+    pub(crate) fn needed_trees(&self) -> Vec<Blob> {
+        self.lock().desk.needed_trees()
     }
 
     /// Changes whenever the desk does.

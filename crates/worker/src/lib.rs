@@ -5,7 +5,8 @@
 //!
 //! - `link` keeps the WebSocket to the manager, `uplink` says where the manager's HTTP API is while there is one,
 //!   `renewal` keeps the certificate fresh;
-//! - `trees` brings jobs' files and lays them out, while other frames render;
+//! - `trees` brings jobs' files and lays them out, while other frames render; `block_cache` keeps their blocks within a limit;
+//! - `peers` gives blocks to other workers, and knows whom to ask;
 //! - `slot` has one living Blender and renders a frame at a time, with nothing between two frames but a round trip;
 //! - `deliver` hashes, sends and reports what was rendered, for as long as it takes, also after a restart;
 //! - `hours` lets the worker rest when its owner wants the machine;
@@ -30,6 +31,7 @@ mod join;
 mod link;
 mod log_tail;
 mod machine;
+mod peers;
 mod renewal;
 mod run;
 mod slot;
@@ -38,10 +40,11 @@ mod trees;
 mod uplink;
 
 pub use blenders::default_name;
-pub use config::{WorkerConfig, identity_path};
+pub use config::{CACHE_MAX_BYTES, WorkerConfig, identity_path};
 pub use error::{JoinError, WorkerError};
 pub use hours::{Hours, HoursError};
 pub use join::join;
+pub use peers::PeerListen;
 pub use run::run;
 pub use status::{LinkStatus, SlotStatus, Status};
 pub use tessera_client::WorkerFarm;

@@ -11,6 +11,7 @@ use tessera_client::{
     Api, ApiError, Bandwidth, ConnectError, LinkError, LinkReceiver, LinkSender, WorkerFarm,
     find_manager,
 };
+use tessera_wire::blob::to_store;
 use tessera_wire::link::{FromWorker, HEARTBEAT, ToWorker};
 use tessera_wire::problem::ProblemKind;
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,7 @@ use crate::error::WorkerError;
 use crate::hub::Hub;
 use crate::log_tail::{Logs, Question};
 use crate::machine::Gauge;
+use crate::peers::PeerBook;
 use crate::status::LinkStatus;
 use crate::uplink::UplinkPort;
 
@@ -45,6 +47,8 @@ const ADDRESSES_MAX: usize = 32;
 pub(crate) struct LinkKeeper {
     pub hub: Arc<Hub>,
     pub logs: Logs,
+    /// Is told who may ask this worker, and whom it may ask.
+    pub peers: Arc<PeerBook>,
     pub uplink: UplinkPort,
     /// Who this worker is; renewed now and then, which is when the link is opened anew.
     pub farm: watch::Receiver<WorkerFarm>,
@@ -85,6 +89,7 @@ impl LinkKeeper {
                 return Ok(());
             }
             self.uplink.set(None);
+            self.peers.unlinked();
             self.hub.link_down();
             match end {
                 End::Closed => {}
@@ -179,7 +184,7 @@ impl LinkKeeper {
 
         let mut renewed = self.farm.clone();
         tokio::select! {
-            end = hear(&self.hub, &self.logs, &mut receiver) => end,
+            end = hear(&self.hub, &self.logs, &self.peers, &mut receiver) => end,
             end = speak(&self.hub, &mut self.gauge, &mut sender, outbox, &self.closing) => end,
             Ok(()) = renewed.changed() => {
                 sender.close().await;
@@ -211,8 +216,10 @@ impl LinkKeeper {
                 managers,
                 mode,
                 drop,
+                void,
                 ..
             }))) => {
+                self.peers.linked(void);
                 self.hub.show_link(LinkStatus::Linked {
                     manager: manager.to_owned(),
                     mode,
@@ -274,7 +281,7 @@ fn judge(error: LinkError) -> End {
 }
 
 /// Takes in what the manager says.
-async fn hear(hub: &Arc<Hub>, logs: &Logs, receiver: &mut LinkReceiver) -> End {
+async fn hear(hub: &Arc<Hub>, logs: &Logs, peers: &PeerBook, receiver: &mut LinkReceiver) -> End {
     loop {
         let message = match receiver.next().await {
             Ok(Some(message)) => message,
@@ -282,11 +289,23 @@ async fn hear(hub: &Arc<Hub>, logs: &Logs, receiver: &mut LinkReceiver) -> End {
             Err(error) => return judge(error),
         };
         match message {
-            ToWorker::Lease(offer) => hub.apply(Input::Lease(offer)),
+            ToWorker::Lease(offer) => {
+                // First: what is said next may add to it.
+                let tree = to_store(&offer.manifest).digest;
+                peers.more_sources(tree, offer.sources.clone());
+                hub.apply(Input::Lease(offer));
+            }
             ToWorker::Recall { key } => hub.apply(Input::Recall(key)),
             ToWorker::Cancel { key } => hub.apply(Input::Cancel(vec![key])),
             ToWorker::Mode { mode } => hub.apply(Input::Mode(mode)),
-            ToWorker::Welcome { mode, drop, .. } => {
+            ToWorker::Peers { manifest, sources } => {
+                peers.more_sources(to_store(&manifest).digest, sources);
+            }
+            ToWorker::Void { serial } => peers.void(serial),
+            ToWorker::Welcome {
+                mode, drop, void, ..
+            } => {
+                peers.linked(void);
                 hub.apply(Input::Cancel(drop));
                 hub.apply(Input::Mode(mode));
             }

@@ -1,12 +1,14 @@
 //! A worker from its start to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
 use tessera_client::WorkerFarm;
 use tessera_model::WorkerFacts;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +26,7 @@ use crate::join::make_private_folder;
 use crate::link::LinkKeeper;
 use crate::log_tail::Logs;
 use crate::machine::Gauge;
+use crate::peers::{self, PeerBook, PeerServer};
 use crate::renewal;
 use crate::slot::{Slot, SlotContext};
 use crate::status::{LinkStatus, Status};
@@ -70,7 +73,8 @@ pub async fn run(
         () = shutdown.cancelled() => return Ok(()),
     };
     let facts = blenders::facts(&config, &blenders);
-    let worker = Worker::assemble(config, farm, disk, blenders, facts, status);
+    let given_at = peers::listen(config.peer_listen).await?;
+    let worker = Worker::assemble(config, farm, disk, blenders, facts, given_at, status);
     worker.work(left, shutdown).await
 }
 
@@ -109,7 +113,7 @@ impl Disk {
             .map_err(|source| WorkerError::Store { source })?;
         let (frames, left) = Frames::open(&config.frames_dir()).map_err(folder)?;
         let trees = TreesDir::new(config.trees_dir());
-        let found = trees.find().map_err(folder)?;
+        let found = trees.find(&blocks.recent_trees()).map_err(folder)?;
         let disk = Self {
             blocks: Arc::new(blocks),
             frames: Arc::new(frames),
@@ -136,6 +140,7 @@ struct Worker {
     blenders: watch::Sender<Blenders>,
     deliverer: Deliverer,
     trees: TreeKeeper,
+    peer_server: Option<PeerServer>,
 }
 
 impl Worker {
@@ -145,22 +150,34 @@ impl Worker {
         disk: Disk,
         blenders: Blenders,
         facts: WorkerFacts,
+        given_at: Option<(TcpListener, SocketAddr)>,
         status: watch::Sender<Status>,
     ) -> Self {
         let prewarm = config.prewarm.and_then(|series| blenders.choose(series));
         let slots = config.slots.get() as usize;
         let desk = Desk::new(slots, disk.shelf, blenders.builds(), prewarm);
-        let (hub, ends) = Hub::new(desk, facts, status);
+        let at = given_at.as_ref().map(|(_, at)| *at);
+        let (hub, ends) = Hub::new(desk, facts, at, status);
         let (port, uplink) = uplink();
         let crew = Crew::new();
         let logs = Logs::new(crew.clone());
         let (farm, farm_seen) = watch::channel(farm);
+        let peers = Arc::new(PeerBook::new(config.bandwidth.clone()));
+        let peer_server = given_at.map(|(listener, _)| PeerServer {
+            listener,
+            farm: farm_seen.clone(),
+            book: Arc::clone(&peers),
+            blocks: Arc::clone(&disk.blocks),
+            crew: crew.clone(),
+        });
+        let among = (Arc::clone(&peers), farm_seen.clone());
         let (blenders, blenders_seen) = watch::channel(blenders);
         // One suspicion is enough to look at all of them.
         let (suspect, suspects) = mpsc::channel(1);
         let link = LinkKeeper {
             hub: Arc::clone(&hub),
             logs: logs.clone(),
+            peers,
             uplink: port,
             farm: farm_seen,
             identity_file: identity_file(&config),
@@ -188,8 +205,10 @@ impl Worker {
                 uplink.clone(),
                 disk.blocks,
                 disk.trees,
+                among,
                 crew.clone(),
             ),
+            peer_server,
             crew,
             config,
             hub,
@@ -226,6 +245,9 @@ impl Worker {
         }
         crew.spawn("delivery", self.deliverer.run(self.ends.reports));
         crew.spawn("files", self.trees.run(self.ends.trees));
+        if let Some(server) = self.peer_server {
+            crew.spawn("blocks for other workers", server.run());
+        }
         if let Some(hours) = hours {
             let keeping = hours::keep(hours, Arc::clone(&hub), Zoned::now, tokio::time::sleep);
             crew.spawn("hours", keeping);

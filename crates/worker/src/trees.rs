@@ -5,176 +5,32 @@
 //! away is waited for; a block found damaged has been dropped from the store by whoever found it, and is fetched again.
 
 mod bring;
+mod dir;
+mod fetch;
 
 use std::collections::HashMap;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tessera_blobs::Digest;
+use tessera_blobs::{BlobRef, Digest};
+use tessera_client::WorkerFarm;
 use tessera_model::FrameErrorKind;
-use tokio::sync::{Semaphore, mpsc};
+use tessera_wire::blob::to_store;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::block_cache::BlockCache;
+use crate::block_cache::{BlockCache, RoomError};
 use crate::crew::Crew;
 use crate::desk::{Fetch, Input};
 use crate::hub::{Hub, TreeErrand};
+use crate::peers::PeerBook;
 use crate::uplink::Uplink;
+
+pub(crate) use dir::{OwnTree, TreesDir, Writer};
 
 /// Jobs whose files are brought at once: the next one while the present one renders, and one that is small beside one
 /// that is large.
 const BRINGING_MAX: usize = 3;
-
-/// Where trees lie: each under the digest of its manifest. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct TreesDir {
-    root: Arc<PathBuf>,
-}
-
-impl TreesDir {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self {
-            root: Arc::new(root),
-        }
-    }
-
-    pub(crate) fn of(&self, manifest: &Digest) -> PathBuf {
-        self.root.join(manifest.to_string())
-    }
-
-    fn own(&self, slot: usize) -> PathBuf {
-        self.root.join(format!("slot-{slot}"))
-    }
-
-    /// Makes a tree of a slot's own with the files of the shared one: what is done to it is seen by nobody else. The one before
-    /// it goes. Told to stop, it ends as interrupted, after the file at hand. Blocking.
-    pub(crate) fn make_own(
-        &self,
-        manifest: &Digest,
-        slot: usize,
-        writer: Writer,
-        stop: &CancellationToken,
-    ) -> io::Result<OwnTree> {
-        self.remove_own(slot)?;
-        let path = self.own(slot);
-        let copied = copy_below(&self.of(manifest), &path, writer == Writer::Scripts, stop);
-        if copied.is_err() {
-            // Half of it is of use to nobody, least of all on a full disk.
-            let _ = self.remove_own(slot);
-        }
-        copied.map(|bytes| OwnTree { path, bytes })
-    }
-
-    /// Removes a slot's own tree if there is one; [`find`](Self::find) does so to those of a former run. Blocking.
-    pub(crate) fn remove_own(&self, slot: usize) -> io::Result<()> {
-        match std::fs::remove_dir_all(self.own(slot)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
-        }
-    }
-
-    /// Trees of former runs with their bytes, the one made first first. What is half there is removed. Blocking.
-    pub(crate) fn find(&self) -> io::Result<Vec<(Digest, u64)>> {
-        std::fs::create_dir_all(&*self.root)?;
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(&*self.root)? {
-            let entry = entry?;
-            if !entry.file_type()?.is_dir() {
-                continue;
-            }
-            let name = entry.file_name();
-            match name.to_str().and_then(|name| name.parse::<Digest>().ok()) {
-                Some(manifest) => {
-                    let made = entry.metadata()?.modified()?;
-                    found.push((made, manifest, bytes_below(&entry.path())?));
-                }
-                None => std::fs::remove_dir_all(entry.path())?,
-            }
-        }
-        found.sort_unstable();
-        Ok(found
-            .into_iter()
-            .map(|(_, manifest, bytes)| (manifest, bytes))
-            .collect())
-    }
-}
-
-/// A tree that one slot has for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OwnTree {
-    pub path: PathBuf,
-    /// Of its files, but for those it shares.
-    pub bytes: u64,
-}
-
-/// Who writes into a tree, which decides what of it may be shared. That files are read-only is no bar: scripts can change that,
-/// and to root it means nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Writer {
-    /// Blender's simulations, which write their caches.
-    Simulation,
-    /// Scripts of the file: anything anywhere.
-    Scripts,
-}
-
-/// How the folders begin that simulations keep their caches in, beside the file: particles, cloth and soft bodies in the one,
-/// fluids in the other, unless the file says otherwise.
-const CACHE_PREFIXES: [&str; 2] = ["blendcache_", "cache_fluid"];
-
-/// How the files end that simulations write wherever the file says; and .blend files, in which paths are made to fit the tree.
-const WRITTEN_EXTENSIONS: [&str; 6] = ["bphys", "uni", "vdb", "gz", "raw", "blend"];
-
-/// Makes the folders of `from` under `to`, with copies of what may be `written` to and links to all else. The bytes copied.
-fn copy_below(from: &Path, to: &Path, written: bool, stop: &CancellationToken) -> io::Result<u64> {
-    std::fs::create_dir(to)?;
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(from)? {
-        if stop.is_cancelled() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let entry = entry?;
-        let name = entry.file_name();
-        let (old, new) = (entry.path(), to.join(&name));
-        if entry.file_type()?.is_dir() {
-            let name = name.to_string_lossy();
-            let cache = CACHE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-            bytes += copy_below(&old, &new, written || cache, stop)?;
-        } else if written || is_written(&old) || std::fs::hard_link(&old, &new).is_err() {
-            // Not every file system has links. One that can share blocks until they are written to does so here.
-            bytes += std::fs::copy(&old, &new)?;
-            let_be_written(&new)?;
-        }
-    }
-    Ok(bytes)
-}
-
-fn is_written(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    WRITTEN_EXTENSIONS
-        .iter()
-        .any(|written| extension.eq_ignore_ascii_case(written))
-}
-
-fn let_be_written(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path)?.permissions().mode();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode | 0o600))
-}
-
-fn bytes_below(dir: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        bytes += match kind.is_dir() {
-            true => bytes_below(&entry.path())?,
-            false => entry.metadata()?.len(),
-        };
-    }
-    Ok(bytes)
-}
 
 /// What every errand needs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -183,6 +39,9 @@ pub(crate) struct TreeKeeper {
     pub uplink: Uplink,
     pub blocks: Arc<BlockCache>,
     pub trees: TreesDir,
+    pub peers: Arc<PeerBook>,
+    /// Who this worker is among others.
+    pub farm: watch::Receiver<WorkerFarm>,
     bringing: Arc<Semaphore>,
     crew: Crew,
 }
@@ -193,6 +52,7 @@ impl TreeKeeper {
         uplink: Uplink,
         blocks: Arc<BlockCache>,
         trees: TreesDir,
+        (peers, farm): (Arc<PeerBook>, watch::Receiver<WorkerFarm>),
         crew: Crew,
     ) -> Self {
         Self {
@@ -200,6 +60,8 @@ impl TreeKeeper {
             uplink,
             blocks,
             trees,
+            peers,
+            farm,
             bringing: Arc::new(Semaphore::new(BRINGING_MAX)),
             crew,
         }
@@ -219,6 +81,12 @@ impl TreeKeeper {
                     self.crew.spawn("bringing of files", async move {
                         this.bring(&fetch, give_up).await
                     });
+                }
+                TreeErrand::Used(tree) => {
+                    let blocks = Arc::clone(&self.blocks);
+                    let noting = move || blocks.used(to_store(&tree));
+                    let noted = tokio::task::spawn_blocking(noting).await;
+                    noted.expect("noting a use does not panic");
                 }
                 TreeErrand::GiveUp(manifest) => {
                     if let Some(give_up) = coming.remove(&manifest) {
@@ -254,10 +122,10 @@ impl TreeKeeper {
         };
         // As good as given up for whoever keeps the list of those that come.
         give_up.cancel();
-        // What came of it fills the disk for nothing: it is the next frame's room.
         let full = |no: &bring::NoTree| matches!(no, bring::NoTree::Failed(failure) if failure.kind == FrameErrorKind::Disk);
         if brought.as_ref().is_err_and(full) {
-            self.empty_cache().await;
+            // What came of it fills the disk for nothing: it is the next frame's room.
+            self.make_all_room(Some(manifest)).await;
         }
         self.hub.apply(match brought {
             Ok(bytes) => {
@@ -277,80 +145,25 @@ impl TreeKeeper {
             },
         });
         if self.blocks.is_too_large() {
-            self.empty_cache().await;
+            self.make_room(BlockCache::make_room, None).await;
         }
     }
 
-    /// Empties the cache of blocks, unless another job's files are being brought: then a later one sees to it.
-    async fn empty_cache(&self) {
+    /// Gives back all blocks that no lease needs; also those of one tree, if one is named.
+    async fn make_all_room(&self, but: Option<Digest>) {
+        self.make_room(BlockCache::make_all_room, but).await;
+    }
+
+    async fn make_room(&self, how: MakeRoom, but: Option<Digest>) {
         let blocks = Arc::clone(&self.blocks);
-        let emptied = tokio::task::spawn_blocking(move || blocks.empty()).await;
-        if let Ok(Err(error)) = emptied {
-            tracing::warn!("cannot empty the cache of blocks: {error}");
+        let mut needed: Vec<BlobRef> = self.hub.needed_trees().iter().map(to_store).collect();
+        needed.retain(|tree| Some(tree.digest) != but);
+        let stop = self.crew.end().clone();
+        let making = tokio::task::spawn_blocking(move || how(&blocks, &needed, &stop));
+        if let Err(error) = making.await.expect("making room does not panic") {
+            tracing::warn!("cannot make room in the cache of blocks: {error}");
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_done_to_an_own_tree_is_not_done_to_the_shared_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let trees = TreesDir::new(dir.path().join("trees"));
-        let manifest = Digest::of(b"manifest");
-        let shared = trees.of(&manifest).join("home/u");
-        let files = [
-            ("a.blend", true),
-            ("texture.png", false),
-            ("blendcache_a/0001.png", true),
-            ("sim/noise/0001.VDB", true),
-        ];
-        for (name, _) in files {
-            let path = shared.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "shared").unwrap();
-        }
-        let mut paths = Vec::new();
-        let go_on = CancellationToken::new();
-        for (slot, writer) in [(0, Writer::Simulation), (1, Writer::Scripts)] {
-            let own = trees.make_own(&manifest, slot, writer, &go_on).unwrap();
-            let copied = files.map(|(_, written)| written || writer == Writer::Scripts);
-            let count = copied.iter().filter(|copied| **copied).count();
-            assert_eq!(own.bytes, 6 * count as u64);
-            for ((name, _), copied) in files.iter().zip(copied) {
-                if copied {
-                    std::fs::write(own.path.join("home/u").join(name), "other").unwrap();
-                }
-                let left = std::fs::read_to_string(shared.join(name)).unwrap();
-                assert_eq!(left, "shared", "{name}");
-            }
-            paths.push(own.path);
-        }
-        // Made anew, it is as the shared one is.
-        let own = trees
-            .make_own(&manifest, 1, Writer::Simulation, &go_on)
-            .unwrap();
-        let text = std::fs::read_to_string(own.path.join("home/u/a.blend")).unwrap();
-        assert_eq!(text, "shared");
-        trees.remove_own(1).unwrap();
-        trees.remove_own(1).unwrap();
-        assert!(paths[0].exists() && !paths[1].exists());
-        // One that is stopped leaves nothing.
-        let stop = CancellationToken::new();
-        stop.cancel();
-        let stopped = trees.make_own(&manifest, 1, Writer::Scripts, &stop);
-        assert_eq!(stopped.unwrap_err().kind(), io::ErrorKind::Interrupted);
-        assert!(!paths[1].exists());
-        // And of a former run nothing is left.
-        let found: Vec<Digest> = trees
-            .find()
-            .unwrap()
-            .into_iter()
-            .map(|(of, _)| of)
-            .collect();
-        assert_eq!(found, [manifest]);
-        assert!(!paths[0].exists());
-    }
-}
+type MakeRoom = fn(&BlockCache, &[BlobRef], &CancellationToken) -> Result<(), RoomError>;

@@ -12,6 +12,7 @@ use super::record::{RECORD_LEN, RecordKind};
 use super::scan::Entry;
 use crate::block::BlockEncoding;
 use crate::digest::Digest;
+use crate::live::Live;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Location {
@@ -155,6 +156,15 @@ impl Catalogue {
             live_bytes: self.packs.values().map(|pack| pack.live_bytes).sum(),
             pack_bytes: self.pack_bytes(),
         }
+    }
+
+    /// Bytes of the records that hold what is `live`.
+    pub(super) fn live_bytes(&self, live: &Live) -> u64 {
+        self.places
+            .iter()
+            .filter(|(digest, _)| live.contains(digest))
+            .map(|(_, held)| record_bytes(&held.location))
+            .sum()
     }
 
     pub(super) fn pack_bytes(&self) -> u64 {

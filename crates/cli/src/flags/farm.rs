@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tessera_model::SLOTS_MAX;
-use tessera_worker::Hours;
+use tessera_worker::{Hours, PeerListen};
 
 use super::at_least_one;
 use crate::units::{Bytes, Rate, parse_duration};
@@ -87,6 +87,12 @@ pub(crate) struct WorkerFlags {
     /// Most memory of each Blender: 16G, 800M
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory: Option<Bytes>,
+    /// Disk space for scenes that are kept for jobs to come: 50G
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) cache: Option<Bytes>,
+    /// Where other workers can have files from this one: ADDRESS:PORT, a port, auto (any free port) or off
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) peer_listen: Option<PeerListen>,
     /// A Blender that uses no processor time for this long is hung: 90s, 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) hang_after: Option<Duration>,

@@ -141,6 +141,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     one("worker.nice", "TESSERA_WORKER_NICE", ""),
     one("worker.memory", "TESSERA_WORKER_MEMORY", "no limit"),
+    one("worker.cache", "TESSERA_WORKER_CACHE", ""),
+    one("worker.peer_listen", "TESSERA_WORKER_PEER_LISTEN", ""),
     one("worker.hang_after", "TESSERA_WORKER_HANG_AFTER", ""),
 ];
 

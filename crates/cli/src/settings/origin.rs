@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tessera_client::PathMap;
 use tessera_model::UserName;
-use tessera_worker::{Hours, HoursError};
+use tessera_worker::{Hours, HoursError, PeerListen};
 
 use super::Listed;
 use super::file::ConfigFile;
@@ -184,6 +184,15 @@ impl Value for Duration {
 impl Value for Hours {
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: HoursError| error.to_string())
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PeerListen {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
     }
     fn show(&self) -> String {
         self.to_string()

@@ -107,6 +107,11 @@ fn mistakes_are_named_with_their_place() {
         "[worker]\nhours = 'Mon-Fry 19:00-07:00'",
         "'Fry' is no day of the week",
     );
+    check(
+        &[],
+        "[worker]\npeer_listen = 'here'",
+        "'here' is no place to listen at",
+    );
     check(&[], "[client]\ntoken = 'x'", "set TESSERA_TOKEN instead");
     check(&[], "[worker\nslots", "tessera.toml:1");
     check(

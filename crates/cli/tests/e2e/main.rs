@@ -40,5 +40,6 @@ mod on_a_farm;
 mod own_machine;
 mod packing;
 mod same_as_local;
+mod sharing;
 mod steering;
 mod storage;

@@ -189,6 +189,14 @@ impl Host {
         ip(&["-n", &self.namespace, "link", "set", "eth1", "up"]);
     }
 
+    /// Bytes that left this machine for others since it is there, with all that is around them on the wire.
+    pub fn sent_bytes(&self) -> u64 {
+        let counter = "/sys/class/net/eth0/statistics/tx_bytes";
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "cat", counter]);
+        run(&mut command).done().text().trim().parse().unwrap()
+    }
+
     /// Whether a connection from this machine to there is accepted.
     pub fn reaches(&self, address: &str, port: u16) -> bool {
         let dial = format!("exec 3<>/dev/tcp/{address}/{port}");

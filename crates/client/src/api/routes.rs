@@ -370,6 +370,11 @@ impl Api {
                 digests: digests.to_vec(),
             })
             .repeat(Repeat::Safe);
+        self.blocks(call).await
+    }
+
+    /// Sends a call whose answer is blocks.
+    pub(crate) async fn blocks(&self, call: Call) -> Result<BlockStream, ApiError> {
         let (address, response) = self.send(&call).await?;
         Ok(BlockStream::new(self.clone(), address, response))
     }

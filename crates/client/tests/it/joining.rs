@@ -89,6 +89,7 @@ async fn a_worker_joins_links_and_renews() {
             protocol: PROTOCOL,
             facts: facts(),
             holds: Vec::new(),
+            peer: None,
         })
         .await
         .unwrap();

@@ -14,6 +14,7 @@ use tessera_wire::farm_settings::{SettingsPatch, patched};
 use super::command::{Command, EngineError, Greeting, Join, Joined, Party, Question, Reply};
 use super::restore::restored;
 use super::roster::Roster;
+use super::sharers::Sharers;
 use crate::identity::{Authority, Index, IssuedCertificate, SharedIndex, WorkerRequest};
 use crate::links::LinkHandle;
 
@@ -62,6 +63,7 @@ pub(super) struct Batch {
 pub(super) struct Core {
     pub(super) scheduler: Scheduler,
     pub(super) roster: Roster,
+    pub(super) sharers: Sharers,
     index: SharedIndex,
     authority: Arc<Authority>,
     initial: FarmSettings,
@@ -89,6 +91,7 @@ impl Core {
         Self {
             scheduler: restore(snapshot, &initial, now),
             roster: Roster::default(),
+            sharers: Sharers::default(),
             index,
             authority,
             initial,
@@ -251,6 +254,12 @@ impl Core {
         let (mut step, outcome) = self.decide(now, input, batch);
         if let Outcome::Linked { drop, .. } = &outcome {
             self.roster.enter(worker, link.id, facts, &holds);
+            // After a restart nothing else tells who has what.
+            for key in holds.iter().filter(|key| !drop.contains(key)) {
+                if let Some(job) = self.scheduler.job_ref(key.unit.job) {
+                    self.sharers.enter(worker, link.id, &job.manifest);
+                }
+            }
             step.dropped = Some((worker, drop.clone()));
             step.link = Some(link);
         }

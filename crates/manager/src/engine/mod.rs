@@ -9,6 +9,7 @@
 //! - `core`: decides; synchronous.
 //! - `roster`: what linked workers hold, so that a rebuilt scheduler can be told.
 //! - `restore`: the record as the scheduler wants it.
+//! - `sharers`: which workers have which files, so that they can be named to others.
 //! - `task`: gathers, commits, recovers.
 //! - `release`: sends what was decided.
 
@@ -17,6 +18,7 @@ mod core;
 mod release;
 mod restore;
 mod roster;
+mod sharers;
 mod task;
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Sends what was decided, after it was recorded.
 
-use tessera_model::{Change, StepKind, WorkerId};
+use tessera_model::{Blob, Change, StepKind, WorkerId};
 use tessera_scheduler::{Order, Scheduler};
 use tessera_wire::event::What;
 use tessera_wire::link::{FrameToRender, LeaseOffer, Source, ToWorker};
 
 use super::core::{Batch, Core, News};
+use super::sharers::Sharers;
 use crate::events::Events;
-use crate::links::{Closing, Links};
+use crate::links::{Closing, LinkId, Links};
 use crate::views;
 
 /// Answers, orders, news and questions, in this order.
@@ -31,13 +32,16 @@ pub(super) fn release(
         }
         for (worker, order) in step.orders {
             core.roster.sent(worker, &order);
-            send(&core.scheduler, worker, order, links);
+            send(core, worker, order, links);
         }
     }
     for change in &batch.changes {
         match change {
-            Change::CertificateRevoked(serial) => links.close_serial(serial),
-            Change::WorkerRemoved(worker) => links.close(*worker, Closing::Dismissed),
+            Change::CertificateRevoked(serial) => links.void(serial),
+            Change::WorkerRemoved(worker) => {
+                core.sharers.remove(*worker);
+                links.close(*worker, Closing::Dismissed);
+            }
             _ => {}
         }
     }
@@ -50,15 +54,16 @@ pub(super) fn release(
     }
 }
 
-fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
+fn send(core: &mut Core, worker: WorkerId, order: Order, links: &Links) {
     let message = match order {
         Order::Lease {
             key,
             frames,
             urgent,
         } => {
+            let link = core.roster.link(worker);
             // A job that was removed in the same breath has no work any more.
-            let Some(job) = scheduler.job_ref(key.unit.job) else {
+            let Some(job) = core.scheduler.job_ref(key.unit.job) else {
                 return;
             };
             let (Some(step), Some(build)) =
@@ -85,10 +90,7 @@ fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
                     .collect(),
                 in_order: step.in_order,
                 urgent,
-                sources: vec![Source {
-                    address: String::new(),
-                    identity: tessera_wire::MANAGER_NAME.into(),
-                }],
+                sources: sources(&mut core.sharers, (worker, link), &job.manifest, links),
             }))
         }
         Order::Recall(key) => ToWorker::Recall { key },
@@ -97,6 +99,35 @@ fn send(scheduler: &Scheduler, worker: WorkerId, order: Order, links: &Links) {
         Order::Dismiss => return links.close(worker, Closing::Dismissed),
     };
     links.send(worker, message);
+}
+
+/// Where a worker can have a job's files: from this manager, and from others that have them or are getting them, which are told of it
+/// in turn. It remembers those, so they are named once.
+fn sources(
+    sharers: &mut Sharers,
+    (worker, link): (WorkerId, Option<LinkId>),
+    tree: &Blob,
+    links: &Links,
+) -> Vec<Source> {
+    let mut sources = vec![Source {
+        address: String::new(),
+        identity: tessera_wire::MANAGER_NAME.into(),
+    }];
+    if !link.is_some_and(|link| sharers.enter(worker, link, tree)) {
+        return sources;
+    }
+    let itself = links.peer(worker);
+    for other in sharers.named(worker, tree, |other| links.is_peer(other)) {
+        sources.extend(links.peer(other));
+        if !itself.is_empty() {
+            let told = ToWorker::Peers {
+                manifest: *tree,
+                sources: itself.clone(),
+            };
+            links.hint(other, told);
+        }
+    }
+    sources
 }
 
 /// Frames first, then the jobs they change: who sees a job done has seen its last frame.

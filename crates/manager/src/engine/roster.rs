@@ -50,6 +50,11 @@ impl Roster {
             .is_some_and(|entry| entry.link == link)
     }
 
+    /// The worker's present link.
+    pub(super) fn link(&self, worker: WorkerId) -> Option<LinkId> {
+        self.workers.get(&worker).map(|entry| entry.link)
+    }
+
     /// Whether the worker said that it ends.
     pub(super) fn is_leaving(&self, worker: WorkerId) -> bool {
         self.workers.get(&worker).is_some_and(|entry| entry.leaving)

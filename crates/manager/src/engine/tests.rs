@@ -9,7 +9,7 @@ use tessera_model::{
 };
 use tessera_scheduler::{Input, NewJob, Outcome};
 use tessera_state::State;
-use tessera_wire::link::ToWorker;
+use tessera_wire::link::{LeaseOffer, Source, ToWorker};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -141,10 +141,14 @@ struct Far {
 
 impl Far {
     async fn lease(&mut self) -> LeaseKey {
+        self.offer().await.key
+    }
+
+    async fn offer(&mut self) -> Box<LeaseOffer> {
         loop {
             match self.orders.recv().await.unwrap() {
-                ToWorker::Lease(offer) => return offer.key,
-                ToWorker::Mode { .. } => {}
+                ToWorker::Lease(offer) => return offer,
+                ToWorker::Mode { .. } | ToWorker::Peers { .. } => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -169,6 +173,8 @@ async fn link(
                 worker,
                 serial: "40".into(),
                 address: "127.0.0.1:1".parse().unwrap(),
+                protocol: tessera_wire::PROTOCOL,
+                peer_urls: vec![format!("https://127.0.0.1:{worker}")],
                 outgoing,
                 closing: close,
             },
@@ -238,6 +244,39 @@ async fn a_lease_leaves_only_after_it_is_recorded() {
     assert_eq!(world.engine.input(done).await.unwrap(), Outcome::Accepted);
     let state = end(world).await;
     assert!(state.accepts(job).await.unwrap().unwrap().exactly_once());
+}
+
+#[tokio::test]
+async fn workers_with_the_same_files_are_named_to_each_other_once() {
+    let names = |sources: &[Source]| -> Vec<String> {
+        sources
+            .iter()
+            .map(|source| source.identity.clone())
+            .collect()
+    };
+    let world = world().await;
+    let (one, other) = (paired(&world).await, paired(&world).await);
+    let (mut first, _) = link(&world, one, Vec::new()).await;
+    submitted(&world, "1..20").await;
+    let manager = tessera_wire::MANAGER_NAME.to_owned();
+    let alone = names(&first.offer().await.sources);
+    assert_eq!(alone, std::slice::from_ref(&manager));
+    let (mut late, _) = link(&world, other, Vec::new()).await;
+    let offer = late.offer().await;
+    let both = [manager.clone(), format!("worker-{one}")];
+    assert_eq!(names(&offer.sources), both);
+    assert_eq!(offer.sources[1].address, format!("https://127.0.0.1:{one}"));
+    assert_eq!(names(&late.offer().await.sources), [manager], "it knows");
+    let told = loop {
+        if let ToWorker::Peers { sources, .. } = first.orders.recv().await.unwrap() {
+            break sources;
+        }
+    };
+    assert_eq!(names(&told), [format!("worker-{other}")]);
+    // Over a new link it may be another process, which has to be told again.
+    let (mut again, _) = link(&world, other, Vec::new()).await;
+    assert_eq!(names(&again.offer().await.sources), both);
+    end(world).await;
 }
 
 #[tokio::test]

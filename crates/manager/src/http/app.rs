@@ -126,6 +126,17 @@ impl App {
             .collect()
     }
 
+    /// Where other workers reach one that is linked from there and says that it gives blocks at `told`.
+    pub(super) fn peer_urls(&self, linked: SocketAddr, told: Option<SocketAddr>) -> Vec<String> {
+        let Some(told) = told else {
+            return Vec::new();
+        };
+        addresses::of_peer(linked, told, &self.bound)
+            .into_iter()
+            .map(addresses::url_of)
+            .collect()
+    }
+
     /// Makes a pairing code.
     pub(crate) async fn mint_pairing(
         &self,

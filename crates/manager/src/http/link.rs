@@ -1,5 +1,6 @@
 //! A worker's link: one WebSocket. Who is silent or late is the scheduler's to judge; here messages are moved.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::access::WorkerPeer;
 use super::app::App;
 use super::problem::{Answer, failure};
+use crate::clock;
 use crate::engine::{EngineError, Greeting};
 use crate::links::{Closing, LinkHandle, LinkId, LogPart, OUTGOING_MAX};
 
@@ -108,6 +110,7 @@ struct Hello {
     protocol: u32,
     facts: WorkerFacts,
     holds: Vec<LeaseKey>,
+    peer: Option<SocketAddr>,
 }
 
 impl Link {
@@ -134,6 +137,8 @@ impl Link {
             worker: self.peer.worker,
             serial: self.peer.certificate.serial.clone(),
             address: self.peer.address,
+            protocol: hello.protocol,
+            peer_urls: self.app.peer_urls(self.peer.address, hello.peer),
             outgoing,
             closing,
         };
@@ -153,6 +158,7 @@ impl Link {
                     managers: self.app.urls(),
                     mode,
                     drop,
+                    void: self.app.index().void_certificates(clock::wall()),
                 },
             }),
             Ok(Outcome::Refused(refusal)) => self.refuse(refusal.to_string(), false).await,
@@ -177,11 +183,13 @@ impl Link {
                     protocol,
                     facts,
                     holds,
+                    peer,
                 }) => {
                     return Ok(Hello {
                         protocol,
                         facts,
                         holds,
+                        peer,
                     });
                 }
                 Some(_) => return Err("the first message must be a greeting".into()),

@@ -12,6 +12,7 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tessera_model::{Timestamp, WorkerId};
+use tessera_wire::peer::worker_identity;
 use time::OffsetDateTime;
 
 use super::secret;
@@ -189,7 +190,7 @@ impl Authority {
         now: Timestamp,
         life: Duration,
     ) -> Result<IssuedCertificate, ManagerError> {
-        let mut params = params(&super::peer::worker_name(worker), now, life)?;
+        let mut params = params(&worker_identity(worker), now, life)?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

@@ -10,6 +10,10 @@ use tessera_state::Snapshot;
 
 use super::PeerCertificate;
 
+/// Void certificates that workers are told of at most: one list fits many times into a message of the link, and a farm revokes a few
+/// in the 90 days that each would have lived.
+const VOID_MAX: usize = 16_384;
+
 /// Written by the engine alone, read by every request.
 pub(crate) type SharedIndex = Arc<RwLock<Index>>;
 
@@ -163,6 +167,19 @@ impl Index {
         self.certificates.get(serial)
     }
 
+    /// Serial numbers of certificates that are void before their end; of very many those that would be good for longest.
+    pub(crate) fn void_certificates(&self, now: Timestamp) -> Vec<String> {
+        let mut void: Vec<&CertificateRecord> = self
+            .certificates
+            .values()
+            .filter(|certificate| certificate.revoked && now < certificate.expires_at)
+            .collect();
+        void.sort_by_key(|certificate| std::cmp::Reverse(certificate.expires_at));
+        void.truncate(VOID_MAX);
+        let serial = |certificate: &CertificateRecord| certificate.serial.clone();
+        void.into_iter().map(serial).collect()
+    }
+
     /// A worker's certificates that are not void.
     pub(crate) fn certificates_of(&self, worker: WorkerId) -> Vec<String> {
         self.certificates
@@ -246,7 +263,10 @@ mod tests {
             ..peer.clone()
         };
         assert!(!index.is_valid(&other, now));
+        assert!(index.void_certificates(now).is_empty());
         index.apply(&Change::CertificateRevoked("40".into()));
         assert!(!index.is_valid(&peer, now));
+        assert_eq!(index.void_certificates(now), ["40"]);
+        assert!(index.void_certificates(soon).is_empty());
     }
 }

@@ -235,6 +235,7 @@ pub fn hello(slots: u32, holds: Vec<LeaseKey>) -> FromWorker {
         protocol: tessera_wire::PROTOCOL,
         facts: facts(slots),
         holds,
+        peer: None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the desk tells others of itself.
 
-use tessera_model::{LeaseKey, WorkerMode};
+use tessera_model::{Blob, LeaseKey, WorkerMode};
 use tessera_wire::link::Holding;
 
-use super::lease::{Stage, is_afresh, scene_of};
+use super::lease::{Held, Stage, is_afresh, scene_of};
 use super::{Busy, Desk};
 use crate::status::SlotStatus;
 
@@ -20,6 +20,21 @@ impl Desk {
             rendering: self.rendering(key),
         };
         self.leases.keys().map(holding).collect()
+    }
+
+    /// The trees that leases in hand still need.
+    pub(crate) fn needed_trees(&self) -> Vec<Blob> {
+        let needs = |held: &Held| {
+            held.needs_tree()?;
+            held.offer.as_ref().map(|offer| offer.manifest)
+        };
+        let mut trees: Vec<Blob> = Vec::new();
+        for tree in self.leases.values().filter_map(needs) {
+            if !trees.contains(&tree) {
+                trees.push(tree);
+            }
+        }
+        trees
     }
 
     /// Position of the lease's frame that renders now.

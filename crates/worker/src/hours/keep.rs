@@ -88,7 +88,7 @@ mod tests {
         fn open(hours: &str, at: &str) -> Self {
             let desk = Desk::new(1, Shelf::new(0, []), Vec::new(), None);
             let (status, _) = watch::channel(Status::default());
-            let (hub, _ends) = Hub::new(desk, facts(), status);
+            let (hub, _ends) = Hub::new(desk, facts(), None, status);
             let (_, outbox) = hub.link_up();
             let (waits, seen) = mpsc::unbounded_channel();
             let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();

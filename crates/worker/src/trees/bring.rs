@@ -1,11 +1,11 @@
-//! One job's files from a manager to a tree on disk.
+//! One job's files from wherever they are to a tree on disk.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use tessera_blobs::{BlobRef, Digest, Manifest, ManifestError, MaterialiseError, Store, TreePath};
-use tessera_client::{ApiError, ReceiveError, receive};
+use tessera_client::{ApiError, ReceiveError};
 use tessera_model::FrameErrorKind;
 use tessera_wire::MANAGER_NAME;
 use tessera_wire::blob::to_store;
@@ -14,8 +14,10 @@ use tessera_wire::problem::ProblemKind;
 use tokio_util::sync::CancellationToken;
 
 use super::TreeKeeper;
+use super::fetch::{Brought, Fetching, Need};
 use crate::desk::Fetch;
 use crate::failure::{Failure, in_full};
+use crate::peers::Crowd;
 use crate::uplink::Uplink;
 
 /// Blocks that turned out damaged are fetched anew this often; a disk that goes on like that is broken.
@@ -41,37 +43,33 @@ pub(super) async fn bring(
     give_up: &CancellationToken,
 ) -> Result<u64, NoTree> {
     usable(&fetch.sources)?;
-    let mut room_made = false;
-    loop {
-        let blocks = Arc::clone(&keeper.blocks);
-        let opening = tokio::task::spawn_blocking(move || blocks.store());
-        let store = opening.await.expect("opening the store does not panic")?;
-        let bringing = Bringing {
-            keeper,
-            store,
-            give_up,
-        };
-        match bringing.tree(to_store(&fetch.manifest)).await {
-            Err(NoTree::Failed(failure)) if failure.kind == FrameErrorKind::Disk && !room_made => {
-                room_made = true;
-                drop(bringing);
-                keeper.empty_cache().await;
-            }
-            done => return done,
+    let root = to_store(&fetch.manifest);
+    let bringing = Bringing {
+        keeper,
+        store: Arc::clone(keeper.blocks.store()),
+        crowd: Crowd::new(Arc::clone(&keeper.peers), keeper.farm.clone(), root.digest),
+        give_up,
+    };
+    match bringing.tree(root).await {
+        Err(NoTree::Failed(failure)) if failure.kind == FrameErrorKind::Disk => {
+            keeper.make_all_room(None).await;
+            bringing.tree(root).await
         }
+        done => done,
     }
 }
 
 struct Bringing<'a> {
     keeper: &'a TreeKeeper,
     store: Arc<Store>,
+    crowd: Crowd,
     give_up: &'a CancellationToken,
 }
 
 impl Bringing<'_> {
     async fn tree(&self, root: BlobRef) -> Result<u64, NoTree> {
         for _ in 0..REPAIRS_MAX {
-            self.receive(&[root]).await?;
+            self.receive(&[root], Need::Now).await?;
             let Some(manifest) = self.read_manifest(root).await? else {
                 continue;
             };
@@ -83,7 +81,7 @@ impl Bringing<'_> {
                 return Ok(manifest.total_size());
             }
             let blobs: Vec<BlobRef> = manifest.blobs().copied().collect();
-            self.receive(&blobs).await?;
+            self.receive(&blobs, Need::Soon).await?;
             if self.lay_out(root.digest, &manifest).await? {
                 return Ok(manifest.total_size());
             }
@@ -93,25 +91,34 @@ impl Bringing<'_> {
         Err(Failure::new(FrameErrorKind::Disk, message).into())
     }
 
-    /// Fetches what is missing of these, from a manager that may be away for a while.
-    async fn receive(&self, blobs: &[BlobRef]) -> Result<(), NoTree> {
-        let receiving = self.receive_at_last(blobs);
+    /// Fetches what is missing of these. A manager that is away is waited for.
+    async fn receive(&self, blobs: &[BlobRef], need: Need) -> Result<(), NoTree> {
+        let receiving = self.receive_at_last(blobs, need);
         let received = self.give_up.run_until_cancelled(receiving).await;
         Ok(received.ok_or(NoTree::GivenUp)??)
     }
 
-    async fn receive_at_last(&self, blobs: &[BlobRef]) -> Result<(), ReceiveError> {
+    async fn receive_at_last(&self, blobs: &[BlobRef], need: Need) -> Result<(), ReceiveError> {
         let mut uplink = self.keeper.uplink.clone();
         let mut backoff = Uplink::backoff();
         loop {
             let api = uplink.api().await;
-            match receive(&api, &self.store, blobs, |_| {}).await {
+            let fetching = Fetching::new(&api, &self.store, &self.crowd);
+            match fetching.bring(blobs, need).await {
                 Err(ReceiveError::Api(error)) if may_pass(&error) => {
                     let wait = backoff.wait();
                     tracing::debug!("fetched again in {:.1} s: {error}", wait.as_secs_f64());
                     tokio::time::sleep(wait).await;
                 }
-                done => return done.map(|_| ()),
+                Ok(Brought {
+                    from_manager,
+                    from_workers,
+                }) => {
+                    let tree = self.crowd.tree();
+                    tracing::debug!(%tree, from_manager, from_workers, "blocks came");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -190,7 +197,7 @@ fn may_pass(error: &ApiError) -> bool {
     error.kind().is_none_or(|kind| !no.contains(&kind))
 }
 
-/// Whether one of those who have the bytes is one that this worker can ask: so far, a manager of its farm.
+/// Whether the manager is among those who have the bytes: others may have them.
 fn usable(sources: &[Source]) -> Result<(), Failure> {
     let manager = |source: &Source| {
         source.address.is_empty() || source.identity.is_empty() || source.identity == MANAGER_NAME
@@ -198,7 +205,7 @@ fn usable(sources: &[Source]) -> Result<(), Failure> {
     match sources.is_empty() || sources.iter().any(manager) {
         true => Ok(()),
         false => {
-            let message = "the job's files are only at places this version of the worker cannot ask: \
+            let message = "the job's files are only at places this version of the worker cannot rely on: \
                            install the manager's version on the worker";
             Err(Failure::new(FrameErrorKind::Files, message))
         }

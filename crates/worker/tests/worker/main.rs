@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod ahead;
+mod cache;
 mod farm;
 mod faults;
 mod links;
+mod peers;
 mod proxy;
 mod real_blender;
 mod rendering;

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::io::InspectReader;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
@@ -18,6 +20,8 @@ enum Wire {
 
 pub struct Proxy {
     pub address: SocketAddr,
+    /// Bytes that came from the far end.
+    pub received: Arc<AtomicU64>,
     wire: Arc<watch::Sender<Wire>>,
 }
 
@@ -27,12 +31,19 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let wire = Arc::new(watch::Sender::new(Wire::Whole));
         let hands = Arc::clone(&wire);
+        let received = Arc::<AtomicU64>::default();
+        let counter = Arc::clone(&received);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, target, hands.subscribe()));
+                let counter = Arc::clone(&counter);
+                tokio::spawn(carry(near, target, hands.subscribe(), counter));
             }
         });
-        Self { address, wire }
+        Self {
+            address,
+            received,
+            wire,
+        }
     }
 
     pub fn cut(&self) {
@@ -48,13 +59,21 @@ impl Proxy {
     }
 }
 
-async fn carry(mut near: TcpStream, target: SocketAddr, mut wire: watch::Receiver<Wire>) {
+async fn carry(
+    mut near: TcpStream,
+    target: SocketAddr,
+    mut wire: watch::Receiver<Wire>,
+    received: Arc<AtomicU64>,
+) {
     if *wire.borrow() == Wire::Cut {
         return;
     }
-    let Ok(mut far) = TcpStream::connect(target).await else {
+    let Ok(far) = TcpStream::connect(target).await else {
         return;
     };
+    let mut far = InspectReader::new(far, |bytes: &[u8]| {
+        received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    });
     loop {
         let now = *wire.borrow_and_update();
         match now {

@@ -82,6 +82,7 @@ impl Worker {
             protocol: PROTOCOL,
             facts: facts(self.id),
             holds: Vec::new(),
+            peer: None,
         };
         sender.send(&hello).await?;
         let first = receiver.next().await?;
@@ -136,7 +137,11 @@ impl Worker {
                 self.hand.retain(|offer| offer.key != key);
             }
             ToWorker::Refused { reason, .. } => bail!("refused: {reason}"),
-            ToWorker::Welcome { .. } | ToWorker::Mode { .. } | ToWorker::Log { .. } => {}
+            ToWorker::Welcome { .. }
+            | ToWorker::Mode { .. }
+            | ToWorker::Log { .. }
+            | ToWorker::Peers { .. }
+            | ToWorker::Void { .. } => {}
         }
         Ok(())
     }
