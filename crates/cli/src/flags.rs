@@ -255,6 +255,7 @@ impl Command {
             | Self::Worker(_)
             | Self::Connect(_)
             | Self::Pack(_)
+            | Self::Merge(_)
             | Self::Config => None,
         }
     }
