@@ -127,8 +127,11 @@ async fn what_a_new_farm_lacks_of_a_known_project_is_read_and_arrives_as_it_is()
 /// Bytes of the file that changes: several blocks.
 const SIZE: usize = 4 << 20;
 
-/// What can happen to a file of noise of some seed.
-const CHANGES: [(&str, fn(&Path, u64)); 6] = [
+/// Happens to a file of noise of some seed.
+type Change = fn(&Path, u64);
+
+/// What can happen to it.
+const CHANGES: [(&str, Change); 6] = [
     ("written over", |path, seed| {
         fs::write(path, noise(SIZE, seed + 1)).unwrap();
     }),
