@@ -9,7 +9,8 @@
 //! Each is run on an empty place, then again on what is there (`unchanged`); twice, taking turns, and the better one counts.
 //!
 //! Edit: a scene of 60 MB saved compressed, its camera moved and saved again in one session; `tessera submit` and `rsync -a` of the
-//! one file. Counted: all bodies that the command sends; `Total bytes sent` of rsync's `--stats`.
+//! one file. Counted: all bodies that the command sends, questions, lists and the job itself included; `Total bytes sent` and `received` of rsync's
+//! `--stats`, since the sums of what is there come from the other end.
 
 mod project;
 mod rsync;
@@ -146,7 +147,7 @@ fn edit(bench: &Bench, folder: &Path) -> Result<Figure> {
     daemon.copy(&sent)?;
     std::fs::rename(&after, &blend)?;
     let ours = submit(&home, &blend)?.sent_bytes;
-    let theirs = daemon.copy(&sent)?.sent_bytes;
+    let theirs = daemon.copy(&sent)?.wire_bytes;
     Ok(Figure {
         name: "bytes of an edit of a compressed 60 MB file, rsync's against ours".into(),
         value: theirs as f64 / ours as f64,

@@ -19,7 +19,8 @@ pub(super) struct Daemon {
 /// What a copy cost.
 pub(super) struct Copied {
     pub(super) took: Duration,
-    pub(super) sent_bytes: u64,
+    /// Both ways: the sums of what is there come from the other end.
+    pub(super) wire_bytes: u64,
 }
 
 impl Daemon {
@@ -30,8 +31,12 @@ impl Daemon {
             .local_addr()?
             .port();
         let config: PathBuf = place.join("rsyncd.conf");
+        // Started by root it would write as somebody else.
+        let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
         let text = format!(
-            "use chroot = no\nreverse lookup = no\nmax verbosity = 0\n[project]\npath = {}\nread only = no\n",
+            "uid = {}\ngid = {}\nuse chroot = no\nreverse lookup = no\nmax verbosity = 0\n[project]\npath = {}\nread only = no\n",
+            user.as_raw(),
+            group.as_raw(),
             files.display()
         );
         std::fs::write(&config, text)?;
@@ -68,13 +73,13 @@ impl Daemon {
             bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         let stats = String::from_utf8_lossy(&output.stdout);
-        let sent_bytes = stats
-            .lines()
-            .find_map(|line| line.strip_prefix("Total bytes sent: "))
-            .context("rsync does not say how much it sent")?
-            .replace(',', "")
-            .parse()?;
-        Ok(Copied { took, sent_bytes })
+        let count = |what: &str| -> Result<u64> {
+            let number = stats.lines().find_map(|line| line.strip_prefix(what));
+            let number = number.context("rsync does not say how much went over the wire")?;
+            Ok(number.replace(',', "").parse()?)
+        };
+        let wire_bytes = count("Total bytes sent: ")? + count("Total bytes received: ")?;
+        Ok(Copied { took, wire_bytes })
     }
 }
 
