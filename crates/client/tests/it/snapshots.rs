@@ -10,7 +10,8 @@ use std::sync::Arc;
 use rustix::fs::inotify;
 use tessera_blobs::{BlobRef, Digest, Manifest, Store, read_file};
 use tessera_client::{
-    Api, PackError, PackOptions, PackStage, Packed, Sent, SubmitError, pack, receive, send_packed,
+    Api, Ask, PackError, PackOptions, PackStage, Packed, Sent, SubmitError, pack, receive,
+    send_packed,
 };
 
 use crate::support::{FakeProject, TestFarm, noise};
@@ -20,7 +21,9 @@ async fn packed(options: &PackOptions) -> Packed {
 }
 
 async fn sent(farm: &TestFarm, packed: &mut Packed) -> Sent {
-    send_packed(&farm.api(), packed, |_| {}).await.unwrap()
+    send_packed(&farm.api(), packed, Ask::First, |_| {})
+        .await
+        .unwrap()
 }
 
 /// The files that a worker would lay out.
@@ -237,7 +240,7 @@ async fn a_file_that_changes_half_sent_arrives_as_one_of_both() {
     let mut packed = packed(&project.options()).await;
     let (first, path) = (packed.root, project.path("a.exr"));
     let mut changed = false;
-    send_packed(&farm.api(), &mut packed, |_| {
+    send_packed(&farm.api(), &mut packed, Ask::First, |_| {
         if !std::mem::replace(&mut changed, true) {
             fs::write(&path, &after).unwrap();
         }
@@ -274,7 +277,7 @@ async fn a_file_that_is_gone_or_never_rests_is_named() {
 
     let mut packed = packed(&options).await;
     fs::remove_file(&path).unwrap();
-    let error = send_packed(&farm.api(), &mut packed, |_| {})
+    let error = send_packed(&farm.api(), &mut packed, Ask::First, |_| {})
         .await
         .unwrap_err();
     assert!(
