@@ -140,11 +140,13 @@ impl Keeping<'_> {
         let (batch, wish) = (std::mem::take(&mut self.batch), self.wish);
         let app = Arc::clone(self.app);
         let put = move |store: &Store| {
-            let mut blocks = batch.blocks.iter();
-            Ok(match wish.repair {
-                true => blocks.try_for_each(|block| store.put_repairing(block))?,
-                false => blocks.try_for_each(|block| store.put_encoded(block))?,
-            })
+            for block in &batch.blocks {
+                match wish.repair {
+                    true => store.put_repairing(block)?,
+                    false => store.put_encoded(block)?,
+                }
+            }
+            Ok(())
         };
         let writing = tokio::spawn(async move { walk(&app, Walk::Short, put).await });
         self.writing.push_back(writing);
