@@ -32,7 +32,7 @@ fn reds(path: &Path) -> Vec<f32> {
 #[test]
 fn parts_become_a_frame() {
     let world = World::any();
-    let home = world.nobody("anna");
+    let home = world.fake_home("anna");
     let path = |name: &str| world.path(name);
     let file = |name: &str| text(&path(name)).to_owned();
     part(&path("a.exr"), (4, 2), 1.0);
