@@ -128,11 +128,11 @@ fn divided(light: [f64; 3], colour: [f64; 3]) -> [f64; 3] {
     }
 }
 
-fn values(plane: &Samples) -> Box<dyn Iterator<Item = f64> + '_> {
+fn values(plane: &Samples) -> Vec<f64> {
     match plane {
-        Samples::Half(samples) => Box::new(samples.iter().map(|half| half.to_f64())),
-        Samples::Float(samples) => Box::new(samples.iter().map(|float| f64::from(*float))),
-        Samples::Uint(samples) => Box::new(samples.iter().map(|uint| f64::from(*uint))),
+        Samples::Half(samples) => samples.iter().map(|half| half.to_f64()).collect(),
+        Samples::Float(samples) => samples.iter().map(|float| f64::from(*float)).collect(),
+        Samples::Uint(samples) => samples.iter().map(|uint| f64::from(*uint)).collect(),
     }
 }
 

@@ -19,7 +19,15 @@ def copy_file(request: dict[str, Any], renderer: opening.Renderer) -> dict[str, 
     """Opens a .blend, makes it name its files below `root` by paths relative to itself, packs its textures if asked to,
     and saves it as `destination`, unless there is nothing to change. Nothing is open afterwards."""
     source = request["source"]
-    opened = {"path": source, "addons": [], "remap": [], "engines": [], "autoexec": False, "windows": True}
+    opened = {
+        "path": source,
+        "addons": [],
+        "remap": [],
+        "engines": [],
+        "autoexec": False,
+        "read_only": False,
+        "windows": True,
+    }
     opening.open_file(opened, renderer)
     try:
         packed = _pack() if request["textures"] else set()
