@@ -53,7 +53,8 @@ impl<'a> Sums<'a> {
         }
         for Ratio { light, colour } in &recipe.ratios {
             for (light, colour) in light.iter().zip(colour) {
-                let pairs = values(&planes[*light]).zip(values(&planes[*colour]));
+                let (lights, colours) = (values(&planes[*light]), values(&planes[*colour]));
+                let pairs = lights.iter().zip(&colours);
                 for (sum, (light, colour)) in self.sums[*light].iter_mut().zip(pairs) {
                     *sum += light * colour * weight;
                 }

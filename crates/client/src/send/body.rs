@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use tessera_blobs::{Digest, StreamEncoder};
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
@@ -21,6 +21,10 @@ const BODY_BYTES: usize = 16 << 20;
 
 /// Most bytes handed to the connection at once, so that what is counted as sent has been.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Smaller pieces are put together up to it: thousands of tiny ones, which small files make, are a flood to HTTP/2, and the
+/// other side ends the connection. It is what one frame holds.
+const PIECE_MIN_BYTES: usize = 16 << 10;
 
 /// Longest that a body waits for more blocks. The manager takes a longer silence for a lost connection.
 const LULL: Duration = Duration::from_secs(10);
@@ -51,7 +55,9 @@ struct Body {
     /// None once the end was said.
     encoder: Option<StreamEncoder>,
     blocks: VecDeque<Packed>,
+    /// None of them empty.
     pieces: VecDeque<Bytes>,
+    pieces_bytes: usize,
     bytes: usize,
     gone: Arc<Gone>,
     moved: Arc<Notify>,
@@ -65,9 +71,11 @@ pub(super) fn body(
     moved: Arc<Notify>,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
     let encoder = StreamEncoder::new();
+    let header = encoder.header();
     let body = Body {
         turn: Some(turn),
-        pieces: VecDeque::from([encoder.header()]),
+        pieces_bytes: header.len(),
+        pieces: VecDeque::from([header]),
         encoder: Some(encoder),
         blocks: first.into(),
         bytes: 0,
@@ -83,12 +91,14 @@ pub(super) fn body(
 impl Body {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(piece) = self.pieces.pop_front() {
-                return Some(piece);
-            }
-            if let Some(packed) = self.blocks.pop_front() {
+            if self.pieces_bytes < PIECE_MIN_BYTES
+                && let Some(packed) = self.blocks.pop_front()
+            {
                 self.begin(&packed);
                 continue;
+            }
+            if let Some(piece) = self.piece() {
+                return Some(piece);
             }
             if self.bytes >= BODY_BYTES {
                 self.turn = None;
@@ -108,10 +118,33 @@ impl Body {
         }
     }
 
+    /// The next piece, made of several if they are small.
+    fn piece(&mut self) -> Option<Bytes> {
+        let first = self.pieces.pop_front()?;
+        self.pieces_bytes -= first.len();
+        if first.len() >= PIECE_MIN_BYTES || self.pieces.is_empty() {
+            return Some(first);
+        }
+        let mut piece = BytesMut::with_capacity(PIECE_MIN_BYTES);
+        piece.extend_from_slice(&first);
+        while piece.len() < PIECE_MIN_BYTES
+            && let Some(next) = self.pieces.front_mut()
+        {
+            let part = next.split_to(next.len().min(PIECE_MIN_BYTES - piece.len()));
+            if next.is_empty() {
+                self.pieces.pop_front();
+            }
+            self.pieces_bytes -= part.len();
+            piece.extend_from_slice(&part);
+        }
+        Some(piece.freeze())
+    }
+
     fn begin(&mut self, packed: &Packed) {
         let encoder = self.encoder.as_mut().expect("blocks come before the end");
         for mut part in encoder.block(&packed.block) {
             self.bytes += part.len();
+            self.pieces_bytes += part.len();
             while !part.is_empty() {
                 let piece = part.split_to(part.len().min(PIECE_BYTES));
                 self.pieces.push_back(piece);
