@@ -3,18 +3,25 @@
 use std::fs;
 use std::path::Path;
 
-use exr::prelude::write_rgb_file;
-use tessera_merge::Samples;
+use exr::prelude::{
+    Blocks, Compression, Encoding, Image, Layer, LayerAttributes, LineOrder, SpecificChannels,
+    Vec2, WritableImage,
+};
 use tessera_wire::line::LineKind;
 
 use crate::world::{World, tessera_run, text};
 
 /// A picture whose red is `red` plus the column.
 fn part(path: &Path, size: (usize, usize), red: f32) {
-    write_rgb_file(path, size.0, size.1, |x, _| {
-        (red + x as f32, 0.25_f32, 0.5_f32)
-    })
-    .unwrap();
+    let colour = |at: Vec2<usize>| (red + at.x() as f32, 0.25_f32, 0.5_f32);
+    let encoding = Encoding {
+        compression: Compression::ZIP16,
+        blocks: Blocks::ScanLines,
+        line_order: LineOrder::Increasing,
+    };
+    let attributes = LayerAttributes::default();
+    let layer = Layer::new(size, attributes, encoding, SpecificChannels::rgb(colour));
+    Image::from_layer(layer).write().to_file(path).unwrap();
 }
 
 fn reds(path: &Path) -> Vec<f32> {
@@ -24,7 +31,7 @@ fn reds(path: &Path) -> Vec<f32> {
         .iter()
         .find(|channel| channel.name.channel == "R");
     match &red.unwrap().samples {
-        Samples::Float(floats) => floats.clone(),
+        tessera_merge::Samples::Float(floats) => floats.clone(),
         other => panic!("{:?}", other.sample_type()),
     }
 }

@@ -50,7 +50,7 @@ def _own() -> Iterator[Reference]:
 
 def _files(reference: Reference) -> Iterator[str]:
     if reference.kind not in FOLDERS:
-        for file in files.expand(reference, None, sequences.image_users()):
+        for file in files.expand(reference, None, sequences.image_users(), []):
             yield file.path
 
 
