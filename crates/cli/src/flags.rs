@@ -218,12 +218,16 @@ impl Flags {
                 flags.blender = &worker.blender;
             }
             Command::Connect(connect) => flags.manager_address = connect.manager.as_deref(),
-            Command::Pack(pack) => flags.blender = &pack.blender,
+            Command::Pack(pack) => {
+                flags.blender = &pack.blender;
+                flags.map_path = &pack.map_path;
+            }
             _ => {}
         }
         if let Some(scene) = flags.scene {
             flags.blender = &scene.blender;
             flags.bandwidth = scene.bandwidth;
+            flags.map_path = &scene.map_path;
         }
         if let Some(farm) = self.command.farm() {
             flags.manager_address = farm.manager.as_deref();

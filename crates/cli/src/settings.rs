@@ -173,6 +173,8 @@ pub(crate) struct SettingFlags<'a> {
     pub(crate) bandwidth: Option<Rate>,
     /// `-v` as a log filter.
     pub(crate) log: Option<&'static str>,
+    /// `--map-path`.
+    pub(crate) map_path: &'a [PathMap],
     /// Of `render` and `submit`.
     pub(crate) scene: Option<&'a SceneFlags>,
     /// Of `manager`.
@@ -230,10 +232,7 @@ impl Settings {
         let settings = Self {
             blender: from.list("blender", given(flags.blender))?,
             bandwidth: from.optional("bandwidth", flags.bandwidth)?,
-            maps: from.list(
-                "paths.map",
-                flags.scene.and_then(|scene| given(&scene.map_path)),
-            )?,
+            maps: from.list("paths.map", given(flags.map_path))?,
             log: from.optional("log", flags.log.map(str::to_owned))?,
             client: ClientSettings::resolve(flags, from)?,
             job: JobDefaults::resolve(flags.scene, from)?,

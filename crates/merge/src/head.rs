@@ -16,8 +16,13 @@ const TIMES: [&str; 4] = [
     ".total_time",
 ];
 
-/// The headers of a frame out of those of its first slice. `samples` is what its pixels have.
-pub(crate) fn headers(of_slice: &[Header], frame: Window, samples: u64, of_many: bool) -> Headers {
+/// The headers of a frame out of those of its first slice. `samples` is what its pixels have, if that is not what the slice says.
+pub(crate) fn headers(
+    of_slice: &[Header],
+    frame: Window,
+    samples: Option<u64>,
+    of_many: bool,
+) -> Headers {
     let mut headers: Headers = of_slice.iter().cloned().collect();
     for header in &mut headers {
         header.layer_size = Vec2(frame.width, frame.height);
@@ -40,7 +45,10 @@ pub(crate) fn headers(of_slice: &[Header], frame: Window, samples: u64, of_many:
                 });
                 for (name, value) in attributes.iter_mut() {
                     let name = string_of(name.as_slice());
-                    if name.starts_with("cycles.") && name.ends_with(".samples") {
+                    if let Some(samples) = samples
+                        && name.starts_with("cycles.")
+                        && name.ends_with(".samples")
+                    {
                         *value = AttributeValue::Text(Text::from(samples.to_string().as_str()));
                     }
                 }

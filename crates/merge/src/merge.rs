@@ -9,18 +9,24 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::attributes::text_of;
 use crate::class::Class;
 use crate::recipe::{Recipe, Step, recipe};
 use crate::rows::Rows;
 use crate::slices::{self, Missing, Slice, Tile};
-use crate::{Cryptomatte, PassName, ReadError, SampleRange, Window, bands, head};
+use crate::{
+    AttributeValue, Attributes, Cryptomatte, PassName, ReadError, SampleRange, Window, bands, head,
+};
+
+/// Most pixels that Blender renders each way (`RE_MAX_RESOLUTION`).
+const SIDE_MAX: usize = 65_536;
 
 /// What to make.
 #[derive(Debug, Clone, Default)]
 pub struct MergeOptions {
     /// Columns and rows of the frame; those of the first slice if none.
     pub size: Option<(usize, usize)>,
-    /// Samples of a whole frame; where the last range ends if none.
+    /// Samples of a whole frame; if none, where the last range ends, or what Cycles wrote into the first slice.
     pub samples: Option<u32>,
     /// What passes are that no table knows, by name without layer and view.
     pub passes: BTreeMap<String, Class>,
@@ -50,6 +56,40 @@ pub enum MergeError {
     /// A slice cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The frame would take the place of a slice.
+    #[error("{} is one of the files with parts of the frame: choose another name for the frame", path.display())]
+    Own {
+        /// The slice.
+        path: PathBuf,
+    },
+    /// A frame larger than any.
+    #[error(
+        "a frame of {width}×{height} pixels is larger than Blender can render ({SIDE_MAX} each way)"
+    )]
+    TooLarge {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// Something was said of a pass that is not there.
+    #[error("there is no pass '{pass}' in {}", path.display())]
+    NoPass {
+        /// Its name.
+        pass: String,
+        /// A slice.
+        path: PathBuf,
+    },
+    /// A slice was rendered with other samples than it is taken for.
+    #[error("{} was rendered with {has} samples and not with {expected}: it is no part of this frame, or say which of its samples it has", path.display())]
+    Stamped {
+        /// The slice.
+        path: PathBuf,
+        /// What Cycles wrote into it.
+        has: u32,
+        /// What it is to have.
+        expected: u32,
+    },
     /// A slice has other channels than the first.
     #[error("{} and {} hold different channels ({channel} is in one of them only): they are no parts of one frame", a.display(), b.display())]
     Channels {
@@ -181,16 +221,23 @@ pub fn merge(
         .iter()
         .map(|slice| Rows::open(&slice.path))
         .collect::<Result<_, _>>()?;
+    not_its_own(slices, output)?;
     same_channels(slices, &rows)?;
+    passes_there(&rows[0], slices, options)?;
     let sizes: Vec<_> = rows.iter().map(Rows::size).collect();
     let (width, height) = options.size.unwrap_or(sizes[0]);
+    if width.max(height) > SIDE_MAX {
+        return Err(MergeError::TooLarge { width, height });
+    }
     let frame = Window {
         x: 0,
         y: 0,
         width,
         height,
     };
-    let total = options.samples.unwrap_or_else(|| last_sample(slices));
+    let total = options.samples.or_else(|| last_sample(slices));
+    let total = total.or_else(|| stamped(&rows[0])).unwrap_or(1);
+    held_to_stamps(slices, &rows, total)?;
     let tiles = slices::tiles(slices, &sizes, frame, total, options.missing)?;
     let recipe = recipe_of(&rows[0], &tiles, options)?;
     let merged = Merged {
@@ -199,7 +246,9 @@ pub fn merge(
         channels: rows[0].places().len(),
         samples: samples_of(&tiles, frame),
     };
-    let headers = head::headers(rows[0].headers(), frame, merged.samples.1, slices.len() > 1);
+    let of_ranges = tiles.iter().any(|tile| tile.slices.len() > 1);
+    let samples = of_ranges.then_some(merged.samples.1);
+    let headers = head::headers(rows[0].headers(), frame, samples, slices.len() > 1);
     let hidden = hidden(output);
     let failed = |source| MergeError::Write {
         path: output.to_owned(),
@@ -247,11 +296,74 @@ fn recipe_of(first: &Rows, tiles: &[Tile], options: &MergeOptions) -> Result<Rec
     }
 }
 
-fn last_sample(slices: &[Slice]) -> u32 {
+fn last_sample(slices: &[Slice]) -> Option<u32> {
     let ends = slices.iter().filter_map(|slice| slice.samples);
     ends.map(|range| range.offset.saturating_add(range.count))
         .max()
-        .unwrap_or(1)
+}
+
+/// The samples that Cycles says it has rendered, if it says so and the same of all view layers.
+fn stamped(rows: &Rows) -> Option<u32> {
+    let mut found = None;
+    for header in rows.headers() {
+        for (name, value) in Attributes::of(header).iter() {
+            let AttributeValue::Text(text) = value else {
+                continue;
+            };
+            if name.starts_with("cycles.") && name.ends_with(".samples") {
+                let samples = text_of(text).parse().ok()?;
+                if found.is_some_and(|found| found != samples) {
+                    return None;
+                }
+                found = Some(samples);
+            }
+        }
+    }
+    found
+}
+
+/// A slice that is taken for one with all samples has them.
+fn held_to_stamps(slices: &[Slice], rows: &[Rows], total: u32) -> Result<(), MergeError> {
+    for (slice, rows) in slices.iter().zip(rows) {
+        match stamped(rows) {
+            Some(has) if slice.samples.is_none() && has != total => {
+                return Err(MergeError::Stamped {
+                    path: slice.path.clone(),
+                    has,
+                    expected: total,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn not_its_own(slices: &[Slice], output: &Path) -> Result<(), MergeError> {
+    let Ok(output) = output.canonicalize() else {
+        return Ok(());
+    };
+    let is_own = |slice: &&Slice| slice.path.canonicalize().is_ok_and(|path| path == output);
+    match slices.iter().find(is_own) {
+        Some(slice) => Err(MergeError::Own {
+            path: slice.path.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn passes_there(first: &Rows, slices: &[Slice], options: &MergeOptions) -> Result<(), MergeError> {
+    let is_there = |pass: &str| {
+        let mut places = first.places().iter();
+        places.any(|place| place.name.pass.pass == pass)
+    };
+    match options.passes.keys().find(|pass| !is_there(pass)) {
+        Some(pass) => Err(MergeError::NoPass {
+            pass: pass.clone(),
+            path: slices[0].path.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn samples_of(tiles: &[Tile], frame: Window) -> (u64, u64) {

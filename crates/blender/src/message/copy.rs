@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Remap;
+
 /// Makes a copy of a .blend, opened with its windows and without its scripts. Nothing is open afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyFile {
@@ -15,6 +17,8 @@ pub struct CopyFile {
     pub root: Option<PathBuf>,
     /// Images and whatever else Blender can pack are put into the copy. Not those of libraries, which are files of their own.
     pub textures: bool,
+    /// Paths of other machines, and where their files lie here: these become paths of this one first.
+    pub remap: Vec<Remap>,
 }
 
 /// What became of it.

@@ -26,6 +26,14 @@ pub(super) async fn run(context: &Context, flags: MergeFlags) -> Result<Status> 
             false => Missing::Refused,
         },
     };
+    let ending = flags.output.extension().unwrap_or_default();
+    if !ending.eq_ignore_ascii_case("exr") {
+        let message = format!(
+            "the frame is an EXR file: '{}' has to end in .exr",
+            flags.output.display()
+        );
+        return Err(stop(Status::Usage, message));
+    }
     let slices: Vec<_> = flags.parts.into_iter().map(|part| part.0).collect();
     let (count, output) = (slices.len(), flags.output);
     let to = output.clone();
@@ -34,12 +42,17 @@ pub(super) async fn run(context: &Context, flags: MergeFlags) -> Result<Status> 
         .context("the merging was ended from inside")?
         .map_err(said)?;
     let (fewest, most) = merged.samples;
-    let samples = match fewest == most {
-        true => format!("{most} samples"),
-        false => format!("{fewest} to {most} samples"),
+    let samples = match (fewest == most, most) {
+        (true, 1) => "1 sample".to_owned(),
+        (true, _) => format!("{most} samples"),
+        (false, _) => format!("{fewest} to {most} samples"),
+    };
+    let files = match count {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
     };
     context.output.text(&format!(
-        "{}: {}×{} pixels, {} channels, {samples}, from {count} files",
+        "{}: {}×{} pixels, {} channels, {samples}, from {files}",
         output.display(),
         merged.frame.width,
         merged.frame.height,
@@ -64,8 +77,19 @@ fn said(error: MergeError) -> anyhow::Error {
         MergeError::Read(_) | MergeError::Write { .. } => false,
         _ => true,
     };
+    let how = match &error {
+        MergeError::SamplesMissing { .. } | MergeError::TilesMissing { .. } => {
+            " (--partial makes a frame of what there is)"
+        }
+        MergeError::Size { .. } | MergeError::Outside { .. } => {
+            " (--size WxH says how large the frame is, FILE@X,Y,WxH where a part lies)"
+        }
+        MergeError::TilesOverlap { .. } => " (FILE@X,Y,WxH@X,Y,WxH: the second is what is kept)",
+        MergeError::Unknown { .. } => " (--average PASS, --first PASS)",
+        _ => "",
+    };
     match typed {
-        true => stop(Status::Usage, with_causes(&error)),
+        true => stop(Status::Usage, format!("{}{how}", with_causes(&error))),
         false => error.into(),
     }
 }

@@ -5,7 +5,7 @@ use tessera_client::{Bundle, BundleForm, Closure, ClosureFile, all_there, bundle
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
-use crate::exit::Status;
+use crate::exit::{Status, stop};
 use crate::flags::PackFlags;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -17,6 +17,15 @@ use crate::units::Bytes;
 const USERS_SHOWN: usize = 2;
 
 pub(super) async fn run(context: &Context, flags: &PackFlags) -> Result<Status> {
+    if let Some(target) = &flags.output
+        && BundleForm::of(target.clone()).is_none()
+    {
+        let message = format!(
+            "cannot make {}: only .zip and .tar.zst archives can be made, and folders under other names",
+            target.display()
+        );
+        return Err(stop(Status::Usage, message));
+    }
     let mut progress = Progress::new(&context.output);
     let mut prepared = prepare(context, &flags.file, context.look(), &progress).await?;
     prepared.options.frames = flags.frames.clone();
@@ -30,7 +39,7 @@ pub(super) async fn run(context: &Context, flags: &PackFlags) -> Result<Status> 
         let Some(target) = flags.output.clone() else {
             return Ok(None);
         };
-        let form = BundleForm::of(target);
+        let form = BundleForm::of(target).expect("it was looked at before");
         let tell = tell(&flags.file, &progress);
         bundle(&needed, options, form, flags.pack_textures, tell)
             .await
@@ -116,8 +125,12 @@ fn say_made(output: &Output, made: &Bundle) {
             made.saved_by
         ));
     }
+    let unpacked = match made.main.is_absolute() {
+        true => "",
+        false => "unpacked, ",
+    };
     output.note(format!(
-        "{} files, {}; open {} in Blender",
+        "{} files, {}; {unpacked}open {} in Blender",
         made.files,
         Bytes(made.bytes),
         made.main.display()

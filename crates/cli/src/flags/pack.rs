@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tessera_client::PathMap;
 use tessera_model::FrameSet;
 
 /// `tessera pack`.
@@ -32,6 +33,9 @@ pub(crate) struct PackFlags {
     /// Put textures into the .blend files, as Blender packs them
     #[arg(long)]
     pub(crate) pack_textures: bool,
+    /// Where files lie here that the scene names as another computer does: 'C:\proj=/mnt/proj'; repeatable
+    #[arg(long = "map-path", value_name = "FROM=TO")]
+    pub(crate) map_path: Vec<PathMap>,
     /// Blender to read the file with (an executable, or a Python that can import bpy); repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) blender: Vec<PathBuf>,

@@ -32,7 +32,15 @@ fn paths_of_windows(world: &World) {
     ];
     let flags = ["-f", "1..2", "--map-path", &maps[0], "--map-path", &maps[1]];
     let job = site.submit(&project, &flags);
+    // Packed by the same rules, it opens without them.
+    let packed = world.path("packed");
+    let pack = ["pack", project.file(), "-o", text(&packed)];
+    tessera_run(&site.boss, &[&pack, &flags[..]].concat()).done();
     std::fs::rename(&project.folder, world.path("away")).unwrap();
+    let unpacked = Project::new(packed.clone(), packed.join("proj/main.blend"));
+    let again = world.path("again");
+    unpacked.render_locally(world, "proj/out/####", (1, 2), "", &again);
+    identical(&again.join("proj/out"), &local.join("proj/out"), 2);
     site.hire(world.home_elsewhere("anna"), "anna");
     let farm = world.path("farm");
     let job = job.to_string();

@@ -89,6 +89,15 @@ fn parts_become_a_frame() {
     refused(&[&left, "--size", "7x2"], &["8 of 14 pixels"]);
     refused(&["nothing.exr"], &["nothing.exr", "No such file"]);
     refused(&[&left, &left, "--size", "7x2"], &["same samples"]);
+    refused(&[&a, &b, "--average", "glow"], &["no pass 'glow'"]);
+    refused(
+        &[&a, "--size", "99999999x2"],
+        &["larger than Blender can render"],
+    );
+    let own = ["merge", &a, &b, "-o", &file("a.exr")];
+    tessera_run(&home, &own).refused(2, &["a.exr is one of the files"]);
+    let png = ["merge", &a, &b, "-o", &file("frame.png")];
+    tessera_run(&home, &png).refused(2, &["has to end in .exr"]);
     fs::write(path("text.exr"), "no picture").unwrap();
     let arguments = ["merge", &file("text.exr"), "-o", &frame];
     tessera_run(&home, &arguments).failed(1, &["text.exr is not an EXR file"]);

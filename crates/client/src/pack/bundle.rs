@@ -17,6 +17,9 @@ use super::{Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage
 /// zstd's own default: more costs much time and gains little on textures, which are compressed already.
 const ZSTD_LEVEL: i32 = 3;
 
+/// How names of archives end that nobody would give to a folder.
+const OTHER_ARCHIVES: [&str; 8] = [".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zst"];
+
 /// Where everything is put, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BundleForm {
@@ -33,7 +36,7 @@ pub enum BundleForm {
 pub struct Bundle {
     /// The folder or the archive.
     pub path: PathBuf,
-    /// The .blend in it.
+    /// The .blend in it: its path, or in an archive the one it has once unpacked, from where that is done.
     pub main: PathBuf,
     /// Files in it.
     pub files: u64,
@@ -48,16 +51,18 @@ pub struct Bundle {
 }
 
 impl BundleForm {
-    /// As the name asks: an archive by its extension, else a folder.
+    /// As the name asks: an archive by its extension, else a folder. None if it asks for an archive that cannot be made.
     #[must_use]
-    pub fn of(path: PathBuf) -> Self {
+    pub fn of(path: PathBuf) -> Option<Self> {
         let name = path.to_string_lossy().to_ascii_lowercase();
         if name.ends_with(".zip") {
-            Self::Zip(path)
+            Some(Self::Zip(path))
         } else if name.ends_with(".tar.zst") {
-            Self::TarZstd(path)
+            Some(Self::TarZstd(path))
+        } else if OTHER_ARCHIVES.iter().any(|ending| name.ends_with(ending)) {
+            None
         } else {
-            Self::Folder(path)
+            Some(Self::Folder(path))
         }
     }
 
@@ -107,6 +112,7 @@ pub async fn bundle(
     let changes = Changes {
         root: Some(&root),
         textures,
+        maps: &options.maps,
     };
     let copies = copies::make(
         &blends,
@@ -122,6 +128,10 @@ pub async fn bundle(
         .map(|file| item(file, &root, &copies))
         .collect::<Result<Vec<_>, _>>()?;
     let main = item_name(&closure.file, &root)?;
+    let main = match &form {
+        BundleForm::Folder(_) => target.join(main),
+        archive => Path::new(&archive.folder_inside()).join(main),
+    };
     let (files, saved_anew) = (items.len() as u64, copies.made.iter());
     let saved_anew = saved_anew.map(|(original, _)| original.clone()).collect();
     let (states, inside) = (closure.states.clone(), copies.inside.len() as u64);
@@ -132,7 +142,7 @@ pub async fn bundle(
     });
     let (path, bytes) = written.await??;
     Ok(Bundle {
-        main: path.join(main),
+        main,
         path,
         files,
         bytes,
@@ -315,13 +325,17 @@ mod tests {
 
     #[test]
     fn forms_by_name() {
-        let form = |name: &str| BundleForm::of(name.into());
+        let form = |name: &str| BundleForm::of(name.into()).unwrap();
         assert!(matches!(form("out/shot.ZIP"), BundleForm::Zip(_)));
         assert!(matches!(form("out/shot.tar.zst"), BundleForm::TarZstd(_)));
         assert!(matches!(form("out/shot.v2"), BundleForm::Folder(_)));
         assert_eq!(form("out/shot.tar.zst").folder_inside(), "shot");
         assert_eq!(form(".zip").folder_inside(), "zip");
+        for name in ["shot.rar", "shot.tar.gz", "shot.TAR"] {
+            assert!(BundleForm::of(name.into()).is_none(), "{name}");
+        }
     }
+
     #[test]
     fn every_form_holds_what_was_put_in_and_appears_when_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
@@ -336,7 +350,7 @@ mod tests {
         });
         let write = |name: &str, still: fn() -> Result<(), PackError>| {
             let target = dir.path().join(name);
-            let form = BundleForm::of(target.clone());
+            let form = BundleForm::of(target.clone()).unwrap();
             (write(&form, &target, &items, still), target)
         };
         for name in ["folder", "shot.zip", "shot.tar.zst"] {

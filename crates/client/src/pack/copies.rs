@@ -7,7 +7,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tessera_blender::{Blender, Build, CopyFile, Launch, LogFiles};
 
-use super::{PackError, PackStage};
+use super::path_map::rules;
+use super::{PackError, PackStage, PathMap};
 
 /// How the folders of copies begin.
 const PREFIX: &str = ".tessera-copies-";
@@ -22,6 +23,8 @@ pub(super) struct Changes<'a> {
     pub(super) root: Option<&'a Path>,
     /// Textures are put inside.
     pub(super) textures: bool,
+    /// Paths of other machines become those of this one first.
+    pub(super) maps: &'a [PathMap],
 }
 
 /// The copies, gone with this.
@@ -77,6 +80,7 @@ pub(super) async fn make(
             destination: destination.clone(),
             root: changes.root.map(Path::to_owned),
             textures: changes.textures,
+            remap: rules(changes.maps),
         };
         let copied = blender.copy(&copy, &log).await?;
         if copied.saved {

@@ -31,6 +31,7 @@ pub(super) async fn put_inside(
     let changes = Changes {
         root: None,
         textures: true,
+        maps: &options.maps,
     };
     let place = options.cache_dir.clone();
     let place = place.unwrap_or_else(std::env::temp_dir);

@@ -22,17 +22,17 @@ def copy_file(request: dict[str, Any], renderer: opening.Renderer) -> dict[str, 
     opened = {
         "path": source,
         "addons": [],
-        "remap": [],
+        "remap": request["remap"],
         "engines": [],
         "autoexec": False,
-        "read_only": False,
+        "read_only": bool(request["remap"]),
         "windows": True,
     }
-    opening.open_file(opened, renderer)
+    mapped = opening.open_file(opened, renderer)["repointed"]
     try:
         packed = _pack() if request["textures"] else set()
         repointed = _make_relative(request["root"]) if request["root"] is not None else 0
-        saved = bool(packed or repointed)
+        saved = bool(packed or repointed or mapped)
         if saved:
             _save(request["destination"], opening.is_compressed(source))
         external = _all_files() if request["textures"] else set()
