@@ -125,7 +125,10 @@ fn home_not_writable() {
     ended.refused(1, &[text(nobody.folder()), "ermission"]);
     let there: Vec<_> = files_in(nobody.folder()).into_iter().collect();
     // What can be made again was written where it can be; all else is as it was before.
-    assert_eq!(there, ["cache/blenders.json", "cache/files"].map(Path::new));
+    assert!(
+        there.iter().all(|path| path.starts_with("cache")),
+        "{there:?}"
+    );
 }
 
 /// The manager's disk is full: it says so, lives on, and takes the job once there is room.
