@@ -176,7 +176,7 @@ pub enum MergeError {
     )]
     Whole {
         /// The pass.
-        pass: PassName,
+        pass: Box<PassName>,
         /// Why.
         reason: &'static str,
     },
@@ -186,9 +186,9 @@ pub enum MergeError {
     )]
     NoColour {
         /// The light.
-        pass: PassName,
+        pass: Box<PassName>,
         /// Its colour.
-        colour: PassName,
+        colour: Box<PassName>,
     },
     /// Nobody knows how to merge some passes.
     #[error(

@@ -65,7 +65,7 @@ pub(crate) fn recipe(
             }
             Some(Class::Whole { reason }) => {
                 return Err(MergeError::Whole {
-                    pass: pass.clone(),
+                    pass: Box::new(pass.clone()),
                     reason,
                 });
             }
@@ -101,14 +101,14 @@ fn ratio(places: &[Place], light: &PassName, colour: &'static str) -> Result<Rat
     match (of(light), of(&by)) {
         (Some(light), Some(colour)) => Ok(Ratio { light, colour }),
         _ => Err(MergeError::NoColour {
-            pass: light.clone(),
-            colour: by,
+            pass: Box::new(light.clone()),
+            colour: Box::new(by),
         }),
     }
 }
 
 /// `ViewLayer.CryptoObject00` belongs to the Cryptomatte `ViewLayer.CryptoObject`.
-fn base_of<'a>(pass: &'a PassName) -> Option<(&'a str, usize)> {
+fn base_of(pass: &PassName) -> Option<(&str, usize)> {
     let at = pass.pass.len().checked_sub(2)?;
     let (base, number) = pass.pass.split_at_checked(at)?;
     Some((base, number.parse().ok()?))
@@ -122,10 +122,12 @@ fn is_cryptomatte(pass: &PassName, cryptomattes: &[Cryptomatte]) -> bool {
     cryptomattes.iter().any(|one| one.name == name)
 }
 
+/// The channels of id and coverage, by the number of their pass and their place in it.
+type ByRank = BTreeMap<(usize, u8), [Option<usize>; 2]>;
+
 fn ranks(places: &[Place], cryptomattes: &[Cryptomatte]) -> Vec<Ranks> {
     // By Cryptomatte and view: of each file of two ranks the channels r, g, b, a. Names sort in the order of the ranks.
-    let mut found: BTreeMap<(String, String, String), BTreeMap<(usize, u8), [Option<usize>; 2]>> =
-        BTreeMap::new();
+    let mut found: BTreeMap<(String, String, String), ByRank> = BTreeMap::new();
     for (index, place) in places.iter().enumerate() {
         let pass = &place.name.pass;
         if !is_cryptomatte(pass, cryptomattes) {
@@ -148,7 +150,7 @@ fn ranks(places: &[Place], cryptomattes: &[Cryptomatte]) -> Vec<Ranks> {
             .entry((number, rank))
             .or_default()[which] = Some(index);
     }
-    let of_one = |ranks: BTreeMap<(usize, u8), [Option<usize>; 2]>| {
+    let of_one = |ranks: ByRank| {
         let pairs = ranks.into_values();
         Ranks(
             pairs

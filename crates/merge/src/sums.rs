@@ -76,13 +76,13 @@ impl<'a> Sums<'a> {
     pub(crate) fn finish(mut self, like: &[Samples]) -> Vec<Samples> {
         let mut done: Vec<Vec<f64>> = self.sums;
         for Ratio { light, colour } in &self.recipe.ratios {
-            for at in 0..self.window.area() {
-                let [r, g, b] = light.map(|index| done[index][at]);
+            (0..self.window.area()).for_each(|at| {
+                let light_here = light.map(|index| done[index][at]);
                 let by = colour.map(|index| done[index][at]);
-                for (index, value) in light.iter().zip(divided([r, g, b], by)) {
+                for (index, value) in light.iter().zip(divided(light_here, by)) {
                     done[*index][at] = value;
                 }
-            }
+            });
         }
         for (index, step) in self.recipe.steps.iter().enumerate() {
             if *step == Step::Average {
