@@ -27,7 +27,7 @@ use std::time::SystemTime;
 
 use tessera_blender::{Build, Scan};
 use tessera_blobs::{BlobRef, Manifest, Origin, TreePath};
-use tessera_model::{FrameSet, JobSettings, Overrides, Series, Step, StepKind};
+use tessera_model::{FrameSet, JobSettings, Overrides, Series, Step};
 use tessera_wire::api::Submit;
 use tessera_wire::blob::to_model;
 
@@ -182,7 +182,7 @@ impl Packed {
     /// What the record of its frames is kept under, the same whatever frames are asked for.
     #[must_use]
     pub fn key(&self) -> LedgerKey {
-        let StepKind::Render(overrides) = &self.steps[0].kind;
+        let overrides = self.steps[0].overrides();
         let in_order = self.steps[0].in_order.then_some(&self.steps[0].frames);
         LedgerKey::of(
             &self.needed_by_all,

@@ -1,8 +1,12 @@
 //! Jobs: what a user asks for, and how it stands.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Blob, Build, Chunking, FrameSet, JobId, Requirement, Series, Timestamp, UserName};
+use crate::{
+    Blob, Build, Chunking, FrameSet, JobId, Requirement, Series, Split, Timestamp, UserName,
+};
 
 /// The category of jobs that name none.
 pub const DEFAULT_CATEGORY: &str = "default";
@@ -113,6 +117,10 @@ pub struct After {
 pub enum StepKind {
     /// Renders frames.
     Render(Overrides),
+    /// Renders frames in slices, as the step's split says.
+    Slices(Overrides),
+    /// Makes frames out of the slices that the step before rendered.
+    Assemble(Overrides),
 }
 
 /// One step of a job: the same work on a set of frames.
@@ -127,9 +135,90 @@ pub struct Step {
     /// Each frame waits for the frame of the same number of the step before, not for all of that step.
     #[serde(default)]
     pub by_frame: bool,
+    /// It does not wait for the step before it.
+    #[serde(default)]
+    pub beside: bool,
+    /// Of a step that renders frames: how each may be divided among workers, if the farm finds that it pays. Of one that renders
+    /// slices: how each is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// How its frames are laid out in units; by the job's chunk if none. Set by the scheduler when the chunk is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunking: Option<Chunking>,
+}
+
+impl Step {
+    /// A step of this kind that waits for those before it.
+    #[must_use]
+    pub fn new(kind: StepKind, frames: FrameSet) -> Self {
+        Self {
+            kind,
+            frames,
+            in_order: false,
+            by_frame: false,
+            beside: false,
+            split: None,
+            chunking: None,
+        }
+    }
+
+    /// What it changes of the file's settings.
+    #[must_use]
+    pub fn overrides(&self) -> &Overrides {
+        match &self.kind {
+            StepKind::Render(overrides)
+            | StepKind::Slices(overrides)
+            | StepKind::Assemble(overrides) => overrides,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn overrides_mut(&mut self) -> &mut Overrides {
+        match &mut self.kind {
+            StepKind::Render(overrides)
+            | StepKind::Slices(overrides)
+            | StepKind::Assemble(overrides) => overrides,
+        }
+    }
+
+    /// Whether what it makes are frames that a user waits for, and not parts of such.
+    #[must_use]
+    pub fn makes_frames(&self) -> bool {
+        !matches!(self.kind, StepKind::Slices(_))
+    }
+
+    /// How its frames are divided, if they are.
+    #[must_use]
+    pub fn divided(&self) -> Option<&Split> {
+        let slices = matches!(self.kind, StepKind::Slices(_));
+        self.split.as_ref().filter(|_| slices)
+    }
+
+    /// Positions of each frame: one, unless it is divided.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        self.divided().map_or(1, |split| split.places().max(1))
+    }
+
+    /// Positions of all frames.
+    #[must_use]
+    pub fn positions(&self) -> u32 {
+        self.frames.len().saturating_mul(self.places())
+    }
+
+    /// The number in Blender of the frame that a position is of.
+    #[must_use]
+    pub fn frame_at(&self, position: u32) -> Option<i32> {
+        self.frames.at(position / self.places())
+    }
+
+    /// The positions of a frame.
+    #[must_use]
+    pub fn positions_of(&self, frame: i32) -> Option<Range<u32>> {
+        let places = self.places();
+        let first = self.frames.position(frame)?.checked_mul(places)?;
+        Some(first..first + places)
+    }
 }
 
 /// How a job stands. Whether an active job is rendering or waiting follows from its frames.

@@ -17,6 +17,7 @@ mod job;
 mod name;
 mod requirement;
 mod result;
+mod split;
 mod unit;
 mod user;
 mod version;
@@ -39,6 +40,7 @@ pub use requirement::{Requirement, SeriesRange, SeriesRangeError};
 pub use result::{
     Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, ResultTimings,
 };
+pub use split::{PLACES_MAX, Slice, Split, SplitBy, Window};
 pub use unit::{Lease, LeaseKey};
 pub use user::{Role, User, UserName};
 pub use version::{BlenderVersion, ParseVersionError, Series};

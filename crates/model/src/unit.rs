@@ -20,4 +20,6 @@ pub struct Lease {
     pub key: LeaseKey,
     /// Whose.
     pub worker: WorkerId,
+    /// Positions of the unit, where units are cut as they are handed out; where the step's layout says it, 1.
+    pub span: u32,
 }

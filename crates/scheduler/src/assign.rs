@@ -24,6 +24,7 @@ use crate::line::{self, HALF_A_SLOT_MILLI, MOST_OF_A_SLOT_MILLI};
 use crate::mask::Mask;
 use crate::pools::{Hungry, Pool, reindex};
 use crate::scheduler::Scheduler;
+use crate::slicing;
 use crate::timers::Timer;
 use crate::worker::WorkerEntry;
 use crate::{room, stragglers};
@@ -454,19 +455,26 @@ pub(crate) fn give(
         unit: entry.unit_id(choice.step, choice.unit),
         attempt: Attempt(latest + 1),
     };
+    // What was handed out before stays what it is.
+    let span = if latest > 0 {
+        step.span(choice.unit)
+    } else {
+        slicing::span(scheduler, entry, choice.step, choice.unit, worker)
+    };
     let frames = entry.frames_of(choice.step, choice.unit);
-    let held = hold(scheduler, now, key, worker);
+    let held = hold(scheduler, now, key, worker, span);
     debug_assert!(held, "a free unit can be held");
     if !held {
         return;
     }
-    effects.changes.push(Change::Leased(Lease { key, worker }));
+    effects.changes.push(Change::Leased(Lease { key, worker, span }));
     let urgent = choice.urgent;
     if let Some(held) = scheduler.leases.get_mut(&key) {
         held.urgent = urgent;
     }
     let order = Order::Lease {
         key,
+        span,
         frames,
         urgent,
     };

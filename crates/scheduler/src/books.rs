@@ -53,12 +53,13 @@ impl Held {
     }
 }
 
-/// Enters a lease into the books. False, and nothing done, if its unit is not there, is over, or is in as many hands as it may be.
+/// Enters a lease of a unit of so many positions into the books. False, and nothing done, if its unit is not there, is over, or is in as many hands as it may be.
 pub(crate) fn hold(
     scheduler: &mut Scheduler,
     now: Duration,
     key: LeaseKey,
     worker: WorkerId,
+    span: u32,
 ) -> bool {
     let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
         return false;
@@ -92,6 +93,7 @@ pub(crate) fn hold(
         return false;
     };
     step.take(key.unit.index);
+    step.cut(key.unit.index, span);
     step.advance();
     let highest = step.attempts.entry(key.unit.index).or_insert(key.attempt);
     *highest = key.attempt.max(*highest);
@@ -271,7 +273,9 @@ pub(crate) fn refresh_unit(
             .any(|(&at, failures)| failures.not_before > now && state.wants(at))
     };
     let held = entry.leases_of(entry.unit_id(step, unit)).next().is_some();
+    // What is within another unit is handed out with it.
     let free = !held
+        && !state.is_within_another(unit)
         && state.is_wanted(unit)
         && !backs_off()
         && depend::frames_are_there(scheduler, entry, step, unit);

@@ -63,9 +63,8 @@ pub(crate) fn frames_are_there(
 /// Whether a step has delivered a frame, or has no such frame.
 fn step_has(job: &JobEntry, step: usize, frame: i32) -> bool {
     job.job.steps[step]
-        .frames
-        .position(frame)
-        .is_none_or(|position| job.steps[step].done.get(position))
+        .positions_of(frame)
+        .is_none_or(|positions| job.steps[step].has_all(positions))
 }
 
 /// A frame was delivered: what waited for it may be free now.
@@ -96,14 +95,20 @@ pub(crate) fn frame_done(
 }
 
 fn refresh_frame(scheduler: &mut Scheduler, now: Duration, job: JobId, step: usize, frame: i32) {
-    let unit = scheduler.jobs.get(&job).and_then(|entry| {
-        let position = entry.job.steps.get(step)?.frames.position(frame)?;
-        Some(entry.steps[step].unit_of(position))
+    let units = scheduler.jobs.get(&job).and_then(|entry| {
+        let positions = entry.job.steps.get(step)?.positions_of(frame)?;
+        let units: BTreeSet<u32> = positions
+            .map(|position| entry.steps[step].unit_of(position))
+            .collect();
+        Some(units)
     });
-    if let Some(unit) = unit {
+    let Some(units) = units else {
+        return;
+    };
+    for unit in units {
         refresh_unit(scheduler, now, job, StepIndex(step as u16), unit);
-        line::refresh_job(scheduler, now, job);
     }
+    line::refresh_job(scheduler, now, job);
 }
 
 fn waiting_for(scheduler: &Scheduler, job: JobId) -> Vec<JobId> {

@@ -94,7 +94,9 @@ pub enum Order {
     Lease {
         /// Unit and attempt; the job is in it.
         key: LeaseKey,
-        /// The frames in order.
+        /// Its positions, where frames are divided.
+        span: u32,
+        /// The frames in order; where they are divided, the one that it is of, at the first of its positions.
         frames: Vec<FrameOrder>,
         /// It begins before all that lies ready there, whatever scene is open.
         urgent: bool,

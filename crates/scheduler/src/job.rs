@@ -1,6 +1,7 @@
 //! What the scheduler knows of a job: bitmaps over its frames, and lists only of what is out of the ordinary.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
@@ -10,8 +11,9 @@ use tessera_model::{
 
 use crate::accounts::AccountId;
 use crate::effects::FrameOrder;
-use crate::pace::Cost;
+use crate::pace::{Cost, Speed};
 use crate::pools::NeedId;
+use crate::slicing;
 
 /// A job in work.
 #[derive(Debug, Clone)]
@@ -89,6 +91,10 @@ pub(crate) struct StepEntry {
     pub failures: BTreeMap<u32, Failures>,
     /// Highest attempt of units handed out and not closed.
     pub attempts: BTreeMap<u32, Attempt>,
+    /// Of these, the positions of units that were cut as they were handed out, where they are more than one.
+    pub cuts: BTreeMap<u32, u32>,
+    /// Positions of a frame, where frames are divided.
+    pub places: Option<u32>,
     /// How often a position was lost together with its worker while it was being rendered.
     pub lost: BTreeMap<u32, u32>,
 }
@@ -109,6 +115,8 @@ pub(crate) fn layout(step: &Step, chunk: u32) -> Chunking {
     match &step.chunking {
         // Frames that depend on their order are one unit, whatever the chunk.
         _ if step.in_order => Chunking::of(frames),
+        // A unit is what is cut for a worker.
+        _ if step.divided().is_some() => Chunking::of(1),
         Some(chunking) => chunking.clone(),
         None => Chunking::of(chunk.clamp(1, frames)),
     }
@@ -116,16 +124,17 @@ pub(crate) fn layout(step: &Step, chunk: u32) -> Chunking {
 
 impl StepEntry {
     pub(crate) fn restored(step: &Step, chunk: u32, done: FrameBits, given_up: FrameBits) -> Self {
-        let frames = step.frames.len();
         let chunking = layout(step, chunk);
         let mut entry = Self {
-            taken: FrameBits::new(chunking.units(frames)),
+            taken: FrameBits::new(chunking.units(step.positions())),
             chunking,
             done,
             given_up,
             first_free: 0,
             failures: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            places: step.divided().map(|_| step.places()),
             lost: BTreeMap::new(),
         };
         for unit in 0..entry.taken.len() {
@@ -138,12 +147,64 @@ impl StepEntry {
 
     /// The unit that position belongs to.
     pub(crate) fn unit_of(&self, position: u32) -> u32 {
-        self.chunking.unit_of(position)
+        let cut = self.cuts.range(..=position).next_back();
+        match cut {
+            Some((&unit, &span)) if position - unit < span => unit,
+            _ => self.chunking.unit_of(position),
+        }
     }
 
     /// The positions of a unit.
-    pub(crate) fn positions(&self, unit: u32) -> std::ops::Range<u32> {
-        self.chunking.positions(unit, self.done.len())
+    pub(crate) fn positions(&self, unit: u32) -> Range<u32> {
+        match self.cuts.get(&unit) {
+            Some(span) => unit..unit + span,
+            None => self.chunking.positions(unit, self.done.len()),
+        }
+    }
+
+    /// Whether a place is handed out with one before it.
+    pub(crate) fn is_within_another(&self, place: u32) -> bool {
+        self.places.is_some() && self.unit_of(place) != place
+    }
+
+    /// What one report of a unit is about: its frame at this position, or all of it where it is a run of places.
+    pub(crate) fn covered(&self, unit: u32, position: u32) -> Range<u32> {
+        match self.places {
+            Some(_) => self.positions(unit),
+            None => position..position + 1,
+        }
+    }
+
+    /// All positions of the frame that one is of.
+    pub(crate) fn frame_positions(&self, position: u32) -> Range<u32> {
+        let places = self.places.unwrap_or(1);
+        let first = position / places * places;
+        first..first + places
+    }
+
+    /// Positions of a unit that was cut when it was handed out, else 1.
+    pub(crate) fn span(&self, unit: u32) -> u32 {
+        self.cuts.get(&unit).copied().unwrap_or(1)
+    }
+
+    /// A unit that is handed out has so many positions from now on.
+    pub(crate) fn cut(&mut self, unit: u32, span: u32) {
+        if span > 1 && self.places.is_some() {
+            self.cuts.insert(unit, span);
+            for at in unit + 1..unit + span {
+                self.take(at);
+            }
+        }
+    }
+
+    /// Free places of the frame that `unit` is the first free one of, in a row.
+    pub(crate) fn free_run(&self, unit: u32) -> u32 {
+        let Some(places) = self.places else {
+            return 1;
+        };
+        let end = (unit / places + 1) * places;
+        let free = (unit..end).take_while(|&at| !self.taken.get(at));
+        free.count() as u32
     }
 
     /// Whether a position still wants a result.
@@ -163,7 +224,11 @@ impl StepEntry {
 
     /// Whether every frame of a unit was delivered.
     pub(crate) fn unit_done(&self, unit: u32) -> bool {
-        let positions = self.positions(unit);
+        self.has_all(self.positions(unit))
+    }
+
+    /// Whether all these positions were delivered.
+    pub(crate) fn has_all(&self, positions: Range<u32>) -> bool {
         self.done
             .first_clear(positions.start)
             .is_none_or(|clear| clear >= positions.end)
@@ -206,7 +271,7 @@ impl StepEntry {
 impl JobEntry {
     pub(crate) fn new(job: Job, need: NeedId, accounts: Vec<AccountId>) -> Self {
         let steps = job.steps.iter().map(|step| {
-            let nothing = FrameBits::new(step.frames.len());
+            let nothing = FrameBits::new(step.positions());
             StepEntry::restored(step, job.settings.chunk, nothing.clone(), nothing)
         });
         Self {
@@ -249,11 +314,15 @@ impl JobEntry {
         self.accounts[1]
     }
 
-    /// The steps whose units can be handed out, in order: the first that is not over, and those after it that follow it frame by frame.
+    /// The steps whose units can be handed out, in order: the first that is not over, and those after it that follow it frame by
+    /// frame or do not wait for it.
     pub(crate) fn open_steps(&self) -> impl Iterator<Item = StepIndex> + '_ {
         let first = self.steps.iter().position(|step| !step.is_over());
         let first = first.unwrap_or(self.steps.len());
-        let follow = move |at: &usize| *at == first || self.job.steps[*at].by_frame;
+        let follow = move |at: &usize| {
+            let step = &self.job.steps[*at];
+            *at == first || step.by_frame || step.beside
+        };
         (first..self.steps.len())
             .take_while(follow)
             .filter(|&at| !self.steps[at].is_over())
@@ -303,11 +372,27 @@ impl JobEntry {
         self.leases.range(key(0)..=key(u32::MAX)).copied()
     }
 
-    /// Frames, delivered, given up; over all steps.
+    /// Positions, delivered, given up; over all steps.
     pub(crate) fn counts(&self) -> (u32, u32, u32) {
-        self.steps
-            .iter()
-            .fold((0, 0, 0), |(frames, done, failed), step| {
+        self.count(|_| true)
+    }
+
+    /// Frames that somebody waits for, delivered, given up; over all steps.
+    pub(crate) fn frame_counts(&self) -> (u32, u32, u32) {
+        self.count(Step::makes_frames)
+    }
+
+    /// Places of divided frames, delivered; over all steps.
+    pub(crate) fn place_counts(&self) -> (u32, u32) {
+        let (places, done, _) = self.count(|step| !step.makes_frames());
+        (places, done)
+    }
+
+    fn count(&self, which: impl Fn(&Step) -> bool) -> (u32, u32, u32) {
+        let steps = self.steps.iter().zip(&self.job.steps);
+        steps
+            .filter(|(_, model)| which(model))
+            .fold((0, 0, 0), |(frames, done, failed), (step, _)| {
                 (
                     frames + step.done.len(),
                     done + step.done.count(),
@@ -318,7 +403,7 @@ impl JobEntry {
 
     /// The number in Blender of the frame at a position.
     pub(crate) fn frame_at(&self, step: StepIndex, position: u32) -> Option<i32> {
-        self.job.steps.get(step.0 as usize)?.frames.at(position)
+        self.job.steps.get(step.0 as usize)?.frame_at(position)
     }
 
     /// The frames of a lease. Where order matters every frame is rendered, wanted or not, and none after the last wanted one.
@@ -331,9 +416,11 @@ impl JobEntry {
         entry
             .positions(unit)
             .take_while(|&at| Some(at) <= last)
+            // A run of places is rendered as one.
+            .take(if entry.places.is_some() { 1 } else { usize::MAX })
             .filter_map(|position| {
                 let wanted = !entry.done.get(position) && !entry.given_up.get(position);
-                let frame = model.frames.at(position)?;
+                let frame = model.frame_at(position)?;
                 (wanted || model.in_order).then_some(FrameOrder {
                     position,
                     frame,
@@ -350,8 +437,20 @@ impl JobEntry {
 
     /// Microseconds that one of its units takes at average speed, if that was ever measured.
     pub(crate) fn unit_us(&self) -> Option<u64> {
-        let frames = self.steps[self.first_open()].positions(0).len() as u64;
-        Some(self.cost.frame_us?.saturating_mul(frames))
+        let step = &self.steps[self.first_open()];
+        let frame_us = self.cost.frame_us?;
+        Some(match step.places {
+            // Cut as it is handed out, never for much longer than this.
+            Some(_) => frame_us.min(slicing::LONGEST_US),
+            None => frame_us.saturating_mul(step.positions(0).len() as u64),
+        })
+    }
+
+    /// Microseconds that so many positions of a step are expected to take on a worker of this speed.
+    pub(crate) fn expect_us(&self, step: StepIndex, positions: u32, speed: Speed) -> Option<u64> {
+        let places = self.step(step)?.places.unwrap_or(1).max(1);
+        let whole = self.cost.expect_us(positions, speed)?;
+        Some(whole / u64::from(places))
     }
 
     /// Whether its units take longer than what may lie ready in numbers; so does what was never measured.

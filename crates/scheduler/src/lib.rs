@@ -8,7 +8,7 @@
 //! - `job`, `worker`: what it knows of each; `books`: who holds what, and all that is counted from it.
 //! - `apply`: one function per input; `lapse`, `timers`: what time alone does; `restore`: the same state out of the record.
 //! - `need`, `pools`, `builds`: who could work for whom; `usage`, `parts`, `line`, `mask`: who is served next; `accounts`: limits.
-//! - `assign`: which unit goes to which worker; `room`: what is taken back for whom; `stragglers`: second leases at the end.
+//! - `assign`: which unit goes to which worker; `slicing`: how frames are divided; `room`: what is taken back for whom; `stragglers`: second leases at the end.
 //! - `depend`: what waits for what; `pace`: what is measured of jobs and workers.
 //! - `why`, `view`: what others may see of it.
 //!
@@ -34,6 +34,7 @@ mod pools;
 mod restore;
 mod room;
 mod scheduler;
+mod slicing;
 mod stragglers;
 mod timers;
 mod usage;

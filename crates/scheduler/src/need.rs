@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use tessera_model::{Build, Device, Gpu, Job, Series, SeriesRange, StepKind, WorkerRecord};
+use tessera_model::{Build, Device, Gpu, Job, Series, SeriesRange, WorkerRecord};
 
 /// One thing a worker must have. The order is the order in which they are told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,9 +80,7 @@ pub(crate) fn criteria(job: &Job, step: usize) -> Vec<Criterion> {
     tags.sort();
     tags.dedup();
     all.extend(tags.into_iter().map(Criterion::Tag));
-    let device = job.steps.get(step).map(|step| match &step.kind {
-        StepKind::Render(overrides) => &overrides.device,
-    });
+    let device = job.steps.get(step).map(|step| &step.overrides().device);
     if let Some(device @ (Device::Gpu | Device::Interface(_))) = device {
         all.push(Criterion::Device(device.clone()));
     }

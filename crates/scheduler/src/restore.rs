@@ -25,8 +25,8 @@ pub struct Restored {
     pub workers: Vec<WorkerRecord>,
     /// Leases that have not ended.
     pub leases: Vec<Lease>,
-    /// Highest attempt of every unit that is not closed and was ever handed out.
-    pub attempts: Vec<(UnitId, Attempt)>,
+    /// Highest attempt of every unit that is not closed and was ever handed out, and its positions if it was cut then.
+    pub attempts: Vec<(UnitId, Attempt, u32)>,
     /// Failures of units that are not closed: under which lease, at which position, where.
     pub failed: Vec<(LeaseKey, u32, WorkerId)>,
     /// Workers that get nothing of a job.
@@ -81,7 +81,7 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
         }
     }
     let held: BTreeSet<UnitId> = restored.leases.iter().map(|lease| lease.key.unit).collect();
-    for (unit, attempt) in restored.attempts {
+    for (unit, attempt, span) in restored.attempts {
         let Some(job) = scheduler.jobs.get_mut(&unit.job) else {
             continue;
         };
@@ -89,6 +89,7 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
             continue;
         };
         step.attempts.insert(unit.index, attempt);
+        step.cut(unit.index, span);
         // Frames that are over are counted already, and those of a lease when it is held.
         if !held.contains(&unit) {
             let wanted = step.wanted(unit.index).count() as u32;
@@ -100,7 +101,13 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
         if let Some(worker) = scheduler.workers.get_mut(&lease.worker) {
             worker.link = Link::Awaited(until);
         }
-        hold(&mut scheduler, now.elapsed, lease.key, lease.worker);
+        hold(
+            &mut scheduler,
+            now.elapsed,
+            lease.key,
+            lease.worker,
+            lease.span,
+        );
         watch(&mut scheduler, lease.worker);
     }
     for (key, position, worker) in restored.failed {

@@ -141,7 +141,7 @@ fn gain(
     if !single || unfit || waits || held.left == 0 {
         return None;
     }
-    let expected = job.cost.expect_us(held.left, owner.speed)?;
+    let expected = job.expect_us(key.unit.step, held.left, owner.speed)?;
     let since = now.saturating_sub(begun).as_micros() as u64;
     // What is left of the expected time, or as long again as it is late.
     let rest = expected.abs_diff(since);
@@ -150,6 +150,6 @@ fn gain(
     } else {
         job.cost.load_us.unwrap_or(0)
     };
-    let here = job.cost.expect_us(held.left, worker.speed)? + load;
+    let here = job.expect_us(key.unit.step, held.left, worker.speed)? + load;
     rest.checked_sub(here)
 }

@@ -20,12 +20,16 @@ pub struct JobView {
     pub state: JobState,
     /// Since when.
     pub since: Timestamp,
-    /// Frames of all steps.
+    /// Frames that somebody waits for, of all steps.
     pub frames: u32,
     /// Delivered.
     pub done: u32,
     /// Given up.
     pub failed: u32,
+    /// Places of frames that are divided among workers.
+    pub places: u32,
+    /// Of these, delivered.
+    pub places_done: u32,
     /// Not delivered frames in workers' hands.
     pub leased: u32,
     /// Of these, being rendered.
@@ -95,7 +99,8 @@ pub struct WorkerView {
 
 pub(crate) fn job(scheduler: &Scheduler, now: Now, id: JobId) -> Option<JobView> {
     let entry = scheduler.jobs.get(&id)?;
-    let (frames, done, failed) = entry.counts();
+    let (frames, done, failed) = entry.frame_counts();
+    let (places, places_done) = entry.place_counts();
     let because = if entry.state == JobState::Active && entry.leases.is_empty() {
         why::job(scheduler, now.elapsed, id).map(|why| why.to_string())
     } else {
@@ -108,6 +113,8 @@ pub(crate) fn job(scheduler: &Scheduler, now: Now, id: JobId) -> Option<JobView>
         frames,
         done,
         failed,
+        places,
+        places_done,
         leased: entry.leased,
         rendering: entry.rendering,
         blocked: entry.blocked.iter().copied().collect(),
@@ -146,7 +153,7 @@ pub(crate) fn frames(
             Some(FrameView {
                 step,
                 position,
-                frame: model.frames.at(position)?,
+                frame: model.frame_at(position)?,
                 done,
                 failed: state.given_up.get(position),
                 worker: holder.map(|(_, held)| held.worker),

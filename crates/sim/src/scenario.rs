@@ -111,6 +111,8 @@ fn work(index: usize, job: &ScenarioJob) -> Work {
                 frames: FrameSet::range(0, frames - 1, 1).expect("a range of Blender's"),
                 in_order: false,
                 by_frame: false,
+                beside: false,
+                split: None,
                 chunking: None,
             }],
             client_note: index.to_string(),

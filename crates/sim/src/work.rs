@@ -333,7 +333,7 @@ fn settings(
         false => requirement(dice, machines),
     };
     let mut requirement = requirement;
-    let StepKind::Render(overrides) = &steps[0].kind;
+    let overrides = steps[0].overrides();
     if matches!(overrides.device, Device::Interface(_)) {
         // Another maker's GPU would not have the interface.
         requirement.gpu = requirement.gpu.map(|_| "rtx 4090".into());
@@ -409,6 +409,8 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
             frames: numbered(start, each, stride),
             in_order,
             by_frame: step > 0 && by_frame,
+            beside: false,
+            split: None,
             chunking: None,
         })
         .collect()

@@ -22,8 +22,8 @@ pub struct Snapshot {
     pub jobs: Vec<JobSnapshot>,
     /// Leases that have not ended.
     pub leases: Vec<Lease>,
-    /// The highest attempt ever handed out, of each unit that is not closed.
-    pub attempts: Vec<(UnitId, Attempt)>,
+    /// The highest attempt ever handed out, of each unit that is not closed, and its positions if it was cut then.
+    pub attempts: Vec<(UnitId, Attempt, u32)>,
     /// Failures of units that are not closed, as far as the record keeps them: under which lease, at which position, where.
     pub failed: Vec<(LeaseKey, u32, WorkerId)>,
     /// Workers.

@@ -56,6 +56,8 @@ pub(super) fn choose(
             frames,
             in_order,
             by_frame: false,
+            beside: false,
+            split: None,
             chunking: None,
         },
         output,

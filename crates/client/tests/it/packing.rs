@@ -10,7 +10,7 @@ use tessera_client::{
     Ask, Fetched, FetchedFile, Folders, Ledger, PackError, PackOptions, PackStage, Packed, pack,
     submit_packed,
 };
-use tessera_model::{FileRole, FrameSet, JobSettings, StepIndex, StepKind};
+use tessera_model::{FileRole, FrameSet, JobSettings, StepIndex};
 
 use crate::support::{Scene, TestFarm, builds};
 
@@ -180,7 +180,7 @@ async fn scenes_say_what_they_are() {
         );
         options.overrides.engine = Some("workbench".into());
         let workbench = packed(&options).await;
-        let StepKind::Render(overrides) = &workbench.steps[0].kind;
+        let overrides = workbench.steps[0].overrides();
         assert_eq!(overrides.engine.as_deref(), Some("BLENDER_WORKBENCH"));
 
         let cloth = packed(&scene.options("cloth.blend")).await;

@@ -108,6 +108,8 @@ fn job(frames: &str) -> Input {
             frames: frames.parse().unwrap(),
             in_order: false,
             by_frame: false,
+            beside: false,
+            split: None,
             chunking: None,
         }],
         client_note: String::new(),

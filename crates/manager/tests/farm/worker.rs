@@ -134,6 +134,8 @@ pub fn job(manifest: Blob, frames: &str) -> Submit {
             frames: frames.parse().unwrap(),
             in_order: false,
             by_frame: false,
+            beside: false,
+            split: None,
             chunking: None,
         }],
         client_note: "note".into(),

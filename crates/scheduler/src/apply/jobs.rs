@@ -14,7 +14,7 @@ use crate::job::JobEntry;
 use crate::need::criteria;
 use crate::room::recall_where;
 use crate::scheduler::Scheduler;
-use crate::{depend, line, pools};
+use crate::{depend, line, pools, slicing};
 
 /// Longest texts, in characters: bounds what a list shows and the record keeps.
 const NAME_MAX: usize = 200;
@@ -57,7 +57,7 @@ pub(super) fn submit(
     )?;
     let id = JobId(scheduler.next_job);
     scheduler.next_job += 1;
-    let job = Job {
+    let mut job = Job {
         id,
         owner: new.owner,
         settings: new.settings,
@@ -69,9 +69,10 @@ pub(super) fn submit(
         client_note: new.client_note,
         submitted_at: now.wall,
     };
+    let need = pools::intern(scheduler, criteria(&job, 0));
+    job.steps = slicing::plan(job.steps, scheduler.pools.needs[need].slots);
     effects.changes.push(Change::JobAdded(job.clone()));
     effects.jobs.insert(id);
-    let need = pools::intern(scheduler, criteria(&job, 0));
     let accounts = scheduler
         .accounts
         .of_job(&job.owner, &job.settings, &scheduler.settings);
@@ -194,7 +195,7 @@ fn check_new(new: &NewJob) -> Result<(), Refusal> {
     let frames: u64 = new
         .steps
         .iter()
-        .map(|step| u64::from(step.frames.len()))
+        .map(|step| u64::from(step.frames.len()) * u64::from(step.places()))
         .sum();
     if frames > u64::from(MAX_FRAMES) {
         return invalid(format!(
@@ -202,6 +203,16 @@ fn check_new(new: &NewJob) -> Result<(), Refusal> {
         ));
     }
     check_by_frame(&new.steps)?;
+    if !new
+        .steps
+        .iter()
+        .all(|step| matches!(step.kind, StepKind::Render(_)))
+    {
+        return invalid("a job's steps render frames; how these are divided is the farm's to say".into());
+    }
+    for split in new.steps.iter().filter_map(|step| step.split) {
+        split.check().map_err(Refusal::Invalid)?;
+    }
     if new.client_note.len() > NOTE_MAX {
         return invalid(format!("the client's note is longer than {NOTE_MAX} bytes"));
     }
@@ -277,13 +288,11 @@ fn check_names(
 
 /// A step that follows another frame by frame is rendered at the same time, so it must be fit for the same workers.
 fn check_by_frame(steps: &[Step]) -> Result<(), Refusal> {
-    let device = |step: &Step| match &step.kind {
-        StepKind::Render(overrides) => overrides.device.clone(),
-    };
     for pair in steps.windows(2) {
-        if pair[1].by_frame && device(&pair[0]) != device(&pair[1]) {
+        let devices = [&pair[0], &pair[1]].map(|step| &step.overrides().device);
+        if (pair[1].by_frame || pair[1].beside) && devices[0] != devices[1] {
             return Err(Refusal::Invalid(
-                "a step that follows another frame by frame renders on the same device".into(),
+                "steps that are rendered at the same time render on the same device".into(),
             ));
         }
     }
@@ -572,7 +581,7 @@ fn rechunk(scheduler: &mut Scheduler, now: Now, id: JobId, chunk: u32, effects: 
     for (model, step) in entry.job.steps.iter_mut().zip(&mut entry.steps) {
         let frames = step.done.len();
         model.chunking.get_or_insert_with(|| step.chunking.clone());
-        if model.in_order {
+        if model.in_order || step.places.is_some() {
             continue;
         }
         // What was ever handed out, is over, or has failed keeps its unit: reports and leases name it.

@@ -1,9 +1,11 @@
 //! What workers say of the frames in their hands.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, UnitId, WorkerId,
+    Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, StepKind, UnitId,
+    WorkerId,
 };
 
 use super::Applied;
@@ -104,26 +106,32 @@ pub(super) fn done(
             result.frame
         )));
     }
-    step.done.set(position);
-    step.given_up.clear(position);
-    step.failures.remove(&position);
-    step.lost.remove(&position);
     let unit = key.unit.index;
+    let covered = step.covered(unit, position);
+    for at in covered.clone() {
+        step.done.set(at);
+        step.given_up.clear(at);
+        step.failures.remove(&at);
+        step.lost.remove(&at);
+    }
     let unit_done = step.unit_done(unit);
     let step_over = step.is_over();
     if unit_done {
         step.attempts.remove(&unit);
+        step.cuts.remove(&unit);
         step.take(unit);
     }
     entry.trouble.remove(&worker);
     effects.jobs.insert(key.unit.job);
     effects.workers.insert(worker);
     let frame = result.frame;
-    measure(scheduler, now, &result);
+    measure(scheduler, now, &result, covered.len() as u32);
     result.at = now.wall;
-    effects.changes.push(Change::FrameDone(result));
-    reported(scheduler, now.elapsed, key, position);
-    others_need_it_no_more(scheduler, now, key, position);
+    record_done(result, covered.clone(), effects);
+    for at in covered {
+        reported(scheduler, now.elapsed, key, at);
+        others_need_it_no_more(scheduler, now, key, at);
+    }
     if unit_done {
         effects.changes.push(Change::UnitClosed(key.unit));
         for other in leases_of_unit(scheduler, key) {
@@ -151,14 +159,41 @@ pub(super) fn done(
     Ok(Outcome::Accepted)
 }
 
-/// What the frame took, and what opening its scene did.
-fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult) {
+/// A run of places is one result; every place but the first refers to that one by having no files.
+fn record_done(result: Box<FrameResult>, covered: Range<u32>, effects: &mut Effects) {
+    let first = result.position;
+    let others = covered.filter(|&at| at != first).map(|position| {
+        Box::new(FrameResult {
+            position,
+            files: Vec::new(),
+            notes: Vec::new(),
+            device: String::new(),
+            ..(*result).clone()
+        })
+    });
+    let others: Vec<_> = others.collect();
+    effects.changes.push(Change::FrameDone(result));
+    let others = others.into_iter().map(Change::FrameDone);
+    effects.changes.extend(others);
+}
+
+/// What so many positions took, and what opening the scene did.
+fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult, positions: u32) {
     let (Some(worker), Some(job)) = (
         scheduler.workers.get_mut(&result.worker),
         scheduler.jobs.get_mut(&result.lease.unit.job),
     ) else {
         return;
     };
+    let Some(step) = job.job.steps.get(result.lease.unit.step.0 as usize) else {
+        return;
+    };
+    // To put slices together says nothing of what frames take.
+    if matches!(step.kind, StepKind::Assemble(_)) {
+        return;
+    }
+    let places = u64::from(step.places());
+    let whole = |took: u64| took.saturating_mul(places) / u64::from(positions.max(1));
     let timings = &result.timings;
     let told = timings.sync_us + timings.render_us + timings.write_us;
     let held = scheduler.leases.get(&result.lease);
@@ -167,7 +202,7 @@ fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult) {
         .and_then(|held| held.begun);
     let seen = begun.map(|begun| now.elapsed.saturating_sub(begun).as_micros() as u64);
     if let Some(took) = (told > 0).then_some(told).or(seen) {
-        worker.speed = job.cost.learn(took, worker.speed);
+        worker.speed = job.cost.learn(whole(took), worker.speed);
     }
     let load = timings.transfer_us + timings.load_us;
     if load > 0 {
@@ -259,19 +294,25 @@ pub(crate) fn record_failure(
     effects.changes.push(Change::FrameFailed(error.clone()));
     if give_up {
         // Where order matters nothing after this frame can be rendered either.
-        let last = if in_order {
-            step.done.len()
+        let given_up = if in_order {
+            position..step.done.len()
         } else {
-            position + 1
+            // Of a frame that lacks a part nothing else is needed.
+            step.frame_positions(position)
         };
-        for at in position..last {
+        for at in given_up.clone() {
             step.lost.remove(&at);
             if !step.done.get(at) && step.given_up.set(at) {
                 effects.changes.push(Change::FrameGivenUp(key, at));
             }
         }
         stop_others(scheduler, now, key, position, effects);
-        give_up_followers(scheduler, now, key, position..last, effects);
+        give_up_followers(scheduler, now, key, given_up.clone(), effects);
+        if !in_order {
+            for at in given_up {
+                refresh_unit(scheduler, now.elapsed, key.unit.job, key.unit.step, at);
+            }
+        }
     }
     refresh_unit(
         scheduler,
@@ -310,37 +351,40 @@ fn give_up_followers(
     scheduler: &mut Scheduler,
     now: Now,
     key: LeaseKey,
-    positions: std::ops::Range<u32>,
+    positions: Range<u32>,
     effects: &mut Effects,
 ) {
     let Some(entry) = scheduler.jobs.get_mut(&key.unit.job) else {
         return;
     };
     let first = key.unit.step.0 as usize;
-    let frames: Vec<i32> = positions
+    let mut frames: Vec<i32> = positions
         .filter(|&at| entry.steps[first].given_up.get(at))
         .filter_map(|at| entry.frame_at(key.unit.step, at))
         .collect();
+    frames.dedup();
     let mut units = Vec::new();
     for at in first + 1..entry.steps.len() {
         if !entry.job.steps[at].by_frame {
             break;
         }
         for &frame in &frames {
-            let Some(position) = entry.job.steps[at].frames.position(frame) else {
+            let Some(positions) = entry.job.steps[at].positions_of(frame) else {
                 continue;
             };
             let step = &mut entry.steps[at];
-            if step.wants(position) {
-                step.given_up.set(position);
-                let unit = UnitId {
-                    step: StepIndex(at as u16),
-                    index: step.unit_of(position),
-                    ..key.unit
-                };
-                let key = LeaseKey { unit, ..key };
-                effects.changes.push(Change::FrameGivenUp(key, position));
-                units.push(unit);
+            for position in positions {
+                if step.wants(position) {
+                    step.given_up.set(position);
+                    let unit = UnitId {
+                        step: StepIndex(at as u16),
+                        index: step.unit_of(position),
+                        ..key.unit
+                    };
+                    let key = LeaseKey { unit, ..key };
+                    effects.changes.push(Change::FrameGivenUp(key, position));
+                    units.push(unit);
+                }
             }
         }
     }
@@ -388,10 +432,11 @@ pub(crate) fn settle(scheduler: &mut Scheduler, now: Duration, job: JobId, effec
     let Some(entry) = scheduler.jobs.get_mut(&job) else {
         return;
     };
-    let (frames, done, failed) = entry.counts();
-    let state = if done == frames {
+    let (positions, done, failed) = entry.counts();
+    let (_, _, failed_frames) = entry.frame_counts();
+    let state = if done == positions {
         JobState::Done
-    } else if done + failed == frames || (done == 0 && failed >= hopeless_after) {
+    } else if done + failed == positions || (done == 0 && failed_frames >= hopeless_after) {
         JobState::Failed
     } else {
         return;

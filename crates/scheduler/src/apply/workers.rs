@@ -147,12 +147,17 @@ fn keep(
         .workers
         .get(&worker)
         .is_some_and(|entry| entry.record.mode != WorkerMode::Blocked);
-    if !adopt || !wanted || !active || !hold(scheduler, now.elapsed, key, worker) {
+    let span = scheduler
+        .jobs
+        .get(&key.unit.job)
+        .and_then(|entry| entry.step(key.unit.step))
+        .map_or(1, |step| step.span(key.unit.index));
+    if !adopt || !wanted || !active || !hold(scheduler, now.elapsed, key, worker, span) {
         return false;
     }
     effects
         .changes
-        .push(Change::Leased(tessera_model::Lease { key, worker }));
+        .push(Change::Leased(tessera_model::Lease { key, worker, span }));
     effects.jobs.insert(key.unit.job);
     true
 }

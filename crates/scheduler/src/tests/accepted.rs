@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tessera_model::{
     After, Change, Device, FarmSettings, JobEdit, JobId, JobSettings, JobState, MAX_FRAMES,
-    PRIORITY_MAX, Requirement, StepKind, Timestamp, WorkerMode,
+    PRIORITY_MAX, Requirement, Timestamp, WorkerMode,
 };
 
 use super::world::{World, build, job, with};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tessera_model::{JobId, LeaseKey, Share, UserName, WorkerId};
 
 use super::world::{World, job, prioritised, with};
+use crate::books::set_recalled;
 use crate::{Input, JobCommand, NewJob, Order, WorkerCommand, line};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -245,6 +246,43 @@ fn a_job_whose_user_is_at_its_limit_asks_for_nothing() {
     assert_eq!(recalled(&mut world), []);
     world.set(|farm| farm.users.clear());
     assert!(!recalled(&mut world).is_empty());
+}
+
+#[test]
+fn what_an_idle_worker_may_not_have_is_not_asked_back_for_it() {
+    let mut world = World::new();
+    let a = world.join(2);
+    world.say(a, |facts| facts.tags = vec!["fast".into()]);
+    let plain = world.submit(with("1..3", |new| new.settings.priority = 90));
+    let fast = world.submit(tagged("1"));
+    assert_eq!(hands(&world, a), [plain, plain, plain, fast]);
+    world.start(a, 0);
+    world.start(a, 1);
+    recalled(&mut world);
+    world.join(2);
+    assert_eq!(recalled(&mut world), [(a, keys(&world, a)[2])]);
+}
+
+#[test]
+fn room_for_a_first_frame_is_sought_again_a_second_later() {
+    let mut world = World::new();
+    let a = world.join(1);
+    world.say(a, |facts| facts.tags = vec!["fast".into()]);
+    world.submit(prioritised("1..9", 1000));
+    world.start(a, 0);
+    let new = world.submit(tagged("1"));
+    let asked = [(a, keys(&world, a)[1])];
+    assert_eq!(recalled(&mut world), asked);
+    let sought = world.now;
+    assert_eq!(world.scheduler.room_sought_at, Some(sought));
+    // As if nobody had had anything to give up.
+    set_recalled(&mut world.scheduler, asked[0].1, false);
+    world.scheduler.jobs.get_mut(&new).unwrap().room_asked = false;
+    world.pass(SECOND - Duration::from_millis(1));
+    assert_eq!(recalled(&mut world), []);
+    assert_eq!(world.scheduler.room_sought_at, Some(sought));
+    world.pass(Duration::from_millis(1));
+    assert_eq!(recalled(&mut world), asked);
 }
 
 #[test]

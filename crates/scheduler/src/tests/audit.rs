@@ -110,7 +110,8 @@ fn units(scheduler: &Scheduler, job: &JobEntry, now: Duration) {
                 .range(step.positions(unit))
                 .any(|(&at, failures)| failures.not_before > now && step.wants(at));
             let waits = !depend::frames_are_there(scheduler, job, index, unit);
-            let taken = held || !step.is_wanted(unit) || backs_off || waits;
+            let within = step.is_within_another(unit);
+            let taken = held || !step.is_wanted(unit) || backs_off || waits || within;
             assert_eq!(
                 step.taken.get(unit),
                 taken,
@@ -120,6 +121,11 @@ fn units(scheduler: &Scheduler, job: &JobEntry, now: Duration) {
             assert!(taken || unit >= step.first_free);
         }
         assert!(step.done.iter().all(|at| !step.given_up.get(at)));
+        for (unit, &span) in &step.cuts {
+            assert!(step.attempts.contains_key(unit), "a unit that nobody was given is cut");
+            let whole = step.frame_positions(*unit);
+            assert!(span > 1 && unit + span <= whole.end, "a unit of several frames");
+        }
     }
     let unmet = depend::unmet(scheduler, &job.job.settings.after);
     assert_eq!(job.waits_for, unmet);

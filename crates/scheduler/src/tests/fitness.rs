@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tessera_model::{Device, Gpu, JobId, Requirement, Share, StepKind, WorkerFacts, WorkerId};
+use tessera_model::{Device, Gpu, JobId, Requirement, Share, WorkerFacts, WorkerId};
 
 use super::audit::audit;
 use super::world::{World, build, job, with};
@@ -30,7 +30,7 @@ fn fits(like: impl FnOnce(&mut WorkerFacts), device: Device, requirement: Requir
     let a = world.join(1);
     world.say(a, like);
     world.submit(with("1", |new| {
-        let StepKind::Render(overrides) = &mut new.steps[0].kind;
+        let overrides = new.steps[0].overrides_mut();
         overrides.device = device;
         new.settings.requirement = requirement;
     }));

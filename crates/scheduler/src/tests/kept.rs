@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tessera_model::{
     After, Attempt, Change, Device, FrameError, FrameErrorKind, FrameResult, JobEdit, JobId,
-    JobState, LeaseKey, ResultTimings, StepIndex, StepKind, Timestamp, UnitId, WorkerId,
+    JobState, LeaseKey, ResultTimings, StepIndex, Timestamp, UnitId, WorkerId,
     WorkerMode,
 };
 

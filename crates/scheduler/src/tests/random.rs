@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tessera_model::{
-    After, FarmSettings, JobEdit, JobId, JobState, Rest, Share, WorkerFacts, WorkerId,
+    After, FarmSettings, JobEdit, JobId, JobState, Rest, Share, Split, SplitBy, WorkerFacts, WorkerId,
 };
 
 use super::world::{World, job};
@@ -208,6 +208,14 @@ fn dress(new: &mut NewJob, kind: u8, before: Option<JobId>) {
         second.by_frame = true;
         second.in_order = false;
         new.steps.push(second);
+    }
+    if is(0b1010_0001, 0b0010_0001) {
+        new.steps[0].split = Some(Split {
+            width: 1920,
+            height: 1080,
+            samples: 64,
+            by: SplitBy::Halvings(5),
+        });
     }
     if is(0b1100_0000, 0b1000_0000)
         && let Some(job) = before

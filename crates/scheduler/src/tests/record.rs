@@ -15,7 +15,7 @@ pub(super) struct Record {
     failures: BTreeMap<(JobId, StepIndex, u32), u32>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
     leases: BTreeMap<LeaseKey, Lease>,
-    attempts: BTreeMap<UnitId, Attempt>,
+    attempts: BTreeMap<UnitId, (Attempt, u32)>,
     failed: Vec<(LeaseKey, u32, WorkerId)>,
     blocked: BTreeSet<(JobId, WorkerId)>,
     next_job: u64,
@@ -32,8 +32,8 @@ impl Record {
             Change::JobAdded(job) => {
                 self.next_job = self.next_job.max(job.id.0 + 1);
                 let steps = job.steps.iter().map(|step| RestoredStep {
-                    done: FrameBits::new(step.frames.len()),
-                    given_up: FrameBits::new(step.frames.len()),
+                    done: FrameBits::new(step.positions()),
+                    given_up: FrameBits::new(step.positions()),
                     failures: Vec::new(),
                 });
                 let steps = steps.collect();
@@ -59,7 +59,8 @@ impl Record {
                 self.blocked.retain(|(job, _)| *job != id);
             }
             Change::Leased(lease) => {
-                self.attempts.insert(lease.key.unit, lease.key.attempt);
+                self.attempts
+                    .insert(lease.key.unit, (lease.key.attempt, lease.span));
                 assert!(self.leases.insert(lease.key, lease).is_none());
             }
             Change::LeaseEnded(key) => assert!(self.leases.remove(&key).is_some(), "{key:?}"),
@@ -143,7 +144,7 @@ impl Record {
             attempts: self
                 .attempts
                 .iter()
-                .map(|(unit, attempt)| (*unit, *attempt))
+                .map(|(unit, (attempt, span))| (*unit, *attempt, *span))
                 .collect(),
             failed: self
                 .failed

@@ -72,6 +72,8 @@ pub(super) fn job(frames: &str) -> NewJob {
             frames: frames.parse().unwrap(),
             in_order: false,
             by_frame: false,
+            beside: false,
+            split: None,
             chunking: None,
         }],
         client_note: String::new(),
@@ -399,8 +401,8 @@ impl World {
             for (one, two) in job.steps.iter().zip(&other.steps) {
                 assert_eq!((&one.done, &one.given_up), (&two.done, &two.given_up));
                 assert_eq!(
-                    (&one.chunking, &one.attempts),
-                    (&two.chunking, &two.attempts)
+                    (&one.chunking, &one.attempts, &one.cuts),
+                    (&two.chunking, &two.attempts, &two.cuts)
                 );
                 let counts = |step: &crate::job::StepEntry| {
                     step.failures

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tessera_model::{
-    Device, Gpu, JobState, Lease, Requirement, StepIndex, StepKind, WorkerId, WorkerMode,
+    Device, Gpu, JobState, Lease, Requirement, StepIndex, WorkerId, WorkerMode,
 };
 
 use crate::books::{Books, JobBook, WorkerBook};
@@ -77,7 +77,7 @@ pub(crate) fn fits(job: &JobBook, worker: &WorkerBook, step: StepIndex) -> Resul
     if let Some(tag) = settings.tags.iter().find(|tag| !facts.tags.contains(tag)) {
         return Err(format!("it lacks the tag {tag}"));
     }
-    let StepKind::Render(overrides) = &job.job.steps[usize::from(step.0)].kind;
+    let overrides = job.job.steps[usize::from(step.0)].overrides();
     let interface = match &overrides.device {
         Device::File | Device::Cpu => None,
         Device::Gpu if facts.gpus.is_empty() => return Err("it has no GPU".into()),

@@ -250,6 +250,8 @@ fn job(id: JobId, manifest: Blob) -> Job {
                 .expect("a set of frames"),
             in_order: false,
             by_frame: false,
+            beside: false,
+            split: None,
             chunking: None,
         }],
         client_note: String::new(),

@@ -45,11 +45,11 @@ pub(super) async fn add(batch: &mut Batch<'_>, job: &Job) -> Result<(), Fault> {
         sqlx::query("INSERT INTO step (job, step, frames) VALUES (?, ?, ?)")
             .bind(job_key(job.id))
             .bind(index)
-            .bind(step.frames.len())
+            .bind(step.positions())
             .execute(&mut *batch.conn)
             .await?;
         let step_key = (job.id, StepIndex(index));
-        batch.steps.insert(step_key, step.frames.len());
+        batch.steps.insert(step_key, step.positions());
     }
     Ok(())
 }

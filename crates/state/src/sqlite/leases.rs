@@ -17,15 +17,23 @@ pub(super) struct UnitAtWork {
 pub(super) struct Unit {
     /// The highest there was.
     pub(super) attempt: Option<Attempt>,
+    /// Its positions, where units are cut as they are handed out.
+    pub(super) span: u32,
     /// Leases that have not ended: one, or two while a straggler is rendered a second time.
     pub(super) leases: Vec<(Attempt, WorkerId)>,
 }
 
 impl UnitAtWork {
     /// Takes in what the database says of it, lease by lease.
-    pub(super) fn read(&mut self, latest: Attempt, lease: Option<(Attempt, WorkerId)>) {
+    pub(super) fn read(
+        &mut self,
+        latest: Attempt,
+        span: u32,
+        lease: Option<(Attempt, WorkerId)>,
+    ) {
         for unit in [&mut self.before, &mut self.now] {
             unit.attempt = Some(latest);
+            unit.span = span;
             unit.leases.extend(lease);
         }
     }
@@ -62,6 +70,7 @@ pub(super) fn begin(batch: &mut Batch<'_>, lease: &Lease) -> Result<(), WriteErr
     // Every attempt is a handing-out; a lapsed lease taken up again is none.
     if of.attempt != Some(attempt) {
         of.attempt = Some(attempt);
+        of.span = lease.span;
         *batch.leased.entry(unit.job).or_default() += 1;
     }
     of.leases.push((attempt, lease.worker));

@@ -89,8 +89,8 @@ async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
             .steps
             .iter()
             .map(|step| StepSnapshot {
-                done: FrameBits::new(step.frames.len()),
-                given_up: FrameBits::new(step.frames.len()),
+                done: FrameBits::new(step.positions()),
+                given_up: FrameBits::new(step.positions()),
                 failures: BTreeMap::new(),
             })
             .collect();
@@ -168,7 +168,8 @@ async fn blocks(conn: &mut SqliteConnection, jobs: &mut Jobs) -> Result<(), Faul
 
 async fn leases(conn: &mut SqliteConnection) -> Result<Vec<Lease>, Fault> {
     let mut rows = sqlx::query(
-        "SELECT job, step, unit, attempt, worker FROM lease ORDER BY job, step, unit, attempt",
+        "SELECT job, step, unit, lease.attempt, worker, span \
+         FROM lease JOIN unit_attempt USING (job, step, unit) ORDER BY job, step, unit, lease.attempt",
     )
     .fetch(conn);
     let mut leases = Vec::new();
@@ -183,15 +184,17 @@ async fn leases(conn: &mut SqliteConnection) -> Result<Vec<Lease>, Fault> {
                 attempt: Attempt(row.try_get(3)?),
             },
             worker: WorkerId(row.try_get(4)?),
+            span: row.try_get(5)?,
         });
     }
     Ok(leases)
 }
 
-async fn attempts(conn: &mut SqliteConnection) -> Result<Vec<(UnitId, Attempt)>, Fault> {
-    let mut rows =
-        sqlx::query("SELECT job, step, unit, attempt FROM unit_attempt ORDER BY job, step, unit")
-            .fetch(conn);
+async fn attempts(conn: &mut SqliteConnection) -> Result<Vec<(UnitId, Attempt, u32)>, Fault> {
+    let mut rows = sqlx::query(
+        "SELECT job, step, unit, attempt, span FROM unit_attempt ORDER BY job, step, unit",
+    )
+    .fetch(conn);
     let mut attempts = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let unit = UnitId {
@@ -199,7 +202,7 @@ async fn attempts(conn: &mut SqliteConnection) -> Result<Vec<(UnitId, Attempt)>,
             step: StepIndex(row.try_get(1)?),
             index: row.try_get(2)?,
         };
-        attempts.push((unit, Attempt(row.try_get(3)?)));
+        attempts.push((unit, Attempt(row.try_get(3)?), row.try_get(4)?));
     }
     Ok(attempts)
 }

@@ -19,9 +19,9 @@ const OUTCOME: &str = "
     DELETE FROM unit_attempt WHERE (job, step, unit) IN (
         SELECT value->>0, value->>1, value->>2 FROM json_each(?)
     );
-    INSERT INTO unit_attempt (job, step, unit, attempt)
-    SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
-    ON CONFLICT DO UPDATE SET attempt = excluded.attempt;
+    INSERT INTO unit_attempt (job, step, unit, attempt, span)
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) WHERE true
+    ON CONFLICT DO UPDATE SET attempt = excluded.attempt, span = excluded.span;
     DELETE FROM lease WHERE (job, step, unit, attempt) IN (
         SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?)
     );
@@ -122,7 +122,8 @@ impl Outcome {
                 return;
             }
             Some(attempt) if before.attempt != now.attempt => {
-                self.attempts.push([&job, &step, &index, &attempt.0]);
+                self.attempts
+                    .push([&job, &step, &index, &attempt.0, &now.span]);
             }
             _ => {}
         }

@@ -23,7 +23,7 @@ pub(super) const TOUCHED: &str = "
     SELECT 0, term FROM farm;
     SELECT 1, job, step, frames FROM step WHERE job IN (SELECT value FROM json_each(?));
     SELECT 2, id FROM worker WHERE id IN (SELECT value FROM json_each(?));
-    SELECT 3, a.job, a.step, a.unit, a.attempt, lease.attempt, lease.worker
+    SELECT 3, a.job, a.step, a.unit, a.attempt, lease.attempt, lease.worker, a.span
     FROM json_each(?) AS of
     CROSS JOIN unit_attempt AS a
         ON a.job = of.value->>0 AND a.step = of.value->>1 AND a.unit = of.value->>2
@@ -206,7 +206,7 @@ impl Found<'_> {
                 };
                 let latest = Attempt(row.try_get(4)?);
                 let of = self.units.get_mut(&unit).expect(ASKED_FOR);
-                of.read(latest, lease);
+                of.read(latest, row.try_get(7)?, lease);
             }
             4 => {
                 let frames = FramePage::read(row.try_get(4)?, row.try_get(5)?, row.try_get(6)?)?;

@@ -75,6 +75,8 @@ pub fn job(id: u64, steps: &[&str]) -> Job {
                 frames: frames.parse().unwrap(),
                 in_order: false,
                 by_frame: false,
+                beside: false,
+                split: None,
                 chunking: None,
             })
             .collect(),
@@ -180,6 +182,7 @@ pub fn leased(job: JobId, step: StepIndex, index: u32, attempt: u32, worker: Wor
     Change::Leased(Lease {
         key: key(job, step, index, attempt),
         worker,
+        span: 1,
     })
 }
 

@@ -17,7 +17,7 @@ pub struct Model {
     farm: Option<FarmSettings>,
     jobs: BTreeMap<JobId, JobModel>,
     leases: BTreeMap<LeaseKey, WorkerId>,
-    attempts: BTreeMap<UnitId, Attempt>,
+    attempts: BTreeMap<UnitId, (Attempt, u32)>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
     tokens: BTreeMap<String, TokenRecord>,
     pairings: BTreeMap<SecretHash, PairingRecord>,
@@ -80,9 +80,17 @@ impl Model {
             leases: self
                 .leases
                 .iter()
-                .map(|(&key, &worker)| Lease { key, worker })
+                .map(|(&key, &worker)| Lease {
+                    key,
+                    worker,
+                    span: self.attempts[&key.unit].1,
+                })
                 .collect(),
-            attempts: self.attempts.iter().map(|(&u, &a)| (u, a)).collect(),
+            attempts: self
+                .attempts
+                .iter()
+                .map(|(&unit, &(attempt, span))| (unit, attempt, span))
+                .collect(),
             failed: self.failed(),
             workers: self.workers.values().cloned().collect(),
             tokens: self.tokens.values().cloned().collect(),
@@ -279,7 +287,7 @@ impl Model {
         if self.leases.get(&lease.key) == Some(&lease.worker) {
             return Ok(());
         }
-        if self.attempts.get(&unit).is_some_and(|&had| had > attempt) {
+        if self.attempts.get(&unit).is_some_and(|&(had, _)| had > attempt) {
             return used;
         }
         if self.leases.contains_key(&lease.key) {
@@ -288,7 +296,8 @@ impl Model {
         if !self.workers.contains_key(&lease.worker) {
             return Err(WriteError::NoSuchWorker(lease.worker));
         }
-        if self.attempts.insert(unit, attempt) != Some(attempt) {
+        if self.attempts.get(&unit).is_none_or(|&(had, _)| had != attempt) {
+            self.attempts.insert(unit, (attempt, lease.span));
             self.job(unit.job)?.leases += 1;
         }
         self.leases.insert(lease.key, lease.worker);

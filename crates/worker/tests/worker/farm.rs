@@ -177,6 +177,8 @@ impl Farm {
                 frames: frames.parse().unwrap(),
                 in_order: false,
                 by_frame: false,
+                beside: false,
+                split: None,
                 chunking: None,
             }],
             client_note: String::new(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use tessera_blender::testing::fake_blend;
-use tessera_model::{FileRole, JobState, StepKind, WorkerMode};
+use tessera_model::{FileRole, JobState, WorkerMode};
 use tessera_wire::api::{JobAction, JobDetail, WorkerAction};
 use tessera_wire::link::LogStream;
 use tessera_worker::{LinkStatus, SlotStatus, Status};
@@ -104,7 +104,7 @@ async fn what_scripts_of_a_file_left_behind_is_in_force_in_no_other_file() {
     let farm = Farm::start().await;
     let _worker = farm.worker("w").await;
     let scripts = |submit: &mut tessera_wire::api::Submit| {
-        let StepKind::Render(overrides) = &mut submit.steps[0].kind;
+        let overrides = submit.steps[0].overrides_mut();
         overrides.autoexec = true;
     };
     let blenders = || processes_of(farm.dir.path());
@@ -138,7 +138,7 @@ async fn what_scripts_do_to_the_files_is_seen_by_no_other_job() {
     std::fs::write(&texture, "texture").unwrap();
     let files = [("u/a.blend", blend.as_path()), ("u/texture", &texture)];
     let scripts = |submit: &mut tessera_wire::api::Submit| {
-        let StepKind::Render(overrides) = &mut submit.steps[0].kind;
+        let overrides = submit.steps[0].overrides_mut();
         overrides.autoexec = true;
     };
     let job = farm.submit_files(&files, "3.4.1", "1..2", scripts).await;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement, StepKind};
+use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement};
 use tessera_wire::api::{FramePhase, FrameStatus, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
 
@@ -145,7 +145,7 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
     let summary = &job.summary;
     let settings = &summary.settings;
     for step in &job.steps {
-        let StepKind::Render(overrides) = &step.kind;
+        let overrides = step.overrides();
         let order = if step.in_order {
             ", in order (unbaked physics)"
         } else {

@@ -236,7 +236,7 @@ fn a_step_that_follows_frame_by_frame_renders_on_the_same_device() {
     let second = |by_frame, device: Device| {
         with("1", |new| {
             let mut step = new.steps[0].clone();
-            let StepKind::Render(overrides) = &mut step.kind;
+            let overrides = step.overrides_mut();
             overrides.device = device;
             step.by_frame = by_frame;
             new.steps.push(step);
@@ -244,7 +244,7 @@ fn a_step_that_follows_frame_by_frame_renders_on_the_same_device() {
     };
     assert_eq!(
         refused(second(true, Device::Gpu)),
-        "a step that follows another frame by frame renders on the same device"
+        "steps that are rendered at the same time render on the same device"
     );
     for new in [
         second(true, Device::Cpu),

@@ -277,7 +277,7 @@ fn a_job_asks_for_the_device_of_the_step_it_is_at() {
     let a = world.join(1);
     let id = world.submit(with("1", |new| {
         let mut second = new.steps[0].clone();
-        let StepKind::Render(overrides) = &mut second.kind;
+        let overrides = second.overrides_mut();
         overrides.device = Device::Gpu;
         new.steps.push(second);
     }));

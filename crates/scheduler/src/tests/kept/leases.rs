@@ -115,7 +115,7 @@ fn a_unit_is_held_twice_at_most_and_never_twice_at_one_worker() {
     };
     let mut holds = |key: LeaseKey, worker: WorkerId| {
         let mut scheduler = world.scheduler.clone();
-        let held = hold(&mut scheduler, world.now, key, worker);
+        let held = hold(&mut scheduler, world.now, key, worker, 1);
         assert_eq!(held, scheduler.leases.len() > world.scheduler.leases.len());
         if held {
             world.scheduler = scheduler;
@@ -137,7 +137,7 @@ fn a_unit_is_held_twice_at_most_and_never_twice_at_one_worker() {
     let (key, orders) = world.hands[&a][0].clone();
     world.deliver(a, key, orders[0]);
     let mut scheduler = world.scheduler.clone();
-    assert!(!hold(&mut scheduler, world.now, next(3), c), "it is over");
+    assert!(!hold(&mut scheduler, world.now, next(3), c, 1), "it is over");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn units_beyond_the_slots_of_a_worker_take_no_further_place() {
             },
             attempt: Attempt(9),
         };
-        assert!(hold(&mut scheduler, world.now, key, a));
+        assert!(hold(&mut scheduler, world.now, key, a, 1));
         assert_eq!(scheduler.jobs[&ids[1]].places, (index + 1).min(2));
     }
     assert!(!takes_a_place(&scheduler, WorkerId(99), ids[1]));

@@ -120,7 +120,7 @@ fn the_scenes_opened_last_are_open_one_for_each_slot() {
             attempt: Attempt(world.now.as_secs() as u32 + 1),
         };
         let now = world.now;
-        assert!(hold(&mut world.scheduler, now, key, a));
+        assert!(hold(&mut world.scheduler, now, key, a, 1));
         let started = Input::Started {
             worker: a,
             key,

@@ -1,0 +1,327 @@
+//! How a frame is divided among workers.
+//!
+//! A frame that is divided has so many *places*, in one order; what a worker is given is a run of neighbouring ones, as many as
+//! suits it. Tiles are made by halving the longer side again and again, so that a run of places is a few rectangles
+//! and not many small ones.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// Most places of one frame: bounds what is kept of it.
+pub const PLACES_MAX: u32 = 4096;
+
+/// Most times that a frame is halved: 4,096 tiles.
+const HALVINGS_MAX: u8 = 12;
+
+/// Longest side of a frame in pixels, as far as Blender goes.
+pub const SIDE_MAX: u32 = 65_536;
+
+/// A rectangle in pixels of the frame, from its top left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// First column.
+    pub x: u32,
+    /// First row.
+    pub y: u32,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+/// By what a frame is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitBy {
+    /// Halved so many times: 2 to the power of it tiles.
+    Halvings(u8),
+    /// Tiles in rows and columns, each rendered as it is.
+    Grid {
+        /// Tiles side by side.
+        columns: u32,
+        /// Tiles one above the other.
+        rows: u32,
+    },
+    /// Samples: each place is one of them, over the whole frame.
+    Samples,
+}
+
+/// How a frame is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Split {
+    /// Columns of the frame in pixels.
+    pub width: u32,
+    /// Rows of the frame in pixels.
+    pub height: u32,
+    /// Samples of a pixel of the whole frame.
+    pub samples: u32,
+    /// By what.
+    pub by: SplitBy,
+}
+
+/// What one call of a renderer makes of a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Slice {
+    /// Which pixels.
+    pub window: Window,
+    /// Which of the frame's samples; all if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Range<u32>>,
+}
+
+impl Split {
+    /// Places of a frame.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        match self.by {
+            SplitBy::Halvings(times) => 1 << times.min(HALVINGS_MAX),
+            SplitBy::Grid { columns, rows } => columns.saturating_mul(rows),
+            SplitBy::Samples => self.samples,
+        }
+    }
+
+    /// Whether neighbouring places may be given out together.
+    #[must_use]
+    pub fn joins(&self) -> bool {
+        !matches!(self.by, SplitBy::Grid { .. })
+    }
+
+    /// What is wrong with it, in words; nothing if it can be used.
+    ///
+    /// # Errors
+    /// If it has no places or too many, or tiles without pixels.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { width, height, .. } = *self;
+        if width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX {
+            return Err(format!(
+                "a frame has 1 to {SIDE_MAX} pixels on each side, not {width} by {height}"
+            ));
+        }
+        let places = match self.by {
+            SplitBy::Halvings(times) if times > HALVINGS_MAX => u32::MAX,
+            _ => self.places(),
+        };
+        if !(1..=PLACES_MAX).contains(&places) {
+            return Err(format!(
+                "a frame is divided into 1 to {PLACES_MAX} parts: choose fewer"
+            ));
+        }
+        let smallest = match self.by {
+            SplitBy::Halvings(_) => self.leaf(places - 1),
+            SplitBy::Grid { columns, rows } => Window {
+                x: 0,
+                y: 0,
+                width: width / columns,
+                height: height / rows,
+            },
+            SplitBy::Samples => self.whole(),
+        };
+        if smallest.width == 0 || smallest.height == 0 {
+            return Err(format!(
+                "a frame of {width} by {height} pixels has no {places} tiles: choose fewer"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is rendered for a run of places.
+    #[must_use]
+    pub fn slices(&self, places: Range<u32>) -> Vec<Slice> {
+        let places = places.start..places.end.min(self.places());
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let tile = |window| Slice {
+            window,
+            samples: None,
+        };
+        match self.by {
+            SplitBy::Halvings(_) => self.rectangles(places).into_iter().map(tile).collect(),
+            SplitBy::Grid { columns, rows } => places
+                .map(|place| tile(self.cell(place, columns, rows)))
+                .collect(),
+            SplitBy::Samples => vec![Slice {
+                window: self.whole(),
+                samples: Some(places),
+            }],
+        }
+    }
+
+    fn whole(&self) -> Window {
+        Window {
+            x: 0,
+            y: 0,
+            width: self.width,
+            height: self.height,
+        }
+    }
+
+    fn cell(&self, place: u32, columns: u32, rows: u32) -> Window {
+        let cut = |side: u32, at: u32, of: u32| {
+            (u64::from(side) * u64::from(at) / u64::from(of)) as u32
+        };
+        let (column, row) = (place % columns, place / columns);
+        let (x, y) = (cut(self.width, column, columns), cut(self.height, row, rows));
+        Window {
+            x,
+            y,
+            width: cut(self.width, column + 1, columns) - x,
+            height: cut(self.height, row + 1, rows) - y,
+        }
+    }
+
+    fn leaf(&self, place: u32) -> Window {
+        self.block(place, 1)
+    }
+
+    /// The rectangle of `len` places from `first` on, both multiples of a power of two that `len` is.
+    fn block(&self, first: u32, len: u32) -> Window {
+        let mut window = self.whole();
+        let (mut from, mut count) = (0, self.places());
+        while count > len {
+            count /= 2;
+            let second = first >= from + count;
+            if window.width >= window.height {
+                let half = window.width.div_ceil(2);
+                if second {
+                    window.x += half;
+                    window.width -= half;
+                } else {
+                    window.width = half;
+                }
+            } else {
+                let half = window.height.div_ceil(2);
+                if second {
+                    window.y += half;
+                    window.height -= half;
+                } else {
+                    window.height = half;
+                }
+            }
+            from += if second { count } else { 0 };
+        }
+        window
+    }
+
+    /// A run of places as the fewest blocks.
+    fn rectangles(&self, places: Range<u32>) -> Vec<Window> {
+        let mut rectangles = Vec::new();
+        let mut at = places.start;
+        while at < places.end {
+            let fits = 1 << (31 - (places.end - at).leading_zeros());
+            let aligned = match at {
+                0 => u32::MAX,
+                at => 1 << at.trailing_zeros(),
+            };
+            let len = fits.min(aligned);
+            rectangles.push(self.block(at, len));
+            at += len;
+        }
+        rectangles
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(width: u32, height: u32, by: SplitBy) -> Split {
+        Split {
+            width,
+            height,
+            samples: 64,
+            by,
+        }
+    }
+
+    /// How often each pixel is rendered when the places are given out in runs of these lengths.
+    fn coverage(split: &Split, lengths: &[u32]) -> Vec<u32> {
+        let mut pixels = vec![0; (split.width * split.height) as usize];
+        let mut lengths = lengths.iter().cycle();
+        let mut at = 0;
+        while at < split.places() {
+            let next = at + lengths.next().unwrap();
+            for slice in split.slices(at..next) {
+                let Window { x, y, width, height } = slice.window;
+                for row in y..y + height {
+                    for column in x..x + width {
+                        pixels[(row * split.width + column) as usize] += 1;
+                    }
+                }
+            }
+            at = next;
+        }
+        pixels
+    }
+
+    #[test]
+    fn every_pixel_is_in_one_slice_however_the_places_are_given_out() {
+        for (width, height) in [(160, 90), (97, 33), (64, 64), (1920, 17)] {
+            for lengths in [&[1][..], &[64], &[32, 16, 8], &[1, 5, 7, 2, 11], &[3, 40]] {
+                let halved = split(width, height, SplitBy::Halvings(6));
+                assert_eq!(halved.check(), Ok(()));
+                assert!(coverage(&halved, lengths).iter().all(|&times| times == 1));
+            }
+            let (columns, rows) = (7, 5);
+            let grid = split(width, height, SplitBy::Grid { columns, rows });
+            assert!(coverage(&grid, &[1]).iter().all(|&times| times == 1));
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_a_block_is_one_rectangle() {
+        let halved = split(1920, 1080, SplitBy::Halvings(8));
+        let windows = |places| -> Vec<Window> {
+            let slices = halved.slices(places).into_iter();
+            slices.map(|slice| slice.window).collect()
+        };
+        let window = |x, y, width, height| Window {
+            x,
+            y,
+            width,
+            height,
+        };
+        assert_eq!(windows(0..256), [window(0, 0, 1920, 1080)]);
+        assert_eq!(windows(0..128), [window(0, 0, 960, 1080)]);
+        assert_eq!(windows(192..256), [window(960, 540, 960, 540)]);
+        assert_eq!(windows(1..8).len(), 3);
+        assert_eq!(windows(250..999).len(), 2);
+        assert_eq!(windows(7..7), []);
+    }
+
+    #[test]
+    fn samples_are_one_slice_of_the_whole_frame() {
+        let samples = split(16, 9, SplitBy::Samples);
+        let slices = samples.slices(8..32);
+        assert_eq!(slices.len(), 1);
+        assert_eq!(slices[0].samples, Some(8..32));
+        assert_eq!((slices[0].window.width, slices[0].window.height), (16, 9));
+    }
+
+    #[test]
+    fn what_cannot_be_divided_so_is_refused() {
+        for bad in [
+            split(0, 9, SplitBy::Samples),
+            split(16, SIDE_MAX + 1, SplitBy::Samples),
+            split(16, 9, SplitBy::Halvings(8)),
+            split(4096, 4096, SplitBy::Halvings(13)),
+            split(16, 9, SplitBy::Grid { columns: 17, rows: 1 }),
+            split(16, 9, SplitBy::Grid { columns: 0, rows: 1 }),
+            split(
+                16,
+                9,
+                SplitBy::Grid {
+                    columns: u32::MAX,
+                    rows: u32::MAX,
+                },
+            ),
+            Split {
+                samples: 0,
+                ..split(16, 9, SplitBy::Samples)
+            },
+        ] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+}

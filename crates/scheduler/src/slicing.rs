@@ -1,0 +1,228 @@
+//! How frames are divided among workers: which are, and how much of one a worker is given.
+//!
+//! A frame is worth dividing where fewer frames are left than slots: of a still, of a short animation, of the end of a long one.
+//! Each of these is divided into many small places, and a worker is given a run of them: half of what would be its
+//! part if all that is left were dealt out by speed. So everybody is given less and less, the slow less than the fast,
+//! who comes late finds something left, and all end together. (Guided self-scheduling, Polychronopoulos and Kuck 1987,
+//! weighted by speed.)
+
+use tessera_model::{FrameSet, Split, SplitBy, Step, StepIndex, StepKind, WorkerId};
+
+use crate::job::JobEntry;
+use crate::pace::Speed;
+use crate::scheduler::Scheduler;
+
+/// No run of places takes much longer than this, as far as it is known: what is lost with a worker is no more.
+pub(crate) const LONGEST_US: u64 = 30_000_000;
+
+/// No run of places takes less than this, as far as it is known: each costs its beginning, its files and its way.
+const SHORTEST_US: u64 = 700_000;
+
+/// While nothing is known of what a frame takes, each slot is given one of so many parts of what would be its own: enough to learn from.
+const UNKNOWN_PART: u64 = 8;
+
+/// Afterwards one of so many.
+const PART: u64 = 2;
+
+/// A frame of fewer samples, all pixels together, is done before its parts would be put together.
+const SAMPLES_MIN: u64 = 4_000_000;
+
+/// The end of an animation is divided only if its frames have so many, some seconds of work.
+const TAIL_SAMPLES_MIN: u64 = 64_000_000;
+
+/// Most frames of a job that are divided: bounds the lists that are kept of them.
+const DIVIDED_MAX: u32 = 512;
+
+/// Places of all divided frames of a job.
+const PLACES_OF_JOB_MAX: u32 = 1 << 18;
+
+/// Steps that may be divided, as they are rendered on so many slots.
+pub(crate) fn plan(steps: Vec<Step>, slots: u32) -> Vec<Step> {
+    let only = steps.len() == 1;
+    let planned = steps.into_iter().flat_map(|step| match divide(&step, slots) {
+        Some(divided) if only => divided,
+        _ => vec![whole(step)],
+    });
+    planned.collect()
+}
+
+/// A step whose frames are not divided.
+fn whole(step: Step) -> Step {
+    let split = step.split.filter(|_| step.divided().is_some());
+    Step { split, ..step }
+}
+
+/// Frames as they are, then the slices of the last ones, then what these make.
+fn divide(step: &Step, slots: u32) -> Option<Vec<Step>> {
+    let StepKind::Render(overrides) = &step.kind else {
+        return None;
+    };
+    let split = step.split.filter(|_| !step.in_order && !step.by_frame)?;
+    let frames = step.frames.len();
+    let asked_for = matches!(split.by, SplitBy::Grid { .. });
+    let count = if asked_for {
+        frames
+    } else {
+        divided_frames(&split, frames, slots)
+    };
+    if count == 0 || count > PLACES_OF_JOB_MAX / split.places() {
+        return None;
+    }
+    // None if there are none.
+    let whole = FrameSet::of(step.frames.iter().take((frames - count) as usize)).ok();
+    let last = FrameSet::of(step.frames.iter().skip((frames - count) as usize)).ok()?;
+    let slices = Step {
+        split: Some(split),
+        beside: whole.is_some(),
+        ..Step::new(StepKind::Slices(overrides.clone()), last.clone())
+    };
+    let assemble = Step {
+        by_frame: true,
+        ..Step::new(StepKind::Assemble(overrides.clone()), last)
+    };
+    let whole = whole.map(|frames| Step::new(StepKind::Render(overrides.clone()), frames));
+    Some(whole.into_iter().chain([slices, assemble]).collect())
+}
+
+/// How many of the last frames are divided.
+fn divided_frames(split: &Split, frames: u32, slots: u32) -> u32 {
+    let samples =
+        u64::from(split.width) * u64::from(split.height) * u64::from(split.samples.max(1));
+    let least = if frames < slots {
+        SAMPLES_MIN
+    } else {
+        TAIL_SAMPLES_MIN
+    };
+    if slots < 2 || samples < least {
+        return 0;
+    }
+    frames.min(slots).min(DIVIDED_MAX)
+}
+
+/// How many places, from a free one on, are handed out to a worker as one unit.
+pub(crate) fn span(
+    scheduler: &Scheduler,
+    job: &JobEntry,
+    index: StepIndex,
+    unit: u32,
+    worker: WorkerId,
+) -> u32 {
+    let (Some(step), Some(model)) = (job.step(index), job.job.steps.get(index.0 as usize)) else {
+        return 1;
+    };
+    let Some(split) = model.divided() else {
+        return 1;
+    };
+    let run = step.free_run(unit);
+    if !split.joins() || run <= 1 {
+        return 1;
+    }
+    let speed = scheduler
+        .workers
+        .get(&worker)
+        .map_or_else(Speed::default, |worker| worker.speed);
+    let slots = u64::from(scheduler.pools.needs[job.need].slots.max(1));
+    let left = u64::from(step.free_units());
+    let Some(place_ns) = job
+        .expect_us(index, 1000, speed)
+        .map(|thousand_us| thousand_us.max(1))
+    else {
+        let part = left / (slots * UNKNOWN_PART);
+        return part.clamp(1, u64::from(run)) as u32;
+    };
+    let part = left * u64::from(speed.0) / (slots * PART * u64::from(Speed::default().0));
+    let places = |us: u64| (us * 1000 / place_ns).max(1);
+    let part = part.clamp(places(SHORTEST_US), places(LONGEST_US).max(places(SHORTEST_US)));
+    part.min(u64::from(run)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tessera_model::Overrides;
+
+    fn render(frames: &str, split: Option<Split>) -> Step {
+        let kind = StepKind::Render(Overrides::default());
+        Step {
+            split,
+            ..Step::new(kind, frames.parse().unwrap())
+        }
+    }
+
+    fn split(by: SplitBy) -> Split {
+        Split {
+            width: 1920,
+            height: 1080,
+            samples: 128,
+            by,
+        }
+    }
+
+    /// Frames of each kind of step.
+    fn kinds(steps: &[Step]) -> Vec<(&'static str, String)> {
+        let kind = |step: &Step| match step.kind {
+            StepKind::Render(_) => "whole",
+            StepKind::Slices(_) => "slices",
+            StepKind::Assemble(_) => "assemble",
+        };
+        let steps = steps.iter();
+        steps
+            .map(|step| (kind(step), step.frames.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn frames_are_divided_where_there_are_fewer_than_slots() {
+        let halved = split(SplitBy::Halvings(8));
+        let planned = |frames, slots| kinds(&plan(vec![render(frames, Some(halved))], slots));
+        let divided = |frames: &str| {
+            vec![
+                ("slices", frames.to_owned()),
+                ("assemble", frames.to_owned()),
+            ]
+        };
+        assert_eq!(planned("1", 1), [("whole", "1".into())]);
+        assert_eq!(planned("1", 2), divided("1"));
+        assert_eq!(planned("1..3", 4), divided("1..3"));
+        let mut tail = divided("97..100");
+        tail.insert(0, ("whole", "1..96".into()));
+        assert_eq!(planned("1..100", 4), tail);
+        let steps = plan(vec![render("1..100", Some(halved))], 4);
+        assert_eq!(
+            steps.iter().map(|step| step.beside).collect::<Vec<_>>(),
+            [false, true, false]
+        );
+        assert!(steps[2].by_frame);
+        assert_eq!(steps[1].positions(), 4 * 256);
+    }
+
+    #[test]
+    fn what_does_not_pay_or_cannot_be_is_rendered_whole() {
+        let small = Split {
+            width: 160,
+            height: 90,
+            samples: 4,
+            by: SplitBy::Halvings(4),
+        };
+        let ordered = Step {
+            in_order: true,
+            ..render("1", Some(split(SplitBy::Halvings(8))))
+        };
+        for step in [render("1", None), render("1", Some(small)), ordered] {
+            let steps = plan(vec![step], 8);
+            assert_eq!(kinds(&steps), [("whole", "1".into())]);
+            assert_eq!(steps[0].split, None);
+        }
+    }
+
+    #[test]
+    fn tiles_that_were_asked_for_are_made_even_on_one_slot() {
+        let grid = split(SplitBy::Grid {
+            columns: 4,
+            rows: 3,
+        });
+        let steps = plan(vec![render("1..2", Some(grid))], 1);
+        assert_eq!(steps.len(), 2);
+        assert_eq!(steps[0].positions(), 24);
+    }
+}
