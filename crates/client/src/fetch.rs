@@ -24,7 +24,7 @@ use crate::private_file::sync_folder;
 use crate::sources::Sources;
 
 use blocks::{Outline, supply};
-use frame::write_frame;
+use frame::{write_file, write_frame};
 
 /// Frames being fetched at once.
 const PARALLEL: usize = 4;
@@ -111,6 +111,28 @@ pub enum FetchError {
         /// The frame.
         frame: i32,
     },
+}
+
+/// Brings a file of a frame to `place`, for whoever works with it: not synced, and left half written if it fails.
+///
+/// # Errors
+/// If the farm does not have it or it cannot be written.
+pub async fn fetch_file(
+    api: &Api,
+    frame: i32,
+    blob: BlobRef,
+    place: &Path,
+) -> Result<(), FetchError> {
+    let outline = Outline::fetch(api, frame, blob).await?;
+    let (wanting, serving) = supply();
+    let to = place.to_owned();
+    let writing =
+        tokio::task::spawn_blocking(move || write_file(frame, &to, outline, wanting));
+    let served = serving.run(api, frame).await;
+    let written = writing
+        .await
+        .map_err(|panic| FetchError::result(frame, panic))?;
+    served.and(written)
 }
 
 /// Brings frames of one job into their place. Cheap to clone.

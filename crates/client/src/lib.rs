@@ -44,7 +44,7 @@ pub use farm::{
     Farm, FarmFileError, LocalManager, default_farm, farms, local_manager, remove_farm,
     remove_local_manager, save_farm, set_default_farm, write_local_manager,
 };
-pub use fetch::{FetchError, Fetched, FetchedFile, Fetcher};
+pub use fetch::{FetchError, Fetched, FetchedFile, Fetcher, fetch_file};
 pub use folders::{FolderError, Folders};
 pub use inputs::FrameInputs;
 pub use join::{DISCOVERY_TIME, JoinError, join_as_client, join_as_worker, renew};

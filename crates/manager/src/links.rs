@@ -43,19 +43,10 @@ pub(crate) struct LinkHandle {
     pub(crate) worker: WorkerId,
     pub(crate) serial: String,
     pub(crate) address: SocketAddr,
-    /// Of the protocol that it speaks.
-    pub(crate) protocol: u32,
     /// Where it gives blocks to other workers, best first; nowhere if there is none.
     pub(crate) peer_urls: Vec<String>,
     pub(crate) outgoing: mpsc::Sender<ToWorker>,
     pub(crate) closing: watch::Sender<Option<Closing>>,
-}
-
-impl LinkHandle {
-    /// Whether the worker understands what is said of other workers.
-    fn speaks_of_peers(&self) -> bool {
-        self.protocol >= 2
-    }
 }
 
 /// A part of a running frame's log.
@@ -158,7 +149,6 @@ impl Links {
     /// Tells a worker something that it can do without: not if it has much to read already.
     pub(crate) fn hint(&self, worker: WorkerId, message: ToWorker) {
         if let Some(entry) = self.open().get(&worker)
-            && entry.handle.speaks_of_peers()
             && entry.handle.outgoing.capacity() > entry.handle.outgoing.max_capacity() / 2
         {
             drop(entry.handle.outgoing.try_send(message));
@@ -170,10 +160,7 @@ impl Links {
         self.close_serial(serial);
         let others: Vec<WorkerId> = {
             let open = self.open();
-            let told = open
-                .iter()
-                .filter(|(_, entry)| entry.handle.speaks_of_peers());
-            told.map(|(worker, _)| *worker).collect()
+            open.keys().copied().collect()
         };
         for worker in others {
             let serial = serial.to_owned();
@@ -278,7 +265,6 @@ mod tests {
             worker: WorkerId(worker),
             serial: format!("{worker}"),
             address: "10.0.0.1:1".parse().unwrap(),
-            protocol: 1 + worker,
             peer_urls: vec![format!("https://10.0.0.1:{worker}")],
             outgoing: sender,
             closing: close,

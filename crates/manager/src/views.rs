@@ -31,6 +31,8 @@ pub(crate) fn job_summary(view: &JobView) -> JobSummary {
         frames: view.frames,
         done: view.done,
         failed: view.failed,
+        places: view.places,
+        places_done: view.places_done,
         leased: view.leased,
         build: view.job.build.clone(),
         submitted_at: view.job.submitted_at,

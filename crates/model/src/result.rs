@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, LeaseKey, Timestamp, WorkerId};
+use crate::{Build, LeaseKey, Slice, Timestamp, Window, WorkerId};
 
 /// A name of bytes: BLAKE3 digest of the root block, size in bytes, depth of the block tree.
 ///
@@ -76,6 +76,13 @@ pub enum FileRole {
     View(String),
     /// Written by a file-output node: its number in the packing client's list of such nodes.
     Node(u32),
+    /// A part of a frame, to be put together with others.
+    Slice {
+        /// Which.
+        slice: Slice,
+        /// What the file holds: more than is kept where the pixels around matter.
+        rendered: Window,
+    },
 }
 
 /// One file of a frame.

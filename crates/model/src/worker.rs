@@ -26,6 +26,9 @@ pub struct WorkerFacts {
     pub slots: u32,
     /// Processor threads of each slot's Blender.
     pub threads: u32,
+    /// Whether it renders parts of frames, and puts them together.
+    #[serde(default)]
+    pub divides: bool,
     /// Logical processors of the host.
     pub cores: u32,
     /// Physical memory of the host in bytes.

@@ -25,6 +25,8 @@ pub enum Criterion {
     Cores(u32),
     /// So much memory, in bytes.
     Memory(u64),
+    /// That it renders parts of frames, and puts them together.
+    Divides,
     /// A GPU whose name has this part, and so much memory, in bytes; of the device's interface if the job asks for one.
     Gpu(Option<String>, Option<u64>, Option<String>),
 }
@@ -48,6 +50,7 @@ impl Criterion {
             Self::Os(os) => facts.os == *os,
             Self::Cores(cores) => facts.cores >= *cores,
             Self::Memory(bytes) => facts.memory_bytes >= *bytes,
+            Self::Divides => facts.divides,
             Self::Gpu(name, bytes, interface) => facts
                 .gpus
                 .iter()
@@ -83,6 +86,9 @@ pub(crate) fn criteria(job: &Job, step: usize) -> Vec<Criterion> {
     let device = job.steps.get(step).map(|step| &step.overrides().device);
     if let Some(device @ (Device::Gpu | Device::Interface(_))) = device {
         all.push(Criterion::Device(device.clone()));
+    }
+    if job.steps.iter().any(|step| step.divided().is_some()) {
+        all.push(Criterion::Divides);
     }
     all.extend(requirement.os.clone().map(Criterion::Os));
     all.extend(requirement.cores.map(Criterion::Cores));
@@ -143,6 +149,7 @@ impl fmt::Display for Criterion {
             Self::Os(os) => write!(f, "the system {os}"),
             Self::Cores(cores) => write!(f, "{cores} cores"),
             Self::Memory(bytes) => write!(f, "{} of memory", Bytes(*bytes)),
+            Self::Divides => f.write_str("a worker of this version"),
             Self::Gpu(name, bytes, interface) => {
                 let kind = interface.as_ref().map(|name| name.to_uppercase());
                 write!(f, "{}", with_article(kind.as_deref().unwrap_or("GPU")))?;

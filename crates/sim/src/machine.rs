@@ -170,6 +170,7 @@ const BOUGHT_FOR: u32 = 40;
 
 pub(crate) fn complete_facts(os: &str) -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots: 4,
         threads: 16,
         cores: 128,
@@ -200,6 +201,7 @@ fn facts(dice: &mut Dice) -> WorkerFacts {
         false => subset(dice, &gpus(), 50),
     };
     WorkerFacts {
+        divides: true,
         slots,
         threads: 4,
         cores: dice.spread(4, 64) as u32,

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tessera_model::{
-    Attempt, Blob, Build, JobId, JobSettings, JobState, PairingGrant, Role, Series, Step,
-    Timestamp, UserName, WorkerFacts, WorkerId, WorkerMode,
+    Attempt, Blob, Build, JobId, JobSettings, JobState, PairingGrant, Role, Series, Slice, Split,
+    Step, Timestamp,
+    Window, UserName, WorkerFacts, WorkerId, WorkerMode,
 };
 
 use crate::store::StoreLevel;
@@ -211,6 +212,12 @@ pub struct JobSummary {
     pub done: u32,
     /// Given up.
     pub failed: u32,
+    /// Of frames that are divided among workers, all parts; each counts as many places as it covers.
+    #[serde(default)]
+    pub places: u32,
+    /// Of these, delivered.
+    #[serde(default)]
+    pub places_done: u32,
     /// In workers' hands.
     pub leased: u32,
     /// The Blender it is pinned to.
@@ -240,6 +247,26 @@ pub struct JobDetail {
     /// Why nothing is being rendered, if nothing is though it could; for people.
     #[serde(default)]
     pub waiting_because: String,
+}
+
+/// The parts of a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// How the frame was divided.
+    pub split: Split,
+    /// What was rendered of it.
+    pub files: Vec<Part>,
+}
+
+/// A part of a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which.
+    pub slice: Slice,
+    /// What its file holds: more than is kept where the pixels around matter.
+    pub rendered: Window,
+    /// Its file, multilayer EXR.
+    pub blob: Blob,
 }
 
 /// What can be done to a job.

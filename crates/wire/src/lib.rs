@@ -22,11 +22,12 @@ pub mod routes;
 pub mod store;
 pub mod why;
 
-/// Version of the protocol between the parts of a farm. 2: workers give each other blocks, and are told of each other.
-pub const PROTOCOL: u32 = 2;
+/// Version of the protocol between the parts of a farm. 2: workers give each other blocks, and are told of each other. 3: they render
+/// parts of frames and put them together.
+pub const PROTOCOL: u32 = 3;
 
 /// The oldest version a manager of this build still works with.
-pub const PROTOCOL_OLDEST: u32 = 1;
+pub const PROTOCOL_OLDEST: u32 = 2;
 
 /// DNS name every manager's own certificate carries, so that it can be checked whatever address it was reached by.
 pub const MANAGER_NAME: &str = "manager.tessera.internal";

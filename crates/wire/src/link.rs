@@ -6,7 +6,9 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use tessera_model::{Blob, Build, LeaseKey, Overrides, Term, WorkerFacts, WorkerId, WorkerMode};
+use tessera_model::{
+    Blob, Build, LeaseKey, Overrides, Slice, Term, WorkerFacts, WorkerId, WorkerMode,
+};
 
 /// Largest message either side reads, in bytes: a lease of the largest chunk fits many times.
 pub const MESSAGE_MAX: usize = 4 << 20;
@@ -110,8 +112,11 @@ pub struct LeaseOffer {
     pub build: Build,
     /// What differs from the file's settings.
     pub overrides: Overrides,
-    /// Which frames, in this order.
+    /// Which frames, in this order; of one that is divided or put together, that one alone.
     pub frames: Vec<FrameToRender>,
+    /// What is made of them. Not to workers of protocol 2 and before, but for whole frames.
+    #[serde(default)]
+    pub work: Work,
     /// The frames depend on those before them: the scene is opened afresh for the first one, and none may be left out.
     pub in_order: bool,
     /// It begins before all that waits at the worker, whatever scene is open there.
@@ -119,6 +124,19 @@ pub struct LeaseOffer {
     pub urgent: bool,
     /// Where the bytes can be had, best first; a worker never assumes the manager.
     pub sources: Vec<Source>,
+}
+
+/// What is made of the frames of a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Whole frames.
+    #[default]
+    Frames,
+    /// These parts of the frame, each into a file, in this order.
+    Slices(Vec<Slice>),
+    /// The frame out of its parts, which the manager names.
+    Assemble,
 }
 
 /// One frame of a lease.

@@ -134,6 +134,8 @@ routes! {
     LINK: Get "/api/v1/worker/link", Worker;
     /// [`FrameResult`](tessera_model::FrameResult) → [`Verdict`](crate::api::Verdict).
     WORKER_RESULT: Post "/api/v1/worker/results", Worker;
+    /// [`Parts`](crate::api::Parts) of a frame (by its position) that the step before rendered.
+    WORKER_PARTS: Get "/api/v1/worker/parts/{job}/{step}/{position}", Worker;
     /// [`FrameError`](tessera_model::FrameError) → [`Verdict`](crate::api::Verdict).
     WORKER_FAILURE: Post "/api/v1/worker/failures", Worker;
     /// [`Renewal`](crate::api::Renewal) → [`WorkerIdentity`](crate::api::WorkerIdentity).

@@ -101,6 +101,7 @@ pub(crate) fn facts(config: &WorkerConfig, blenders: &Blenders) -> WorkerFacts {
     });
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     WorkerFacts {
+        divides: true,
         slots: config.slots.get(),
         threads: config.threads().get(),
         cores: u32::try_from(cores).unwrap_or(u32::MAX),

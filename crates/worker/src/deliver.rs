@@ -11,10 +11,10 @@
 mod post;
 mod seal;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tessera_blender::RenderedFile;
-use tessera_model::{Build, LeaseKey, ResultTimings, WorkerId};
+use tessera_model::{Build, FileRole, LeaseKey, ResultTimings, WorkerId};
 use tessera_wire::link::FrameToRender;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -45,10 +45,19 @@ pub(crate) struct Report {
     pub outcome: Outcome,
 }
 
+/// A file that came of an order.
+#[derive(Debug, Clone)]
+pub(crate) struct MadeFile {
+    pub role: FileRole,
+    /// As its maker names it; may hold `/`.
+    pub name: String,
+    pub path: PathBuf,
+}
+
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Rendered {
-        files: Vec<RenderedFile>,
+        files: Vec<MadeFile>,
         build: Build,
         device: String,
         persistent: bool,

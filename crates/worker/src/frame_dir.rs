@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! frames/17/out/           the rendered files
+//! frames/17/parts/         parts of the frame, if it is put together
+//! frames/17/merged.exr     what was merged of these
 //! frames/17/launch.stdout  output of Blender's start, if it was started for this frame
 //! frames/17/open.stdout    output of opening the scene, if it was opened for this frame
 //! frames/17/frame.stdout   output of the render
@@ -76,6 +78,16 @@ impl FrameDir {
 
     pub(crate) fn out(&self) -> PathBuf {
         self.path.join("out")
+    }
+
+    /// Where the parts of a frame lie until they are merged.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.path.join("parts")
+    }
+
+    /// The frame, merged of its parts and not finished.
+    pub(crate) fn merged(&self) -> PathBuf {
+        self.path.join("merged.exr")
     }
 
     pub(crate) fn report(&self) -> PathBuf {

@@ -195,6 +195,7 @@ impl Worker {
             logs,
             launch: config.launch(),
             blenders: blenders_seen,
+            uplink: uplink.clone(),
             suspect,
         };
         let worker = farm.borrow().worker;

@@ -4,28 +4,31 @@
 //! next order and the folder that was made ready meanwhile: hashing, sending and logging happen elsewhere. A Blender
 //! that crashes, hangs or grows too large is the frame's failure and never the slot's.
 
+mod parts;
 mod station;
 mod terms;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_blender::{Launch, Rendered};
+use tessera_blender::Launch;
 use tessera_model::{Build, FrameErrorKind, JobId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blenders::Blenders;
-use crate::deliver::{Outcome, Report};
+use crate::deliver::{MadeFile, Outcome, Report};
 use crate::desk::{FrameEnd, FrameOrder, Input, Order, Warm};
 use crate::failure::Failure;
 use crate::frame_dir::{FrameDir, Frames};
 use crate::hub::{Hub, SlotOrder};
 use crate::log_tail::Logs;
 use crate::trees::TreesDir;
+use crate::uplink::Uplink;
 use station::{NoFrame, Station};
-use terms::{device_name, notes, render_request, timings};
+use tessera_wire::link::Work;
+use terms::{Made, assemble_request, device_name, notes, render_request, slice_request, timings};
 
 /// A Blender without work is ended after this long: its memory may be wanted by whoever sits at the machine, and
 /// loading the scene again costs little against such a pause.
@@ -40,6 +43,7 @@ pub(crate) struct SlotContext {
     pub logs: Logs,
     pub launch: Launch,
     pub blenders: watch::Receiver<Blenders>,
+    pub uplink: Uplink,
     /// Told when a Blender that was found can not be started.
     pub suspect: mpsc::Sender<Build>,
 }
@@ -188,8 +192,7 @@ impl Slot {
         order: &FrameOrder,
         folder: &FrameDir,
         stop: &CancellationToken,
-    ) -> Result<(Rendered, Duration), NoFrame> {
-        let request = render_request(order, folder)?;
+    ) -> Result<(Made, Duration), NoFrame> {
         let load = self.station.load(order, folder, stop).await?;
         if load > Duration::ZERO {
             self.before = None;
@@ -200,8 +203,42 @@ impl Slot {
             slot: self.index,
             warm: self.station.warm(),
         });
-        let rendered = self.station.render(request, folder, stop).await?;
-        Ok((rendered, load))
+        Ok((self.make(order, folder, stop).await?, load))
+    }
+
+    /// What is asked for: the frame, parts of it, or the frame out of its parts.
+    async fn make(
+        &mut self,
+        order: &FrameOrder,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<Made, NoFrame> {
+        match &order.offer.work {
+            Work::Frames => {
+                let request = render_request(order, folder)?;
+                let rendered = self.station.render(request, folder, stop).await?;
+                Ok(Made::frame(rendered))
+            }
+            Work::Slices(slices) => {
+                let mut made = Made::default();
+                for (index, slice) in slices.iter().enumerate() {
+                    let request = slice_request(order, folder, index, slice)?;
+                    let rendered = self.station.slice(request, folder, stop).await?;
+                    made.add(slice, rendered);
+                }
+                Ok(made)
+            }
+            Work::Assemble => {
+                let mut uplink = self.context.uplink.clone();
+                let merged = parts::merged(&mut uplink, order, folder, stop).await?;
+                let request = assemble_request(order, folder, merged.clone())?;
+                let rendered = self.station.assemble(request, folder, stop).await?;
+                if let Err(error) = tokio::fs::remove_file(&merged).await {
+                    tracing::debug!("cannot remove a merged frame: {error}");
+                }
+                Ok(Made::frame(rendered))
+            }
+        }
     }
 
     /// Hands the finished frame over. The next order is there when this returns.
@@ -209,35 +246,35 @@ impl Slot {
         &mut self,
         order: &FrameOrder,
         folder: FrameDir,
-        rendered: Rendered,
+        made: Made,
         load: Duration,
     ) {
         let offer = &order.offer;
         let job = offer.key.unit.job;
         let timings = timings(
-            &rendered,
+            &made,
             order,
             load,
             self.before.filter(|(of, _)| *of == job),
         );
-        self.before = Some((job, rendered.timings.end_seconds));
+        self.before = Some((job, made.timings.end_seconds));
         if !order.frame.wanted {
             discard(folder);
             return self.ended(FrameEnd::Unwanted, None);
         }
-        let sizes = rendered.files.iter().map(|file| file.path.metadata());
+        let sizes = made.files.iter().map(|file| file.path.metadata());
         let bytes = sizes.map(|size| size.map_or(0, |of| of.len())).sum();
-        let notes = notes(self.station.missing(), &rendered);
+        let notes = notes(self.station.missing(), &made);
         let report = Report {
             key: offer.key,
             job_name: offer.job_name.clone(),
             frame: order.frame,
             folder: Some(folder),
             outcome: Outcome::Rendered {
-                files: rendered.files,
+                files: made.files,
                 build: offer.build.clone(),
-                device: device_name(&rendered.device),
-                persistent: rendered.persistent.on,
+                device: made.device.as_ref().map(device_name).unwrap_or_default(),
+                persistent: made.is_persistent(),
                 timings,
                 notes,
             },

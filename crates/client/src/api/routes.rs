@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tessera_blobs::{Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
-use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, WorkerId};
+use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, StepIndex, WorkerId};
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, FrameStatus, Health, JobAction,
-    JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing,
+    JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing, Parts,
     Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
     WorkerStatus,
 };
@@ -302,6 +302,19 @@ impl Api {
     /// The literal list of routes, as the manager serves it.
     pub async fn routes(&self) -> Result<serde_json::Value, ApiError> {
         self.get(routes::ROUTES, routes::ROUTES.path).await
+    }
+
+    /// What was rendered of a frame that is to be put together.
+    pub async fn worker_parts(
+        &self,
+        job: JobId,
+        step: StepIndex,
+        position: u32,
+    ) -> Result<Parts, ApiError> {
+        let path = in_job(routes::WORKER_PARTS, job)
+            .replace("{step}", &step.0.to_string())
+            .replace("{position}", &position.to_string());
+        self.get(routes::WORKER_PARTS, path).await
     }
 
     /// Reports a finished frame. The same report twice is the same as once.

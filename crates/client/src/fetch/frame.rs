@@ -1,5 +1,6 @@
 //! Writes the files of one frame: all under hidden names first, then all into their places.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +88,7 @@ fn place_of(
             let name = known.then(|| file.name.clone());
             (plan.node_directory(*index), name)
         }
+        FileRole::Slice { .. } => (plan.directory.clone(), None),
     };
     let name = name.ok_or_else(|| refused("the scene makes no such file".into()))?;
     let place = destination(&folder, &name).map_err(|error| match error {
@@ -121,6 +123,34 @@ fn own_name(
     found.or_else(only).map(|name| name.name.at(frame))
 }
 
+/// Blocking. A file as it is, for whoever needs it for a while.
+pub(super) fn write_file(
+    frame: i32,
+    place: &Path,
+    outline: Outline,
+    mut wanting: Wanting,
+) -> Result<(), FetchError> {
+    let mut file = File::create(place).map_err(|source| write_error(frame, place, source))?;
+    fill(frame, place, outline, &mut wanting, &mut file)
+}
+
+fn fill(
+    frame: i32,
+    place: &Path,
+    outline: Outline,
+    wanting: &mut Wanting,
+    file: &mut File,
+) -> Result<(), FetchError> {
+    let blob = outline.blob;
+    let mut blocks = Blocks::new(wanting, outline);
+    match read_file(&blob, |digest| blocks.get(digest), file) {
+        Ok(()) => Ok(()),
+        Err(ReadError::Write { source }) => Err(write_error(frame, place, source)),
+        Err(ReadError::Missing { .. }) => Err(FetchError::Gone { frame }),
+        Err(other) => Err(FetchError::result(frame, other)),
+    }
+}
+
 fn write(
     frame: i32,
     place: &Path,
@@ -130,14 +160,7 @@ fn write(
     let folder = place.parent().unwrap_or(Path::new("/"));
     let (mut file, temporary) =
         Temporary::new(folder).map_err(|source| write_error(frame, folder, source))?;
-    let blob = outline.blob;
-    let mut blocks = Blocks::new(wanting, outline);
-    match read_file(&blob, |digest| blocks.get(digest), &mut file) {
-        Ok(()) => {}
-        Err(ReadError::Write { source }) => return Err(write_error(frame, place, source)),
-        Err(ReadError::Missing { .. }) => return Err(FetchError::Gone { frame }),
-        Err(other) => return Err(FetchError::result(frame, other)),
-    }
+    fill(frame, place, outline, wanting, &mut file)?;
     file.sync_all()
         .map_err(|source| write_error(frame, place, source))?;
     Ok(temporary)

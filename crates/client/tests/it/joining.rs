@@ -12,6 +12,7 @@ use crate::support::{Authority, TestFarm, days};
 
 pub fn facts() -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots: 1,
         threads: 1,
         cores: 1,

@@ -1,9 +1,9 @@
 //! Sends what was decided, after it was recorded.
 
-use tessera_model::{Blob, Change, StepKind, WorkerId};
+use tessera_model::{Blob, Change, JobId, Step, StepIndex, StepKind, WorkerId};
 use tessera_scheduler::{Order, Scheduler};
 use tessera_wire::event::What;
-use tessera_wire::link::{FrameToRender, LeaseOffer, Source, ToWorker};
+use tessera_wire::link::{FrameToRender, LeaseOffer, Source, ToWorker, Work};
 
 use super::core::{Batch, Core, News};
 use super::sharers::Sharers;
@@ -58,6 +58,7 @@ fn send(core: &mut Core, worker: WorkerId, order: Order, links: &Links) {
     let message = match order {
         Order::Lease {
             key,
+            span,
             frames,
             urgent,
         } => {
@@ -72,14 +73,14 @@ fn send(core: &mut Core, worker: WorkerId, order: Order, links: &Links) {
                 tracing::error!(unit = %key.unit, "a lease without a step or a build is not sent");
                 return;
             };
-            let StepKind::Render(overrides) = &step.kind;
             ToWorker::Lease(Box::new(LeaseOffer {
                 key,
                 job_name: job.settings.name.clone(),
                 manifest: job.manifest,
                 main_file: job.main_file.clone(),
                 build: build.clone(),
-                overrides: overrides.clone(),
+                overrides: step.overrides().clone(),
+                work: work(step, key.unit.index, span),
                 frames: frames
                     .into_iter()
                     .map(|frame| FrameToRender {
@@ -99,6 +100,18 @@ fn send(core: &mut Core, worker: WorkerId, order: Order, links: &Links) {
         Order::Dismiss => return links.close(worker, Closing::Dismissed),
     };
     links.send(worker, message);
+}
+
+/// What is made of the frames of a unit.
+fn work(step: &Step, unit: u32, span: u32) -> Work {
+    match (&step.kind, step.divided()) {
+        (StepKind::Assemble(_), _) => Work::Assemble,
+        (StepKind::Slices(_), Some(split)) => {
+            let place = unit % split.places();
+            Work::Slices(split.slices(place..place + span))
+        }
+        _ => Work::Frames,
+    }
 }
 
 /// Where a worker can have a job's files: from this manager, and from others that have them or are getting them, which are told of it
@@ -130,7 +143,7 @@ fn sources(
     sources
 }
 
-/// Frames first, then the jobs they change: who sees a job done has seen its last frame.
+/// Frames first, then the jobs they change: who sees a job done has seen its last frame. Of parts of frames only the job tells.
 fn told(
     scheduler: &Scheduler,
     now: tessera_scheduler::Now,
@@ -139,7 +152,15 @@ fn told(
     links: &Links,
 ) -> Vec<What> {
     let mut told = Vec::new();
+    let whole = |job: JobId, step: StepIndex| {
+        let job = scheduler.job_ref(job);
+        let step = job.and_then(|job| job.steps.get(usize::from(step.0)));
+        step.is_none_or(Step::makes_frames)
+    };
     for (job, step, position, frame, worker) in news.started {
+        if !whole(job, step) {
+            continue;
+        }
         told.push(What::FrameStarted {
             job,
             step,
@@ -149,7 +170,9 @@ fn told(
         });
     }
     for change in changes {
-        if let Change::FrameDone(result) = change {
+        if let Change::FrameDone(result) = change
+            && whole(result.lease.unit.job, result.lease.unit.step)
+        {
             told.push(What::FrameDone {
                 result: result.clone(),
             });

@@ -77,6 +77,7 @@ fn build() -> Build {
 
 fn facts() -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots: 1,
         threads: 1,
         cores: 1,
@@ -175,7 +176,6 @@ async fn link(
                 worker,
                 serial: "40".into(),
                 address: "127.0.0.1:1".parse().unwrap(),
-                protocol: tessera_wire::PROTOCOL,
                 peer_urls: vec![format!("https://127.0.0.1:{worker}")],
                 outgoing,
                 closing: close,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use tessera_model::{FrameError, FrameResult, JobEdit, JobId, StepIndex};
+use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, Step, StepIndex};
 use tessera_scheduler::{Input, JobCommand};
 use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
 use tessera_wire::api::{FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
@@ -137,12 +137,12 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Number of steps of a job.
-async fn steps(app: &App, job: JobId) -> Answer<u16> {
+/// Of each step of a job, whether it makes frames and not parts of such.
+async fn steps(app: &App, job: JobId) -> Answer<Vec<bool>> {
+    let whole = |job: &Job| job.steps.iter().map(Step::makes_frames).collect();
     app.engine
-        .read(move |scheduler, _| scheduler.job_ref(job).map(|job| job.steps.len()))
+        .read(move |scheduler, _| scheduler.job_ref(job).map(whole))
         .await?
-        .map(|steps| u16::try_from(steps).unwrap_or(u16::MAX))
         .ok_or_else(|| no_job(job))
 }
 
@@ -158,10 +158,14 @@ pub(super) async fn frames(
         .engine
         .read(move |scheduler, _| {
             let mut items = Vec::new();
-            while at.step < steps && items.len() < wanted {
-                let views =
-                    scheduler.frames(job, StepIndex(at.step), at.position, wanted - items.len());
-                items.extend(views.iter().map(views::frame_status));
+            while let Some(&whole) = steps.get(usize::from(at.step))
+                && items.len() < wanted
+            {
+                if whole {
+                    let room = wanted - items.len();
+                    let views = scheduler.frames(job, StepIndex(at.step), at.position, room);
+                    items.extend(views.iter().map(views::frame_status));
+                }
                 at = Cursor {
                     step: at.step + 1,
                     position: 0,
@@ -190,13 +194,17 @@ pub(super) async fn results(
     let wanted = paging.limit() + 1;
     const { assert!(tessera_wire::api::PAGE_MAX < MAX_RESULTS_PER_READ) };
     let mut items: Vec<FrameResult> = Vec::new();
-    while at.step < steps && items.len() < wanted as usize {
-        let read = app
-            .state
-            .results(job, StepIndex(at.step), at.position..u32::MAX)
-            .await?;
-        let room = wanted as usize - items.len();
-        items.extend(read.into_iter().take(room));
+    while let Some(&whole) = steps.get(usize::from(at.step))
+        && items.len() < wanted as usize
+    {
+        if whole {
+            let read = app
+                .state
+                .results(job, StepIndex(at.step), at.position..u32::MAX)
+                .await?;
+            let room = wanted as usize - items.len();
+            items.extend(read.into_iter().take(room));
+        }
         at = Cursor {
             step: at.step + 1,
             position: 0,
@@ -250,11 +258,11 @@ pub(super) async fn journal(
             accepts
                 .repeated
                 .keys()
-                .filter_map(|&position| step.frames.at(position))
+                .filter_map(|&position| step.frame_at(position))
         })
         .collect();
     Ok(Json(Journal {
-        frames: steps.iter().map(|step| step.frames.len()).sum(),
+        frames: steps.iter().map(Step::positions).sum(),
         accepts: accepts.total(),
         repeated,
         leases: accepts.leases,

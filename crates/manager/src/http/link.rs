@@ -137,7 +137,6 @@ impl Link {
             worker: self.peer.worker,
             serial: self.peer.certificate.serial.clone(),
             address: self.peer.address,
-            protocol: hello.protocol,
             peer_urls: self.app.peer_urls(self.peer.address, hello.peer),
             outgoing,
             closing,

@@ -73,7 +73,7 @@ async fn find(app: &App, job: JobId, frame: i32) -> Answer<FrameView> {
             let found = steps
                 .iter()
                 .zip(0..)
-                .find_map(|(step, index)| Some((StepIndex(index), step.frames.position(frame)?)));
+                .find_map(|(step, index)| Some((StepIndex(index), step.positions_of(frame)?.start)));
             Some(found.and_then(|(step, position)| scheduler.frames(job, step, position, 1).pop()))
         })
         .await?

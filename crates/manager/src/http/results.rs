@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use tessera_blobs::{BlobRef, TreePath};
-use tessera_model::{Blob, FrameError, FrameResult, WorkerId};
+use tessera_model::{Blob, FileRole, FrameError, FrameResult, JobId, StepIndex, WorkerId};
 use tessera_scheduler::{Input, Outcome};
-use tessera_wire::api::Verdict;
+use tessera_wire::api::{Part, Parts, Verdict};
 use tessera_wire::blob::to_store;
 use tessera_wire::problem::ProblemKind;
 
 use super::access::WorkerPeer;
 use super::app::App;
 use super::blobs::{Walk, walk};
-use super::extract::Json;
+use super::extract::{Json, Path};
 use super::problem::{Answer, failure, unexpected};
 use super::submit::complete;
 use crate::clock;
@@ -89,6 +89,48 @@ pub(super) async fn failed(
     error.at = clock::wall();
     let outcome = app.engine.input(Input::Failed(Box::new(error))).await?;
     verdict(outcome)
+}
+
+/// What was rendered of a frame that is to be put together.
+pub(super) async fn parts(
+    State(app): State<Arc<App>>,
+    _worker: WorkerPeer,
+    Path((job, step, position)): Path<(JobId, StepIndex, u32)>,
+) -> Answer<Json<Parts>> {
+    let found = app.engine.read(move |scheduler, _| {
+        let steps = &scheduler.job_ref(job)?.steps;
+        let frame = steps.get(usize::from(step.0))?.frame_at(position)?;
+        let before = step.0.checked_sub(1)?;
+        let slices = steps.get(usize::from(before))?;
+        let positions = slices.positions_of(frame)?;
+        Some((*slices.divided()?, StepIndex(before), positions))
+    });
+    let Some((split, slices, positions)) = found.await? else {
+        return Err(failure(
+            ProblemKind::NotFound,
+            format!("job {job} has no frame that is put together at position {position} of step {}", step.0),
+            "",
+        ));
+    };
+    let mut files = Vec::new();
+    let mut from = positions.start;
+    while from < positions.end {
+        let read = app.state.results(job, slices, from..positions.end).await?;
+        let Some(last) = read.last() else {
+            break;
+        };
+        from = last.position + 1;
+        for file in read.into_iter().flat_map(|result| result.files) {
+            if let FileRole::Slice { slice, rendered } = file.role {
+                files.push(Part {
+                    slice,
+                    rendered,
+                    blob: file.blob,
+                });
+            }
+        }
+    }
+    Ok(Json(Parts { split, files }))
 }
 
 /// As many as may be, each a line that is not too long.

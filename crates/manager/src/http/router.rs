@@ -57,6 +57,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::LINK => get(link::open),
         routes::WORKER_RESULT => post(results::done),
         routes::WORKER_FAILURE => post(results::failed),
+        routes::WORKER_PARTS => get(results::parts),
         routes::WORKER_CERTIFICATE => post(pair::renew),
         _ => return None,
     })

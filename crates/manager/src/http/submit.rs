@@ -100,7 +100,7 @@ fn check_bounds(submit: &Submit) -> Answer<()> {
     let frames: u64 = submit
         .steps
         .iter()
-        .map(|step| u64::from(step.frames.len()))
+        .map(|step| u64::from(step.positions()))
         .sum();
     if frames > u64::from(MAX_FRAMES) {
         return Err(invalid(format!(

@@ -35,6 +35,7 @@ pub fn build() -> Build {
 
 pub fn facts(slots: u32) -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots,
         threads: 1,
         cores: 2,

@@ -69,8 +69,11 @@ pub(super) fn submit(
         client_note: new.client_note,
         submitted_at: now.wall,
     };
+    let undivided = pools::intern(scheduler, criteria(&job, 0));
+    let slots = scheduler.pools.needs[undivided].slots;
+    job.steps = slicing::plan(job.steps, slots);
     let need = pools::intern(scheduler, criteria(&job, 0));
-    job.steps = slicing::plan(job.steps, scheduler.pools.needs[need].slots);
+    pools::release(scheduler, undivided);
     effects.changes.push(Change::JobAdded(job.clone()));
     effects.jobs.insert(id);
     let accounts = scheduler

@@ -154,6 +154,7 @@ fn needs_are_told_in_the_units_people_use() {
         ),
         (Criterion::Os("macos".into()), "the system macos"),
         (Criterion::Cores(64), "64 cores"),
+        (Criterion::Divides, "a worker of this version"),
         (Criterion::Gpu(None, Some(8 * GB), None), "a GPU with 8 GB"),
         (Criterion::Gpu(named.clone(), None, None), "a GPU named rtx"),
         (

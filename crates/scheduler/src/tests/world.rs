@@ -39,6 +39,7 @@ pub(super) fn build(version: &str) -> Build {
 
 pub(super) fn facts(slots: u32, version: &str) -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots,
         threads: 1,
         cores: slots,

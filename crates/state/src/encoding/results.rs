@@ -16,7 +16,7 @@ use std::hash::Hash;
 use serde::{Deserialize, Serialize};
 use tessera_model::{
     Attempt, BlenderVersion, Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, JobId,
-    LeaseKey, ResultTimings, StepIndex, Timestamp, UnitId, WorkerId,
+    LeaseKey, ResultTimings, Slice, StepIndex, Timestamp, UnitId, Window, WorkerId,
 };
 
 use super::Unreadable;
@@ -111,6 +111,8 @@ enum RoleV1 {
     Main,
     View(String),
     Node(u32),
+    /// Kept and rendered windows (column, row, columns, rows); first sample and the one after the last.
+    Slice([u32; 4], [u32; 4], Option<(u32, u32)>),
 }
 
 /// A list in which each value stands once.
@@ -240,6 +242,14 @@ fn write_role(role: &FileRole) -> RoleV1 {
         FileRole::Main => RoleV1::Main,
         FileRole::View(name) => RoleV1::View(name.clone()),
         FileRole::Node(node) => RoleV1::Node(*node),
+        FileRole::Slice { slice, rendered } => RoleV1::Slice(
+            write_window(slice.window),
+            write_window(*rendered),
+            slice
+                .samples
+                .as_ref()
+                .map(|samples| (samples.start, samples.end)),
+        ),
     }
 }
 
@@ -357,11 +367,31 @@ fn read_build(build: BuildV1) -> Build {
     }
 }
 
+fn write_window(window: Window) -> [u32; 4] {
+    [window.x, window.y, window.width, window.height]
+}
+
+fn read_window([x, y, width, height]: [u32; 4]) -> Window {
+    Window {
+        x,
+        y,
+        width,
+        height,
+    }
+}
+
 fn read_role(role: RoleV1) -> FileRole {
     match role {
         RoleV1::Main => FileRole::Main,
         RoleV1::View(name) => FileRole::View(name),
         RoleV1::Node(node) => FileRole::Node(node),
+        RoleV1::Slice(kept, rendered, samples) => FileRole::Slice {
+            slice: Slice {
+                window: read_window(kept),
+                samples: samples.map(|(start, end)| start..end),
+            },
+            rendered: read_window(rendered),
+        },
     }
 }
 
@@ -419,6 +449,17 @@ mod tests {
                 FrameFile {
                     role: FileRole::View("left".into()),
                     name: format!("{position:04}_L.png"),
+                    blob: blob(5),
+                },
+                FrameFile {
+                    role: FileRole::Slice {
+                        slice: Slice {
+                            window: read_window([1, 2, 3, 4]),
+                            samples: Some(8..32),
+                        },
+                        rendered: read_window([0, 1, 5, 6]),
+                    },
+                    name: "part.exr".into(),
                     blob: blob(5),
                 },
                 FrameFile {

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tessera_blender::{RenderedFile, Role};
 use tessera_blobs::{BlobRef, CutError, Origin};
 use tessera_model::{
-    Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Timestamp,
+    Blob, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Timestamp,
     WorkerId,
 };
 use tessera_wire::blob::to_model;
 use tessera_wire::link::LogStream;
 
-use super::{Outcome, Report};
+use super::{MadeFile, Outcome, Report};
 use crate::failure::Failure;
 use crate::frame_dir::FrameDir;
 
@@ -187,16 +186,12 @@ fn unreadable(error: &SealError) -> Failure {
 fn cut_frame(
     cuts: &mut Cuts,
     folder: &FrameDir,
-    files: &[RenderedFile],
+    files: &[MadeFile],
 ) -> Result<(Vec<FrameFile>, Blob, Blob), SealError> {
     let mut cut = Vec::with_capacity(files.len());
     for file in files {
         cut.push(FrameFile {
-            role: match &file.role {
-                Role::Main => FileRole::Main,
-                Role::View { view } => FileRole::View(view.clone()),
-                Role::Node { index } => FileRole::Node(*index),
-            },
+            role: file.role.clone(),
             name: file.name.clone(),
             blob: cuts.add(folder.path(), &file.path)?,
         });

@@ -57,6 +57,7 @@ mod tests {
 
     fn facts() -> WorkerFacts {
         WorkerFacts {
+            divides: true,
             slots: 1,
             threads: 1,
             cores: 1,

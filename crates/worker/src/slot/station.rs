@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tessera_blender::{Blender, Open, Opened, Render, Rendered};
+use tessera_blender::{
+    Assemble, Blender, Open, Opened, Render, RenderSlice, Rendered, RenderedSlice,
+};
 use tessera_model::{Build, FrameErrorKind};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +49,14 @@ pub(super) enum NoFrame {
 impl<E: Into<Failure>> From<E> for NoFrame {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+/// The file's active scene where none is named.
+fn name_scene(scene: &mut String, living: &Living) {
+    let (_, opened) = living.open.as_ref().expect("a scene was loaded");
+    if scene.is_empty() {
+        scene.clone_from(&opened.active_scene);
     }
 }
 
@@ -145,7 +155,7 @@ impl Station {
         Ok(began.elapsed())
     }
 
-    /// Renders. The request's scene is the file's active one if it names none.
+    /// Renders a frame.
     pub(super) async fn render(
         &mut self,
         mut request: Render,
@@ -153,15 +163,48 @@ impl Station {
         stop: &CancellationToken,
     ) -> Result<Rendered, NoFrame> {
         let living = self.living.as_mut().expect("a scene was loaded");
-        let (_, opened) = living.open.as_ref().expect("a scene was loaded");
-        if request.scene.is_empty() {
-            request.scene.clone_from(&opened.active_scene);
-        }
+        name_scene(&mut request.scene, living);
         let log = folder.frame_log();
         let rendered = tokio::select! {
             biased;
             () = stop.cancelled() => None,
             rendered = living.blender.render(&request, &log) => Some(rendered),
+        };
+        self.unless_stopped(rendered).await
+    }
+
+    /// Renders a part of a frame.
+    pub(super) async fn slice(
+        &mut self,
+        mut request: RenderSlice,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<RenderedSlice, NoFrame> {
+        let living = self.living.as_mut().expect("a scene was loaded");
+        name_scene(&mut request.scene, living);
+        let log = folder.frame_log();
+        let rendered = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            rendered = living.blender.slice(&request, &log) => Some(rendered),
+        };
+        self.unless_stopped(rendered).await
+    }
+
+    /// Makes a frame out of what was merged of its parts.
+    pub(super) async fn assemble(
+        &mut self,
+        mut request: Assemble,
+        folder: &FrameDir,
+        stop: &CancellationToken,
+    ) -> Result<Rendered, NoFrame> {
+        let living = self.living.as_mut().expect("a scene was loaded");
+        name_scene(&mut request.scene, living);
+        let log = folder.frame_log();
+        let rendered = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            rendered = living.blender.assemble(&request, &log) => Some(rendered),
         };
         self.unless_stopped(rendered).await
     }

@@ -1,12 +1,16 @@
 //! The farm's terms in Blender's, and back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tessera_blender::{DeviceKind, DeviceRequest, DeviceUsed, Overrides, Remap, Render, Rendered};
+use tessera_blender::{
+    Assemble, DeviceKind, DeviceRequest, DeviceUsed, Overrides, PersistentUse, PixelWindow, Remap,
+    Render, RenderSlice, Rendered, RenderedSlice, Role, SampleSpan, Timings,
+};
 use tessera_blobs::origins;
-use tessera_model::{Device, FrameErrorKind, JobId, ResultTimings};
+use tessera_model::{Device, FileRole, FrameErrorKind, JobId, ResultTimings, Slice, Window};
 
+use crate::deliver::MadeFile;
 use crate::desk::FrameOrder;
 use crate::failure::Failure;
 use crate::frame_dir::FrameDir;
@@ -21,6 +25,144 @@ pub(super) fn render_request(order: &FrameOrder, folder: &FrameDir) -> Result<Re
         name: None,
         overrides: overrides(asked)?,
     })
+}
+
+/// A part of a frame.
+pub(super) fn slice_request(
+    order: &FrameOrder,
+    folder: &FrameDir,
+    index: usize,
+    slice: &Slice,
+) -> Result<RenderSlice, Failure> {
+    let asked = &order.offer.overrides;
+    Ok(RenderSlice {
+        scene: asked.scene.clone().unwrap_or_default(),
+        frame: order.frame.frame,
+        out: folder.out().join(format!("{index}.exr")),
+        overrides: overrides(asked)?,
+        window: PixelWindow {
+            x: slice.window.x,
+            y: slice.window.y,
+            width: slice.window.width,
+            height: slice.window.height,
+        },
+        samples: slice.samples.as_ref().map(|samples| SampleSpan {
+            offset: samples.start,
+            length: samples.end - samples.start,
+        }),
+    })
+}
+
+/// A frame whose parts are merged.
+pub(super) fn assemble_request(
+    order: &FrameOrder,
+    folder: &FrameDir,
+    merged: PathBuf,
+) -> Result<Assemble, Failure> {
+    let Render {
+        scene,
+        frame,
+        out_dir,
+        name,
+        overrides,
+    } = render_request(order, folder)?;
+    Ok(Assemble {
+        scene,
+        frame,
+        out_dir,
+        name,
+        overrides,
+        merged,
+    })
+}
+
+/// What came of an order: of a frame, or of all its parts that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) files: Vec<MadeFile>,
+    pub(super) timings: Spent,
+    pub(super) device: Option<DeviceUsed>,
+    persistent: Option<PersistentUse>,
+    notes: Vec<String>,
+}
+
+/// Where the time went, in seconds; the end by the driver's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spent {
+    begin_seconds: f64,
+    pub(super) end_seconds: f64,
+    prepare_seconds: f64,
+    render_seconds: f64,
+    write_seconds: f64,
+}
+
+impl Spent {
+    fn add(&mut self, more: Timings) {
+        if self.end_seconds == 0.0 {
+            self.begin_seconds = more.begin_seconds;
+        }
+        self.end_seconds = more.end_seconds;
+        self.prepare_seconds += more.prepare_seconds;
+        self.render_seconds += more.render_seconds;
+        self.write_seconds += more.write_seconds;
+    }
+}
+
+impl Made {
+    pub(super) fn frame(rendered: Rendered) -> Self {
+        let mut made = Self {
+            device: Some(rendered.device),
+            persistent: Some(rendered.persistent),
+            notes: rendered.notes,
+            ..Self::default()
+        };
+        made.timings.add(rendered.timings);
+        let files = rendered.files.into_iter().map(|file| MadeFile {
+            role: match file.role {
+                Role::Main => FileRole::Main,
+                Role::View { view } => FileRole::View(view),
+                Role::Node { index } => FileRole::Node(index),
+            },
+            name: file.name,
+            path: file.path,
+        });
+        made.files = files.collect();
+        made
+    }
+
+    pub(super) fn add(&mut self, slice: &Slice, rendered: RenderedSlice) {
+        self.timings.add(rendered.timings);
+        let PixelWindow {
+            x,
+            y,
+            width,
+            height,
+        } = rendered.rendered;
+        self.files.push(MadeFile {
+            role: FileRole::Slice {
+                slice: slice.clone(),
+                rendered: Window {
+                    x,
+                    y,
+                    width,
+                    height,
+                },
+            },
+            name: format!("{}.exr", self.files.len()),
+            path: rendered.path,
+        });
+        self.device = Some(rendered.device);
+        self.persistent = Some(rendered.persistent);
+        for note in rendered.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+
+    pub(super) fn is_persistent(&self) -> bool {
+        self.persistent.as_ref().is_some_and(|kept| kept.on)
+    }
 }
 
 /// Where absolute paths of the machine the job comes from lie in its tree. A .blend of the `shared` tree may have been made to fit
@@ -88,31 +230,31 @@ pub(super) fn device_name(used: &DeviceUsed) -> String {
 }
 
 /// What the frame's user should know, a line each.
-pub(super) fn notes(missing: &[String], rendered: &Rendered) -> Vec<String> {
+pub(super) fn notes(missing: &[String], made: &Made) -> Vec<String> {
     let library = |path: &String| {
         format!("the linked library {path} is not among the job's files: what it holds is missing")
     };
-    let reasons = &rendered.persistent.reasons;
-    let slower = (!rendered.persistent.on).then(|| {
+    let anew = made.persistent.as_ref().filter(|kept| !kept.on);
+    let slower = anew.map(|kept| {
         format!(
             "the scene's data is built anew for each frame: {}",
-            reasons.join("; ")
+            kept.reasons.join("; ")
         )
     });
     let missing = missing.iter().map(library);
     missing
-        .chain(rendered.notes.iter().cloned())
+        .chain(made.notes.iter().cloned())
         .chain(slower)
         .collect()
 }
 
 pub(super) fn timings(
-    rendered: &Rendered,
+    made: &Made,
     order: &FrameOrder,
     load: Duration,
     before: Option<(JobId, f64)>,
 ) -> ResultTimings {
-    let driver = rendered.timings;
+    let driver = made.timings;
     let idle = before.map_or(0.0, |(_, ended)| driver.begin_seconds - ended);
     ResultTimings {
         transfer_us: micros(order.transfer.as_secs_f64()),

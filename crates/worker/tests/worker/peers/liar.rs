@@ -187,6 +187,7 @@ fn chain(identity: &Identity) -> Vec<rustls::pki_types::CertificateDer<'static>>
 /// As a machine with the fake Blender has them.
 fn facts() -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots: 1,
         threads: 1,
         cores: 1,

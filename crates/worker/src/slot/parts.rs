@@ -1,0 +1,115 @@
+//! One frame out of the parts that others rendered: fetched, and merged to the file that Blender finishes.
+
+use std::path::PathBuf;
+
+use tessera_client::{FetchError, fetch_file};
+use tessera_merge::{MergeOptions, SampleRange, Slice, Window, merge};
+use tessera_model::FrameErrorKind;
+use tessera_wire::api::{Part, Parts};
+use tessera_wire::blob::to_store;
+use tokio_util::sync::CancellationToken;
+
+use super::station::NoFrame;
+use crate::desk::FrameOrder;
+use crate::failure::{Failure, in_full};
+use crate::frame_dir::FrameDir;
+use crate::uplink::Uplink;
+
+/// Files fetched at once.
+const PARALLEL: usize = 4;
+
+/// Fetches the parts of the order's frame and merges them.
+pub(super) async fn merged(
+    uplink: &mut Uplink,
+    order: &FrameOrder,
+    folder: &FrameDir,
+    stop: &CancellationToken,
+) -> Result<PathBuf, NoFrame> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(NoFrame::Stopped),
+        merged = bring_and_merge(uplink, order, folder) => merged.map_err(NoFrame::Failed),
+    }
+}
+
+async fn bring_and_merge(
+    uplink: &mut Uplink,
+    order: &FrameOrder,
+    folder: &FrameDir,
+) -> Result<PathBuf, Failure> {
+    use futures_util::{StreamExt, TryStreamExt, stream};
+    let (unit, frame) = (order.offer.key.unit, order.frame.frame);
+    let api = uplink.api().await;
+    let parts = api.worker_parts(unit.job, unit.step, order.frame.position);
+    let Parts { split, files } = parts.await.map_err(|error| {
+        let message = format!("cannot ask for the parts of frame {frame}: {}", in_full(&error));
+        Failure::new(FrameErrorKind::Worker, message)
+    })?;
+    let place = folder.parts();
+    tokio::fs::create_dir_all(&place)
+        .await
+        .map_err(|error| Failure::of_io("make a folder for the parts of the frame", &error))?;
+    let path = |index: usize| place.join(format!("{index}.exr"));
+    let fetching = files.iter().enumerate().map(|(index, part)| {
+        let (api, path, blob) = (api.clone(), path(index), to_store(&part.blob));
+        async move { fetch_file(&api, frame, blob, &path).await }
+    });
+    stream::iter(fetching)
+        .buffer_unordered(PARALLEL)
+        .try_collect::<()>()
+        .await
+        .map_err(|error| unfetched(frame, &error))?;
+    let slices: Vec<Slice> = files
+        .iter()
+        .enumerate()
+        .map(|(index, part)| slice(path(index), part))
+        .collect();
+    let output = folder.merged();
+    let options = MergeOptions {
+        size: Some((split.width as usize, split.height as usize)),
+        samples: Some(split.samples),
+        ..MergeOptions::default()
+    };
+    let merging = tokio::task::spawn_blocking(move || {
+        let merged = merge(&slices, &output, &options);
+        // They lie in the store, and what they take here may be wanted for the frame.
+        let _ = std::fs::remove_dir_all(place);
+        merged.map(|_| output)
+    });
+    let merged = merging.await.expect("merging does not panic");
+    merged.map_err(|error| {
+        let message = format!("the parts of frame {frame} cannot be merged: {}", in_full(&error));
+        Failure::new(FrameErrorKind::Files, message)
+    })
+}
+
+fn slice(path: PathBuf, part: &Part) -> Slice {
+    Slice {
+        path,
+        rendered: Some(window(part.rendered)),
+        kept: Some(window(part.slice.window)),
+        samples: part.slice.samples.as_ref().map(|samples| SampleRange {
+            offset: samples.start,
+            count: samples.end - samples.start,
+        }),
+    }
+}
+
+fn window(window: tessera_model::Window) -> Window {
+    // A frame has at most 65,536 pixels on each side.
+    Window {
+        x: window.x as i32,
+        y: window.y as i32,
+        width: window.width as usize,
+        height: window.height as usize,
+    }
+}
+
+fn unfetched(frame: i32, error: &FetchError) -> Failure {
+    let kind = match error {
+        FetchError::Full { .. } => FrameErrorKind::Disk,
+        _ => FrameErrorKind::Files,
+    };
+    let message = format!("cannot fetch the parts of frame {frame}: {}", in_full(error));
+    Failure::new(kind, message)
+}
