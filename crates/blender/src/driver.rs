@@ -23,8 +23,10 @@ const MAIN: &str = include_str!("driver/main.py");
 /// The package that it imports.
 const PACKAGE: &[(&str, &str)] = &modules![
     "__init__.py",
+    "assembling.py",
     "caches.py",
     "copying.py",
+    "exr.py",
     "facts.py",
     "files.py",
     "frames.py",
@@ -36,6 +38,8 @@ const PACKAGE: &[(&str, &str)] = &modules![
     "rendering.py",
     "scan.py",
     "sequences.py",
+    "slicing.py",
+    "splitting.py",
     "threads.py",
     "within.py"
 ];

@@ -6,6 +6,7 @@
 mod copy;
 mod render;
 mod scan;
+mod slice;
 
 use std::path::PathBuf;
 
@@ -21,8 +22,9 @@ pub use render::{
 };
 pub use scan::{
     AddonNeed, ExternalFile, FileKind, FileOutput, FrameRange, NamePattern, Note, Output,
-    OutputName, Sampling, Scan, ScanRequest, SceneInfo, Script, View,
+    OutputName, Sampling, Scan, ScanRequest, SceneInfo, Script, Split, View,
 };
+pub use slice::{Assemble, PixelWindow, RenderSlice, RenderedSlice, SampleSpan};
 
 /// A request as it goes over the socket.
 #[derive(Debug, Serialize)]
@@ -38,6 +40,8 @@ pub(crate) enum Request<'a> {
     },
     Scan(&'a ScanRequest),
     Render(&'a Render),
+    Slice(&'a RenderSlice),
+    Assemble(&'a Assemble),
     Copy(&'a CopyFile),
     Quit,
 }
@@ -53,6 +57,7 @@ pub(crate) enum Event {
     Opened(Opened),
     Scanned(Box<Scan>),
     Rendered(Box<Rendered>),
+    Sliced(Box<RenderedSlice>),
     Copied(Copied),
     /// Blender goes on living, but did not do what was asked.
     Refused(Refusal),
@@ -147,7 +152,7 @@ pub struct Pong {
 /// What Blender is busy with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Running {
-    /// "open", "scan", "render".
+    /// "open", "scan", "render", "slice", "assemble".
     pub op: String,
     pub frame: Option<i32>,
     pub seconds: f64,

@@ -24,8 +24,8 @@ use crate::blend::{relocate_libraries, stored_engines};
 use crate::build::Build;
 use crate::header::saved_by;
 use crate::message::{
-    Copied, CopyFile, Event, Hello, Open, Opened, Pong, Refusal, RefusalCode, Render, Rendered,
-    Request, Scan, ScanRequest,
+    Assemble, Copied, CopyFile, Event, Hello, Open, Opened, Pong, Refusal, RefusalCode, Render,
+    RenderSlice, Rendered, RenderedSlice, Request, Scan, ScanRequest,
 };
 use crate::written;
 
@@ -185,34 +185,80 @@ impl Blender {
     /// Renders one frame of the open file. After a render that ended in an error this Blender takes no more requests.
     pub async fn render(&mut self, render: &Render, log: &LogFiles) -> Result<Rendered, Error> {
         let doing = format!("render frame {}", render.frame);
+        self.frame(doing, &Request::Render(render), &render.out_dir, log)
+            .await
+    }
+
+    /// Renders a part of a frame of the open file. After an error it is as after one of [`Blender::render`].
+    pub async fn slice(
+        &mut self,
+        slice: &RenderSlice,
+        log: &LogFiles,
+    ) -> Result<RenderedSlice, Error> {
+        let doing = format!("render a part of frame {}", slice.frame);
         match self
-            .exchange(&doing, Some(log), &Request::Render(render))
+            .exchange(&doing, Some(log), &Request::Slice(slice))
             .await?
         {
-            Event::Rendered(rendered) => {
-                let refusal = match reported(log).await {
-                    Some(text) => Some(Refusal {
-                        code: RefusalCode::Render,
-                        text,
-                    }),
-                    None => whole(&render.out_dir, &rendered)
-                        .await
-                        .err()
-                        .map(|text| Refusal {
-                            code: RefusalCode::Write,
-                            text,
-                        }),
-                };
-                match refusal {
-                    None => Ok(*rendered),
-                    Some(refusal) => {
-                        self.in_flight = true;
-                        Err(Error::Failed { doing, refusal })
-                    }
-                }
+            Event::Sliced(sliced) => {
+                let folder = slice.out.parent().unwrap_or(Path::new("/"));
+                let files = vec![sliced.path.clone()];
+                self.judge(doing, folder, files, log).await?;
+                Ok(*sliced)
             }
             other => Err(Error::unexpected(&doing, &other)),
         }
+    }
+
+    /// Makes the files of a frame of the open file out of what is rendered of it. After an error it is as after one of
+    /// [`Blender::render`].
+    pub async fn assemble(
+        &mut self,
+        assemble: &Assemble,
+        log: &LogFiles,
+    ) -> Result<Rendered, Error> {
+        let doing = format!("put frame {} together", assemble.frame);
+        let request = Request::Assemble(assemble);
+        self.frame(doing, &request, &assemble.out_dir, log).await
+    }
+
+    /// A request that makes the files of a frame.
+    async fn frame(
+        &mut self,
+        doing: String,
+        request: &Request<'_>,
+        out_dir: &Path,
+        log: &LogFiles,
+    ) -> Result<Rendered, Error> {
+        match self.exchange(&doing, Some(log), request).await? {
+            Event::Rendered(rendered) => {
+                let files = rendered.files.iter().map(|file| file.path.clone());
+                self.judge(doing, out_dir, files.collect(), log).await?;
+                Ok(*rendered)
+            }
+            other => Err(Error::unexpected(&doing, &other)),
+        }
+    }
+
+    /// Whether what was rendered is what Blender takes it for.
+    async fn judge(
+        &mut self,
+        doing: String,
+        folder: &Path,
+        files: Vec<PathBuf>,
+        log: &LogFiles,
+    ) -> Result<(), Error> {
+        let refused = match reported(log).await {
+            Some(text) => Err((RefusalCode::Render, text)),
+            None => whole(folder, files)
+                .await
+                .map_err(|text| (RefusalCode::Write, text)),
+        };
+        refused.map_err(|(code, text)| {
+            self.in_flight = true;
+            let refusal = Refusal { code, text };
+            Error::Failed { doing, refusal }
+        })
     }
 
     /// Asks it to end, and sees to it.
@@ -355,13 +401,8 @@ async fn reported(log: &LogFiles) -> Option<String> {
 }
 
 /// Looks whether the files of a frame are complete, which Blender's word does not mean.
-async fn whole(out_dir: &Path, rendered: &Rendered) -> Result<(), String> {
-    let folder = out_dir.to_path_buf();
-    let files: Vec<PathBuf> = rendered
-        .files
-        .iter()
-        .map(|file| file.path.clone())
-        .collect();
+async fn whole(folder: &Path, files: Vec<PathBuf>) -> Result<(), String> {
+    let folder = folder.to_path_buf();
     match tokio::task::spawn_blocking(move || written::check(&folder, &files)).await {
         Ok(checked) => checked.map_err(|unwhole| unwhole.to_string()),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A Blender of a few kilobytes for fast tests: speaks the driver's protocol, renders small real PNG files.
+"""A Blender of a few kilobytes for fast tests: speaks the driver's protocol, renders small real PNG files, and parts
+of frames as real EXR files.
 
 Called like Blender (its arguments are ignored), it answers as version 3.4.1, or as FAKE_BLENDER_VERSION. What it opens
 in place of a .blend is a JSON object, alone or after the 12 bytes of a .blend's header; every key may be absent:
@@ -10,6 +11,7 @@ in place of a .blend is a JSON object, alone or after the 12 bytes of a .blend's
     name              "frame_####.png"
     views             []          names of views, each with a file of its own and the suffix _NAME
     nodes             0           number of file-output nodes, each writing one file a frame
+    whole             false       frames cannot be rendered in parts
     files             []          external files as `scan` reports them; partial objects are completed
     order_dependent   []          texts; likewise scripts
     open_seconds      0           time that opening takes
@@ -45,6 +47,8 @@ import time
 import zlib
 from typing import Any
 
+SIDE = 8
+SAMPLES = 4
 VERSION = os.environ.get("FAKE_BLENDER_VERSION", "3.4.1")
 CPU = {"kind": "cpu", "name": "Fake CPU", "id": "CPU"}
 Message = dict[str, Any]
@@ -103,7 +107,14 @@ class FakeBlender:
         return {"op": request["op"], "frame": request.get("frame"), "seconds": time.monotonic() - since}
 
     def serve(self) -> None:
-        operations = {"hello": self.hello, "open": self.open, "scan": self.scan, "render": self.render}
+        operations = {
+            "hello": self.hello,
+            "open": self.open,
+            "scan": self.scan,
+            "render": self.render,
+            "slice": self.slice,
+            "assemble": self.assemble,
+        }
         while True:
             request = self.requests.get()
             self.running = (request, time.monotonic())
@@ -209,12 +220,21 @@ class FakeBlender:
             "frames": frames,
             "current_frame": frames["start"],
             "engine": "CYCLES",
-            "resolution": [8, 8],
+            "resolution": [SIDE, SIDE],
+            "full_resolution": [SIDE, SIDE],
+            "written_resolution": [SIDE, SIDE],
             "resolution_percentage": 100,
             "camera": "Camera",
             "view_layers": ["ViewLayer"],
             "views": [{"name": view, "suffix": f"_{view}"} for view in views],
-            "sampling": {"samples": 4, "adaptive": False, "adaptive_threshold": 0.0, "time_limit_seconds": 0.0},
+            "sampling": {"samples": SAMPLES, "adaptive": False, "adaptive_threshold": 0.0, "time_limit_seconds": 0.0},
+            "split": {
+                "tiles": not file.get("whole", False),
+                "samples": not file.get("whole", False),
+                "reasons": ["it is to be rendered whole"] if file.get("whole", False) else [],
+                "overscan": 0,
+                "averaged": [],
+            },
             "denoise": False,
             "compositor": file.get("nodes", 0) > 0,
             "sequencer": False,
@@ -248,8 +268,38 @@ class FakeBlender:
         return {"prefix": name[:begin], "digits": end - begin, "suffix": suffix}
 
     def render(self, request: Message) -> tuple[str, Message]:
-        file = self.opened()
         begin = time.monotonic()
+        self.work(request)
+        return self.frame(request, begin)
+
+    def slice(self, request: Message) -> tuple[str, Message]:
+        begin = time.monotonic()
+        if self.opened().get("whole", False):
+            raise Refusal("request", "it is to be rendered whole")
+        self.work(request)
+        rendered = time.monotonic()
+        with open(request["out"], "wb") as out:
+            out.write(exr(request["frame"], request["window"]))
+        return "sliced", {
+            "path": request["out"],
+            "kept": request["window"],
+            "rendered": request["window"],
+            "samples": request["samples"] or {"offset": 0, "length": SAMPLES},
+            "samples_total": SAMPLES,
+            **self.account(begin, rendered),
+        }
+
+    def assemble(self, request: Message) -> tuple[str, Message]:
+        """The files of the frame, whatever the merged one holds, if it is whole."""
+        begin = time.monotonic()
+        with open(request["merged"], "rb") as merged:
+            if not merged.read(4) == EXR_MAGIC:
+                raise Failure("unreadable", f"{request['merged']} is no EXR file")
+        return self.frame(request, begin)
+
+    def work(self, request: Message) -> None:
+        """All that a render does before it writes."""
+        file = self.opened()
         frame, key = request["frame"], str(request["frame"])
         if request["scene"] != file.get("scene", "Scene"):
             raise Refusal("scene", f"the file has no scene {request['scene']!r}")
@@ -266,13 +316,18 @@ class FakeBlender:
         burn_until = time.thread_time() + file.get("burn_seconds", 0)
         while time.thread_time() < burn_until:
             pass
+
+    def frame(self, request: Message, begin: float) -> tuple[str, Message]:
+        """Writes the files of a frame."""
+        file = self.opened()
+        frame = request["frame"]
         rendered = time.monotonic()
-        exr = request["overrides"]["exr"]
+        is_exr = request["overrides"]["exr"]
         pattern = self.pattern(request["name"] or os.path.basename(file.get("name", "frame_####.png")))
-        if exr:
+        if is_exr:
             pattern["suffix"] = os.path.splitext(pattern["suffix"])[0] + ".exr"
         files = []
-        views = [] if exr else file.get("views", [])
+        views = [] if is_exr else file.get("views", [])
         for view in views or [None]:
             name = at(with_view(pattern, view), frame)
             role = {"role": "main"} if view is None else {"role": "view", "view": view}
@@ -280,9 +335,11 @@ class FakeBlender:
         for index in range(file.get("nodes", 0)):
             role = {"role": "node", "index": index}
             files.append(self.write(request["out_dir"], f"node-{index}", f"Image{frame:04d}.png", frame, role))
+        return "rendered", {"files": files, **self.account(begin, rendered)}
+
+    def account(self, begin: float, rendered: float) -> Message:
         end = time.monotonic()
-        return "rendered", {
-            "files": files,
+        return {
             "timings": {
                 "begin_seconds": begin,
                 "end_seconds": end,
@@ -294,7 +351,7 @@ class FakeBlender:
             "device": {"kind": "cpu", "devices": [CPU]},
             "threads": 1,
             "peak_memory_bytes": 1 << 20,
-            "notes": file.get("notes", []),
+            "notes": self.opened().get("notes", []),
         }
 
     def misbehave(self, file: Message, frame: int, key: str) -> None:
@@ -347,18 +404,58 @@ def at(pattern: Message, frame: int) -> str:
 
 
 def png(frame: int) -> bytes:
-    """An image of 8 by 8 pixels, the same for the same frame."""
-    side = 8
+    """An image of so many pixels each way, the same for the same frame."""
     rows = b"".join(
-        b"\0" + b"".join(bytes(((frame * 37) % 256, (frame >> 8) % 256, 16 * x + y)) for x in range(side))
-        for y in range(side)
+        b"\0" + b"".join(bytes(((frame * 37) % 256, (frame >> 8) % 256, 16 * x + y)) for x in range(SIDE))
+        for y in range(SIDE)
     )
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+EXR_MAGIC = struct.pack("<I", 20000630)
+
+
+def exr(frame: int, window: Message) -> bytes:
+    """A window of an image whose pixels are made of their place in the frame and its number: 32-bit floats, plain."""
+    width, height = window["width"], window["height"]
+    letters = "ABGR"
+
+    def attribute(name: str, kind: str, value: bytes) -> bytes:
+        return name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value
+
+    channels = b"".join(
+        f"ViewLayer.Combined.{letter}".encode() + b"\0" + struct.pack("<iB3xii", 2, 0, 1, 1) for letter in letters
+    )
+    box = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    head = (
+        EXR_MAGIC
+        + struct.pack("<I", 2)
+        + attribute("channels", "chlist", channels + b"\0")
+        + attribute("compression", "compression", b"\0")
+        + attribute("dataWindow", "box2i", box)
+        + attribute("displayWindow", "box2i", box)
+        + attribute("lineOrder", "lineOrder", b"\0")
+        + attribute("pixelAspectRatio", "float", struct.pack("<f", 1))
+        + attribute("screenWindowCenter", "v2f", struct.pack("<2f", 0, 0))
+        + attribute("screenWindowWidth", "float", struct.pack("<f", 1))
+        + b"\0"
+    )
+    size = 4 * len(letters) * width
+    first = len(head) + 8 * height
+    data = head + struct.pack(f"<{height}Q", *(first + y * (size + 8) for y in range(height)))
+    for y in range(height):
+        row = [
+            frame + channel + 0.01 * (window["x"] + x) + 0.1 * (window["y"] + y)
+            for channel in range(4)
+            for x in range(width)
+        ]
+        data += struct.pack("<2i", y, size) + struct.pack(f"<{len(row)}f", *row)
+    return data
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ threads.load_blender()
 
 from tessera_driver import copying, facts, link, opening, rendering, scan  # noqa: E402
 
+RENDERS = ("render", "slice", "assemble")
+"""Requests that leave a Blender unfit for more if they end in an error."""
+
 
 def main() -> None:
     connection = link.Link(int(os.environ["TESSERA_DRIVER_FD"]))
@@ -25,6 +28,8 @@ def main() -> None:
         "open": lambda request: ("opened", opening.open_file(request, renderer)),
         "scan": lambda request: ("scanned", scan.scan(request, renderer)),
         "render": lambda request: ("rendered", renderer.render(request)),
+        "slice": lambda request: ("sliced", renderer.slice(request)),
+        "assemble": lambda request: ("rendered", renderer.assemble(request)),
         "copy": lambda request: ("copied", copying.copy_file(request, renderer)),
     }
     for request in connection.requests():
@@ -42,7 +47,7 @@ def main() -> None:
         except Exception as error:
             # Whatever Blender's Python throws is an answer; only a dead process is none.
             link.log_traceback()
-            event = "failed" if request["op"] == "render" else "refused"
+            event = "failed" if request["op"] in RENDERS else "refused"
             body = {"code": "other", "text": f"{type(error).__name__}: {error}"}
         connection.finish(request, event, body)
 

@@ -99,8 +99,12 @@ pub struct SceneInfo {
     pub current_frame: i32,
     /// Identifier, e.g. `CYCLES`.
     pub engine: String,
-    /// Pixels, the percentage applied.
+    /// Pixels of a frame, the percentage applied.
     pub resolution: [u32; 2],
+    /// Pixels without the percentage.
+    pub full_resolution: [u32; 2],
+    /// Pixels that are written: of the region alone where a frame is cropped to one.
+    pub written_resolution: [u32; 2],
     pub resolution_percentage: u32,
     /// Name of the camera object.
     pub camera: Option<String>,
@@ -109,6 +113,7 @@ pub struct SceneInfo {
     /// The active views; empty unless multi-view rendering is on.
     pub views: Vec<View>,
     pub sampling: Sampling,
+    pub split: Split,
     pub denoise: bool,
     pub compositor: bool,
     pub sequencer: bool,
@@ -136,6 +141,22 @@ pub struct Sampling {
     pub adaptive_threshold: f64,
     /// Cycles' time limit in seconds, 0 without: with it, results depend on the machine.
     pub time_limit_seconds: f64,
+}
+
+/// How a frame of a scene can be rendered in parts, so that it is as if it had been rendered at once. It is said of the scene as
+/// the file stores it: [`Overrides`](super::Overrides) of the engine may make it another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// It can be cut into rectangles.
+    pub tiles: bool,
+    /// Its samples can be cut into ranges.
+    pub samples: bool,
+    /// Why not, if it is neither or only one: sentences that follow the scene's name and "because".
+    pub reasons: Vec<String>,
+    /// Pixels that are rendered around each rectangle, and cut away.
+    pub overscan: u32,
+    /// Passes by names of the user's own that are means of the samples.
+    pub averaged: Vec<String>,
 }
 
 /// Where and how a scene writes its frames.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import bpy
 
 from .physics import compositor_tree
+
+Undo = list[Callable[[], None]]
+"""Ways back, to be gone from the last to the first."""
 
 HAS_TEMPLATES = bpy.app.version >= (5, 0, 0)
 """Paths may have templates in braces."""
@@ -21,7 +24,7 @@ def describe(scene: Any, path: str | None) -> dict[str, Any]:
     """What a scene writes; `path` replaces its output path."""
     render = scene.render
     stored = render.filepath
-    undo: list[Callable[[], None]] = []
+    undo: Undo = []
     try:
         if path is not None:
             set_property(render, "filepath", path, undo)
@@ -84,7 +87,7 @@ def _pattern(scene: Any, view: str) -> dict[str, Any]:
     else:
         begin, end = runs
         digits, marked = end - begin, f"{name[:begin]}{MARK}#{name[end:]}"
-    undo: list[Callable[[], None]] = []
+    undo: Undo = []
     try:
         set_property(render, "filepath", f"{folder}/{marked}" if folder else marked, undo)
         made = os.path.basename(render.frame_path(frame=0, view=view))
@@ -122,7 +125,7 @@ def _last_run(name: str) -> tuple[int, int] | None:
 # Changes that can be taken back
 
 
-def set_property(owner: Any, name: str, value: Any, undo: list[Callable[[], None]]) -> None:
+def set_property(owner: Any, name: str, value: Any, undo: Undo) -> None:
     """Sets a property unless it has the value already: each change makes Blender look at the scene again."""
     before = getattr(owner, name)
     if before == value:
@@ -131,7 +134,19 @@ def set_property(owner: Any, name: str, value: Any, undo: list[Callable[[], None
     undo.append(lambda: setattr(owner, name, before))
 
 
-def revert(undo: list[Callable[[], None]]) -> None:
+def keep(owner: Any, names: Iterable[str], undo: Undo) -> None:
+    """What is set from now on is taken back at the end, however often it is set."""
+    before = [(name, getattr(owner, name)) for name in names]
+
+    def restore() -> None:
+        for name, value in before:
+            if getattr(owner, name) != value:
+                setattr(owner, name, value)
+
+    undo.append(restore)
+
+
+def revert(undo: Undo) -> None:
     while undo:
         undo.pop()()
 
@@ -148,7 +163,7 @@ IMAGE_PROPERTIES = (
 """Of an image format, in an order in which each may be set after those before it."""
 
 
-def _keep_image_settings(scene: Any, undo: list[Callable[[], None]]) -> None:
+def _keep_image_settings(scene: Any, undo: Undo) -> None:
     settings = scene.render.image_settings
     before = [(name, getattr(settings, name)) for name in IMAGE_PROPERTIES if hasattr(settings, name)]
 
@@ -162,7 +177,7 @@ def _keep_image_settings(scene: Any, undo: list[Callable[[], None]]) -> None:
     undo.append(restore)
 
 
-def use_png(scene: Any, undo: list[Callable[[], None]]) -> None:
+def use_png(scene: Any, undo: Undo) -> None:
     """Frames of a movie are PNG: exact, and any program makes a movie of them."""
     _keep_image_settings(scene, undo)
     settings = scene.render.image_settings
@@ -173,7 +188,7 @@ def use_png(scene: Any, undo: list[Callable[[], None]]) -> None:
     set_property(scene.render, "use_file_extension", True, undo)
 
 
-def use_exr(scene: Any, undo: list[Callable[[], None]]) -> None:
+def use_exr(scene: Any, undo: Undo) -> None:
     """All passes of all view layers, 32 bits, in one file."""
     _keep_image_settings(scene, undo)
     settings = scene.render.image_settings
@@ -183,6 +198,14 @@ def use_exr(scene: Any, undo: list[Callable[[], None]]) -> None:
     settings.color_depth = "32"
     settings.exr_codec = "ZIP"
     set_property(scene.render, "use_file_extension", True, undo)
+
+
+def use_linear_exr(scene: Any, undo: Undo) -> None:
+    """Everything as the engine made it, in one file, whatever the scene does to colours and views it writes."""
+    use_exr(scene, undo)
+    settings = scene.render.image_settings
+    settings.views_format = "MULTIVIEW"
+    set_property(settings, "color_management", "FOLLOW_SCENE", undo)
 
 
 # File-output nodes
@@ -208,7 +231,7 @@ class FileOutput:
             "format": self.node.format.file_format,
         }
 
-    def redirect(self, folder: str, undo: list[Callable[[], None]]) -> None:
+    def redirect(self, folder: str, undo: Undo) -> None:
         """Below `folder` a file gets the name that it has below the described directory."""
         levels = self._levels_up()
         if levels:
@@ -254,7 +277,7 @@ class FileOutput:
         return [slot.path for slot in node.file_slots]
 
     def _resolved(self, folder: str) -> str:
-        undo: list[Callable[[], None]] = []
+        undo: Undo = []
         try:
             if "{" in folder and HAS_TEMPLATES:
                 plain = folder.replace("{node_name}", escape(self.node.label or self.node.name))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import bpy
 
-from . import facts, output, physics
+from . import assembling, facts, output, physics, slicing
 from .link import Failure, Refusal
 
-Undo = list[Callable[[], None]]
+Undo = output.Undo
 
 MAIN = "frame"
 """Folder of the frame's own files."""
@@ -29,11 +30,16 @@ class Renderer:
 
     def __init__(self) -> None:
         self._applied: tuple[Any, ...] | None = None
-        """Scene, overrides and name that are in force."""
+        """Scene and overrides that are in force."""
+        self._purpose: tuple[Any, ...] | None = None
+        """What is rendered of the scene, with the settings that are so only for that."""
         self.stored_engines: dict[str, str] = {}
         self.scripts_allowed = False
         self._undo: Undo = []
+        self._purpose_undo: Undo = []
         self._notes: list[str] = []
+        self._format_notes: list[str] = []
+        self._slices: slicing.Slices | None = None
         self._persistent: dict[str, Any] = {}
         self._device: dict[str, Any] = {}
         self._outputs: list[output.FileOutput] = []
@@ -49,40 +55,92 @@ class Renderer:
 
     def forget(self) -> None:
         """The file is about to be replaced."""
-        self._applied = None
+        self._applied = self._purpose = self._slices = None
         self.stored_engines = {}
         self._undo.clear()
+        self._purpose_undo.clear()
         self._outputs.clear()
 
     def reset(self) -> None:
         """The file's own settings again."""
+        self._set_aside()
         self._applied = None
         output.revert(self._undo)
 
+    def _set_aside(self) -> None:
+        """What was set for one purpose."""
+        self._purpose = self._slices = None
+        output.revert(self._purpose_undo)
+
     def render(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A whole frame."""
         begin = time.monotonic()
-        if not bpy.data.filepath:
-            raise Refusal("nothing_open", "no file is open")
-        scene = _scene(request["scene"])
-        self._apply(scene, request)
-        out_dir = request["out_dir"]
-        self._stamps = {}
+        scene = self._scene_of(request)
+        self._settle_frames(scene, request)
+        return self._frame(scene, request, begin)
+
+    def slice(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A part of a frame, as one file with everything that the engine made."""
+        begin = time.monotonic()
+        scene = self._scene_of(request)
+        slices = self._settle_slices(scene)
+        rendered = slices.place(request["window"])
+        samples = slices.choose(request["samples"])
         undo: Undo = []
-        try:
-            self._redirect(scene, request, undo)
+        with self._failing(undo):
+            written = _redirect_slice(scene, request["out"], request["frame"], undo)
             self._run(scene, request["frame"], undo)
             end = time.monotonic()
-            files = _collect(request["frame"], out_dir, self._names)
+            if not os.path.isfile(written) or os.path.getsize(written) == 0:
+                raise Refusal("write", f"Blender rendered the slice and did not write {written}; is the disk full?")
+            os.replace(written, request["out"])
+        return {
+            "path": request["out"],
+            "kept": request["window"],
+            "rendered": rendered,
+            "samples": samples,
+            "samples_total": slices.samples,
+            **self._account(scene, begin, end),
+        }
+
+    def assemble(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A whole frame, of which everything that the engine makes is there already."""
+        begin = time.monotonic()
+        scene = self._scene_of(request)
+        self._settle_frames(scene, request)
+        slicing.refuse_whole(scene)
+        return self._frame(scene, request, begin, assembling.Assembly(scene, request))
+
+    def _frame(
+        self, scene: Any, request: dict[str, Any], begin: float, assembly: assembling.Assembly | None = None
+    ) -> dict[str, Any]:
+        undo: Undo = []
+        with self._failing(undo):
+            self._redirect(scene, request, undo)
+            with assembly or contextlib.nullcontext():
+                self._run(scene, request["frame"], undo)
+            end = time.monotonic()
+            files = _collect(request["frame"], request["out_dir"], self._names)
+        return {"files": files, **self._account(scene, begin, end)}
+
+    @contextlib.contextmanager
+    def _failing(self, undo: Undo) -> Iterator[None]:
+        """A render: what goes wrong in it is no mere refusal, and its own settings end with it."""
+        self._stamps = {}
+        try:
+            yield
         except Refusal as refusal:
             raise Failure(refusal.code, refusal.text) from refusal
         finally:
             output.revert(undo)
+
+    def _account(self, scene: Any, begin: float, end: float) -> dict[str, Any]:
+        """Where the time of a render went, and with what it was rendered."""
         pre = self._stamps.get("pre", begin)
         write = self._stamps.get("write", end)
         # Nothing is said where nothing but strips is rendered.
         rendered = self._stamps.get("rendered", write)
         return {
-            "files": files,
             "timings": {
                 "begin_seconds": begin,
                 "end_seconds": end,
@@ -94,18 +152,25 @@ class Renderer:
             "device": self._device,
             "threads": scene.render.threads,
             "peak_memory_bytes": _peak_memory_bytes(),
-            "notes": self._notes,
+            "notes": self._notes + self._format_notes,
         }
 
-    def _apply(self, scene: Any, request: dict[str, Any]) -> None:
-        """Puts the request's settings in force, unless they are."""
-        wanted = (scene, request["name"], request["overrides"])
+    def _scene_of(self, request: dict[str, Any]) -> Any:
+        """The request's scene, with its overrides in force."""
+        if not bpy.data.filepath:
+            raise Refusal("nothing_open", "no file is open")
+        scene = _scene(request["scene"])
+        self._apply(scene, {**request["overrides"], "exr": None})
+        return scene
+
+    def _apply(self, scene: Any, overrides: dict[str, Any]) -> None:
+        """Puts settings in force, unless they are."""
+        wanted = (scene, overrides)
         if self._applied == wanted:
             return
         self.reset()
         try:
             self._notes = []
-            overrides = request["overrides"]
             undo = self._undo
             _set_engine(scene, overrides, self.stored_engines.get(scene.name), undo)
             if overrides["samples"] is not None:
@@ -113,27 +178,53 @@ class Renderer:
             if overrides["resolution_percentage"] is not None:
                 output.set_property(scene.render, "resolution_percentage", overrides["resolution_percentage"], undo)
             _set_camera(scene, overrides["camera"], undo)
-            _set_name(scene, request["name"], undo)
-            self._set_format(scene, overrides["exr"], undo)
             self._set_device(scene, overrides["device"], undo)
             self._set_persistent(scene, overrides["no_persistent_data"], undo)
             # The caller decides which frames are rendered; here every one that is asked for is.
             output.set_property(scene.render, "use_overwrite", True, undo)
             output.set_property(scene.render, "use_placeholder", False, undo)
-            self._outputs = output.file_outputs()
-            self._names = output.names(scene)
         except BaseException:
             self.reset()
             raise
         self._applied = wanted
 
+    def _settle_frames(self, scene: Any, request: dict[str, Any]) -> None:
+        """Settings of whole frames, unless they are in force."""
+        wanted = ("frame", request["name"], request["overrides"]["exr"])
+        if self._purpose == wanted:
+            return
+        self._set_aside()
+        try:
+            _set_name(scene, request["name"], self._purpose_undo)
+            self._set_format(scene, request["overrides"]["exr"], self._purpose_undo)
+            self._outputs = output.file_outputs()
+            self._names = output.names(scene)
+        except BaseException:
+            self._set_aside()
+            raise
+        self._purpose = wanted
+
+    def _settle_slices(self, scene: Any) -> slicing.Slices:
+        """Settings of slices, unless they are in force."""
+        if self._slices is None:
+            self._set_aside()
+            try:
+                self._format_notes = []
+                self._slices = slicing.Slices(scene, self._purpose_undo)
+            except BaseException:
+                self._set_aside()
+                raise
+            self._purpose = ("slice",)
+        return self._slices
+
     def _set_format(self, scene: Any, exr: bool, undo: Undo) -> None:
+        self._format_notes = []
         if exr:
             output.use_exr(scene, undo)
         elif scene.render.is_movie_format:
             was = scene.render.image_settings.file_format
             output.use_png(scene, undo)
-            self._notes.append(f"the file asks for a movie ({was}); frames are rendered as PNG")
+            self._format_notes.append(f"the file asks for a movie ({was}); frames are rendered as PNG")
 
     def _set_device(self, scene: Any, wanted: str | None, undo: Undo) -> None:
         cpu = [device for device in facts.devices() if device["kind"] == "cpu"]
@@ -242,6 +333,12 @@ def _scene(name: str) -> Any:
             return scene
     names = ", ".join(scene.name for scene in bpy.data.scenes if scene.library is None)
     raise Refusal("scene", f"the file has no scene {name!r}; it has: {names}")
+
+
+def _redirect_slice(scene: Any, out: str, frame: int, undo: Undo) -> str:
+    """A slice is one file, beside its name until it is whole. Returns where it will be."""
+    output.set_property(scene.render, "filepath", output.escape(f"{out}.part"), undo)
+    return scene.render.frame_path(frame=frame)
 
 
 def _slashes(path: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import bpy
 
-from . import facts, files, frames, output, paths, physics
+from . import facts, files, frames, output, paths, physics, splitting
 from .link import Refusal
 
 
@@ -59,19 +59,21 @@ def _missing() -> list[str]:
 def _scene(scene: Any, path: str | None, renderer: State) -> dict[str, Any]:
     render = scene.render
     objects = physics.objects_of(scene)
-    percentage = render.resolution_percentage
+    engine = _engine(scene, renderer)
     return {
         "name": scene.name,
         "frames": {"start": scene.frame_start, "end": scene.frame_end, "step": scene.frame_step},
         "current_frame": scene.frame_current,
-        "engine": _engine(scene, renderer),
-        # As Blender computes it: whole pixels, cut.
-        "resolution": [render.resolution_x * percentage // 100, render.resolution_y * percentage // 100],
-        "resolution_percentage": percentage,
+        "engine": engine,
+        "resolution": splitting.frame_size(scene),
+        "full_resolution": [render.resolution_x, render.resolution_y],
+        "written_resolution": splitting.written_size(scene),
+        "resolution_percentage": render.resolution_percentage,
         "camera": scene.camera.name if scene.camera else None,
         "view_layers": [layer.name for layer in scene.view_layers if layer.use],
         "views": [{"name": view.name, "suffix": view.file_suffix} for view in output.views(scene)],
         "sampling": _sampling(scene),
+        "split": splitting.describe(scene, engine),
         "denoise": render.engine == "CYCLES" and scene.cycles.use_denoising,
         "compositor": render.use_compositing and physics.compositor_tree(scene) is not None,
         "sequencer": render.use_sequencer and any(not strip.mute for strip in paths.all_strips(scene)),
