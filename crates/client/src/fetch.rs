@@ -126,8 +126,7 @@ pub async fn fetch_file(
     let outline = Outline::fetch(api, frame, blob).await?;
     let (wanting, serving) = supply();
     let to = place.to_owned();
-    let writing =
-        tokio::task::spawn_blocking(move || write_file(frame, &to, outline, wanting));
+    let writing = tokio::task::spawn_blocking(move || write_file(frame, &to, outline, wanting));
     let served = serving.run(api, frame).await;
     let written = writing
         .await

@@ -79,6 +79,25 @@ pub struct PackOptions {
     pub read_all: bool,
     /// Textures travel inside of the .blend files.
     pub pack_textures: bool,
+    /// Whether frames may be divided among workers.
+    pub tiles: Tiles,
+}
+
+/// How frames may be divided among workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tiles {
+    /// Where the farm finds that it pays, as it finds best.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
+    /// Every frame, into so many tiles.
+    Grid {
+        /// Side by side.
+        columns: u32,
+        /// One above the other.
+        rows: u32,
+    },
 }
 
 /// How far the packing is.

@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for Blob {
 }
 
 /// Which of a frame's files one is, hence where the client puts it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRole {
     /// The frame itself, in the output folder.

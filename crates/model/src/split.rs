@@ -158,11 +158,13 @@ impl Split {
     }
 
     fn cell(&self, place: u32, columns: u32, rows: u32) -> Window {
-        let cut = |side: u32, at: u32, of: u32| {
-            (u64::from(side) * u64::from(at) / u64::from(of)) as u32
-        };
+        let cut =
+            |side: u32, at: u32, of: u32| (u64::from(side) * u64::from(at) / u64::from(of)) as u32;
         let (column, row) = (place % columns, place / columns);
-        let (x, y) = (cut(self.width, column, columns), cut(self.height, row, rows));
+        let (x, y) = (
+            cut(self.width, column, columns),
+            cut(self.height, row, rows),
+        );
         Window {
             x,
             y,
@@ -243,7 +245,12 @@ mod tests {
         while at < split.places() {
             let next = at + lengths.next().unwrap();
             for slice in split.slices(at..next) {
-                let Window { x, y, width, height } = slice.window;
+                let Window {
+                    x,
+                    y,
+                    width,
+                    height,
+                } = slice.window;
                 for row in y..y + height {
                     for column in x..x + width {
                         pixels[(row * split.width + column) as usize] += 1;
@@ -306,8 +313,22 @@ mod tests {
             split(16, SIDE_MAX + 1, SplitBy::Samples),
             split(16, 9, SplitBy::Halvings(8)),
             split(4096, 4096, SplitBy::Halvings(13)),
-            split(16, 9, SplitBy::Grid { columns: 17, rows: 1 }),
-            split(16, 9, SplitBy::Grid { columns: 0, rows: 1 }),
+            split(
+                16,
+                9,
+                SplitBy::Grid {
+                    columns: 17,
+                    rows: 1,
+                },
+            ),
+            split(
+                16,
+                9,
+                SplitBy::Grid {
+                    columns: 0,
+                    rows: 1,
+                },
+            ),
             split(
                 16,
                 9,

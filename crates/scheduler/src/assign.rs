@@ -467,7 +467,9 @@ pub(crate) fn give(
     if !held {
         return;
     }
-    effects.changes.push(Change::Leased(Lease { key, worker, span }));
+    effects
+        .changes
+        .push(Change::Leased(Lease { key, worker, span }));
     let urgent = choice.urgent;
     if let Some(held) = scheduler.leases.get_mut(&key) {
         held.urgent = urgent;

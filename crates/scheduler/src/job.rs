@@ -390,15 +390,16 @@ impl JobEntry {
 
     fn count(&self, which: impl Fn(&Step) -> bool) -> (u32, u32, u32) {
         let steps = self.steps.iter().zip(&self.job.steps);
-        steps
-            .filter(|(_, model)| which(model))
-            .fold((0, 0, 0), |(frames, done, failed), (step, _)| {
+        steps.filter(|(_, model)| which(model)).fold(
+            (0, 0, 0),
+            |(frames, done, failed), (step, _)| {
                 (
                     frames + step.done.len(),
                     done + step.done.count(),
                     failed + step.given_up.count(),
                 )
-            })
+            },
+        )
     }
 
     /// The number in Blender of the frame at a position.
@@ -417,7 +418,11 @@ impl JobEntry {
             .positions(unit)
             .take_while(|&at| Some(at) <= last)
             // A run of places is rendered as one.
-            .take(if entry.places.is_some() { 1 } else { usize::MAX })
+            .take(if entry.places.is_some() {
+                1
+            } else {
+                usize::MAX
+            })
             .filter_map(|position| {
                 let wanted = !entry.done.get(position) && !entry.given_up.get(position);
                 let frame = model.frame_at(position)?;

@@ -39,10 +39,12 @@ const PLACES_OF_JOB_MAX: u32 = 1 << 18;
 /// Steps that may be divided, as they are rendered on so many slots.
 pub(crate) fn plan(steps: Vec<Step>, slots: u32) -> Vec<Step> {
     let only = steps.len() == 1;
-    let planned = steps.into_iter().flat_map(|step| match divide(&step, slots) {
-        Some(divided) if only => divided,
-        _ => vec![whole(step)],
-    });
+    let planned = steps
+        .into_iter()
+        .flat_map(|step| match divide(&step, slots) {
+            Some(divided) if only => divided,
+            _ => vec![whole(step)],
+        });
     planned.collect()
 }
 
@@ -132,7 +134,10 @@ pub(crate) fn span(
     };
     let part = left * u64::from(speed.0) / (slots * PART * u64::from(Speed::default().0));
     let places = |us: u64| (us * 1000 / place_ns).max(1);
-    let part = part.clamp(places(SHORTEST_US), places(LONGEST_US).max(places(SHORTEST_US)));
+    let part = part.clamp(
+        places(SHORTEST_US),
+        places(LONGEST_US).max(places(SHORTEST_US)),
+    );
     part.min(u64::from(run)) as u32
 }
 

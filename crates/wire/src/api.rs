@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tessera_model::{
-    Attempt, Blob, Build, JobId, JobSettings, JobState, PairingGrant, Role, Series, Slice, Split,
-    Step, Timestamp,
-    Window, UserName, WorkerFacts, WorkerId, WorkerMode,
+    Attempt, Blob, Build, FrameSet, JobId, JobSettings, JobState, PairingGrant, Role, Series,
+    Slice, Split, Step, Timestamp, UserName, Window, WorkerFacts, WorkerId, WorkerMode,
 };
 
 use crate::store::StoreLevel;
@@ -247,6 +246,15 @@ pub struct JobDetail {
     /// Why nothing is being rendered, if nothing is though it could; for people.
     #[serde(default)]
     pub waiting_because: String,
+}
+
+impl JobDetail {
+    /// The frames that it makes, in their order; none if there are none.
+    #[must_use]
+    pub fn frames(&self) -> Option<FrameSet> {
+        let steps = self.steps.iter().filter(|step| step.makes_frames());
+        FrameSet::of(steps.flat_map(|step| step.frames.iter())).ok()
+    }
 }
 
 /// The parts of a frame.

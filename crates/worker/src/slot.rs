@@ -27,8 +27,8 @@ use crate::log_tail::Logs;
 use crate::trees::TreesDir;
 use crate::uplink::Uplink;
 use station::{NoFrame, Station};
-use tessera_wire::link::Work;
 use terms::{Made, assemble_request, device_name, notes, render_request, slice_request, timings};
+use tessera_wire::link::Work;
 
 /// A Blender without work is ended after this long: its memory may be wanted by whoever sits at the machine, and
 /// loading the scene again costs little against such a pause.
@@ -242,21 +242,10 @@ impl Slot {
     }
 
     /// Hands the finished frame over. The next order is there when this returns.
-    fn rendered(
-        &mut self,
-        order: &FrameOrder,
-        folder: FrameDir,
-        made: Made,
-        load: Duration,
-    ) {
+    fn rendered(&mut self, order: &FrameOrder, folder: FrameDir, made: Made, load: Duration) {
         let offer = &order.offer;
         let job = offer.key.unit.job;
-        let timings = timings(
-            &made,
-            order,
-            load,
-            self.before.filter(|(of, _)| *of == job),
-        );
+        let timings = timings(&made, order, load, self.before.filter(|(of, _)| *of == job));
         self.before = Some((job, made.timings.end_seconds));
         if !order.frame.wanted {
             discard(folder);

@@ -22,13 +22,12 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
     let plan = plan(&connection.api, &detail, flags).await?;
     plan.check_writable()
         .map_err(|error| stop(Status::Usage, error.to_string()))?;
-    let Some(step) = detail.steps.first() else {
+    let Some(frames) = detail.frames() else {
         let message = format!("job {} has no frames", flags.job);
         return Err(stop(Status::Failed, message));
     };
     let sources = Arc::new(Sources::of_job(&connection.api, &detail.manifest).await?);
     let fetcher = |api: &Api| Fetcher::new(api, plan.clone()).sparing(sources.clone());
-    let frames = step.frames.clone();
     let wanted = wanted(&frames, flags)?;
     let mut progress = Progress::new(&context.output);
     let workers = connection.api.workers().await?.items;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tessera_client::PathMap;
+use tessera_client::{PathMap, Tiles};
 use tessera_model::{Device, FrameSet, JobId};
 
 use super::{FarmFlags, NeedFlags, OrderFlags, at_least_one};
@@ -44,6 +44,9 @@ pub(crate) struct SceneFlags {
     /// Samples per pixel; the file's own if not given
     #[arg(long, value_parser = at_least_one)]
     pub(crate) samples: Option<NonZeroU32>,
+    /// Divide frames among workers: auto (where it pays), off, or every frame into so many tiles, 4x3
+    #[arg(long, value_name = "XxY|auto|off", default_value = "auto", value_parser = parse_tiles)]
+    pub(crate) tiles: Tiles,
     /// Write multilayer EXR with every pass, whatever format the file asks for
     #[arg(long)]
     pub(crate) exr: bool,
@@ -267,6 +270,21 @@ pub(crate) struct LogsFlags {
     pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
+}
+
+fn parse_tiles(text: &str) -> Result<Tiles, String> {
+    let grid = || {
+        let (columns, rows) = text.split_once(['x', 'X'])?;
+        let (columns, rows) = (columns.trim().parse().ok()?, rows.trim().parse().ok()?);
+        (columns > 0 && rows > 0).then_some(Tiles::Grid { columns, rows })
+    };
+    match text.trim() {
+        "auto" => Ok(Tiles::Auto),
+        "off" => Ok(Tiles::Off),
+        _ => grid().ok_or_else(|| {
+            "it must be auto, off, or tiles side by side and one above the other, as 4x3".to_owned()
+        }),
+    }
 }
 
 fn parse_device(text: &str) -> Result<Device, String> {

@@ -83,9 +83,10 @@ async fn deliver(
         if tell.is_closed() {
             return;
         }
-        let mut by_position: HashMap<u32, FrameResult> = batch
+        let place = |result: &FrameResult| (result.lease.unit.step, result.position);
+        let mut by_place: HashMap<_, FrameResult> = batch
             .iter()
-            .map(|result| (result.position, result.clone()))
+            .map(|result| (place(result), result.clone()))
             .collect();
         let mut not_recorded = None;
         let fetched = fetcher
@@ -95,7 +96,7 @@ async fn deliver(
                 {
                     not_recorded.get_or_insert(error);
                 }
-                if let Some(result) = by_position.remove(&fetched.position) {
+                if let Some(result) = by_place.remove(&(fetched.step, fetched.position)) {
                     let result = Box::new(result);
                     // There is room for all that can be on its way; whoever no longer listens has the frame all the same.
                     let _ = tell.try_send(Delivered::Frame { result, fetched });

@@ -95,7 +95,7 @@ pub(crate) struct Follow<'a> {
     api: Api,
     outages: &'a mut Outages,
     progress: &'a mut Progress,
-    /// Frames of the job's step by position, as the job has them.
+    /// The job's frames, as it has them.
     frames: FrameSet,
     /// Frames that are wanted here.
     wanted: FrameSet,
@@ -329,8 +329,9 @@ impl<'a> Follow<'a> {
     }
 
     fn hand_on(&mut self, result: FrameResult) {
-        let known = self.frames.at(result.position) == Some(result.frame);
-        if known && self.handed.set(result.position) {
+        // Each is made once, by whichever step.
+        let position = self.frames.position(result.frame);
+        if position.is_some_and(|position| self.handed.set(position)) {
             self.progress.rendered(result.frame);
             for note in &result.notes {
                 if self.noted.len() < NOTES_MAX && self.noted.insert(note.clone()) {
@@ -383,7 +384,9 @@ impl<'a> Follow<'a> {
             Delivered::Frame { result, fetched } => {
                 tracing::debug!("frame {} is in its place", result.frame);
                 self.in_delivery -= 1;
-                self.delivered.set(result.position);
+                if let Some(position) = self.frames.position(result.frame) {
+                    self.delivered.set(position);
+                }
                 for warning in fetched.warnings {
                     self.progress.warn(warning);
                 }

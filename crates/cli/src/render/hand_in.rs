@@ -36,20 +36,16 @@ pub(crate) async fn earlier(
         detail.summary.state,
         JobState::Active | JobState::Paused | JobState::Done
     );
-    let [step] = detail.steps.as_slice() else {
-        return None;
-    };
+    let frames = detail.frames()?;
+    let asked = packed.steps[0].overrides();
     let same = detail.manifest == tessera_wire::blob::to_model(&packed.root)
         && detail.main_file == packed.main_file.as_str()
-        && step.kind == packed.steps[0].kind;
-    let covers = || {
-        missing
-            .iter()
-            .all(|frame| step.frames.position(frame).is_some())
-    };
-    (useful && same && covers()).then(|| Handed {
+        && detail.steps.iter().all(|step| step.overrides() == asked);
+    let covers = || missing.iter().all(|frame| frames.position(frame).is_some());
+    let fits = useful && same && covers();
+    fits.then(|| Handed {
         job,
-        frames: step.frames.clone(),
+        frames,
         build: detail.summary.build,
         by_earlier_run: true,
     })

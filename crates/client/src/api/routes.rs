@@ -9,8 +9,8 @@ use tessera_blobs::{Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
 use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, StepIndex, WorkerId};
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, FrameStatus, Health, JobAction,
-    JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing, Parts,
-    Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
+    JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing,
+    Parts, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
     WorkerStatus,
 };
 use tessera_wire::farm_settings::SettingsPatch;

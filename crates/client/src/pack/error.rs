@@ -56,6 +56,16 @@ fn list(missing: &[MissingFile]) -> String {
 /// A scene that cannot be packed. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
+    /// Its frames cannot be rendered in tiles as is asked for.
+    #[error(
+        "the frames of scene {scene} cannot be rendered in tiles: {because}; leave out --tiles"
+    )]
+    Tiles {
+        /// The scene.
+        scene: String,
+        /// Why.
+        because: String,
+    },
     /// The .blend cannot be read.
     #[error("{} cannot be read ({source}): check the path and its permissions", path.display())]
     Unreadable {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use tessera_blender::{Build, SceneInfo};
-use tessera_model::{FrameSet, Overrides, Step, StepKind};
+use tessera_model::{FrameSet, Overrides, Split, SplitBy, Step, StepKind};
 
 use super::ask::Asked;
 use super::hint::hint;
-use super::{MissingFile, PackError, PackOptions};
+use super::{MissingFile, PackError, PackOptions, Tiles};
 use crate::output::{NodeFolder, OutputChoice, OutputPlan};
 
 /// Things of one sort that warnings name one by one.
@@ -49,6 +49,8 @@ pub(super) fn choose(
     warn(scene, asked, &overrides, &mut warnings);
     let output = plan(scene, asked, &overrides);
     let in_order = !scene.order_dependent.is_empty();
+    let split = split(options, scene, &overrides, in_order, &mut warnings)?;
+    let split = split.filter(|_| !in_order);
     Ok(Choice {
         scene: scene.name.clone(),
         step: Step {
@@ -57,12 +59,83 @@ pub(super) fn choose(
             in_order,
             by_frame: false,
             beside: false,
-            split: None,
+            split,
             chunking: None,
         },
         output,
         warnings,
     })
+}
+
+/// Most times that frames are halved, and least pixels of a tile: below, what is rendered around each would cost more than it is worth.
+const HALVINGS_MAX: u32 = 9;
+const TILE_PIXELS_MIN: u64 = 64 * 64;
+
+/// How a frame may be divided among workers; none if it is rendered whole.
+fn split(
+    options: &PackOptions,
+    scene: &SceneInfo,
+    overrides: &Overrides,
+    in_order: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Split>, PackError> {
+    let mut reasons = scene.split.reasons.clone();
+    let other_engine = overrides
+        .engine
+        .as_ref()
+        .is_some_and(|engine| *engine != scene.engine);
+    if other_engine {
+        reasons = vec!["the job asks for another render engine than the file".into()];
+    }
+    if in_order {
+        reasons.push("its frames depend on the frames before them".into());
+    }
+    let cannot = !scene.split.tiles || other_engine || in_order;
+    let [width, height] = scene.resolution;
+    let samples = overrides.samples.unwrap_or(scene.sampling.samples);
+    let by = match options.tiles {
+        Tiles::Off => return Ok(None),
+        Tiles::Grid { columns, rows } => SplitBy::Grid { columns, rows },
+        Tiles::Auto => {
+            let tiles = u64::from(width) * u64::from(height) / TILE_PIXELS_MIN;
+            let halvings = tiles.checked_ilog2().unwrap_or(0).min(HALVINGS_MAX);
+            SplitBy::Halvings(halvings as u8)
+        }
+    };
+    let asked_for = options.tiles != Tiles::Auto;
+    if cannot {
+        let because = reasons.join("; ");
+        if asked_for {
+            return Err(PackError::Tiles {
+                scene: scene.name.clone(),
+                because,
+            });
+        }
+        // Of an animation workers take whole frames anyway.
+        if options
+            .frames
+            .as_ref()
+            .is_some_and(|frames| frames.len() == 1)
+            && !because.is_empty()
+        {
+            warnings.push(format!(
+                "one worker renders the whole frame, since the scene {} cannot be divided among workers: {because}",
+                scene.name
+            ));
+        }
+        return Ok(None);
+    }
+    let split = Split {
+        width,
+        height,
+        samples,
+        by,
+    };
+    split.check().map_err(|because| PackError::Tiles {
+        scene: scene.name.clone(),
+        because,
+    })?;
+    Ok(Some(split))
 }
 
 fn find_scene<'a>(

@@ -70,10 +70,9 @@ async fn find(app: &App, job: JobId, frame: i32) -> Answer<FrameView> {
     app.engine
         .read(move |scheduler, _| {
             let steps = &scheduler.job_ref(job)?.steps;
-            let found = steps
-                .iter()
-                .zip(0..)
-                .find_map(|(step, index)| Some((StepIndex(index), step.positions_of(frame)?.start)));
+            let found = steps.iter().zip(0..).find_map(|(step, index)| {
+                Some((StepIndex(index), step.positions_of(frame)?.start))
+            });
             Some(found.and_then(|(step, position)| scheduler.frames(job, step, position, 1).pop()))
         })
         .await?

@@ -108,7 +108,10 @@ pub(super) async fn parts(
     let Some((split, slices, positions)) = found.await? else {
         return Err(failure(
             ProblemKind::NotFound,
-            format!("job {job} has no frame that is put together at position {position} of step {}", step.0),
+            format!(
+                "job {job} has no frame that is put together at position {position} of step {}",
+                step.0
+            ),
             "",
         ));
     };

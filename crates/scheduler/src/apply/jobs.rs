@@ -211,7 +211,9 @@ fn check_new(new: &NewJob) -> Result<(), Refusal> {
         .iter()
         .all(|step| matches!(step.kind, StepKind::Render(_)))
     {
-        return invalid("a job's steps render frames; how these are divided is the farm's to say".into());
+        return invalid(
+            "a job's steps render frames; how these are divided is the farm's to say".into(),
+        );
     }
     for split in new.steps.iter().filter_map(|step| step.split) {
         split.check().map_err(Refusal::Invalid)?;

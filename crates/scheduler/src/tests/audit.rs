@@ -122,9 +122,15 @@ fn units(scheduler: &Scheduler, job: &JobEntry, now: Duration) {
         }
         assert!(step.done.iter().all(|at| !step.given_up.get(at)));
         for (unit, &span) in &step.cuts {
-            assert!(step.attempts.contains_key(unit), "a unit that nobody was given is cut");
+            assert!(
+                step.attempts.contains_key(unit),
+                "a unit that nobody was given is cut"
+            );
             let whole = step.frame_positions(*unit);
-            assert!(span > 1 && unit + span <= whole.end, "a unit of several frames");
+            assert!(
+                span > 1 && unit + span <= whole.end,
+                "a unit of several frames"
+            );
         }
     }
     let unmet = depend::unmet(scheduler, &job.job.settings.after);

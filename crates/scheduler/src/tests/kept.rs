@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use tessera_model::{
     After, Attempt, Change, Device, FrameError, FrameErrorKind, FrameResult, JobEdit, JobId,
-    JobState, LeaseKey, ResultTimings, StepIndex, Timestamp, UnitId, WorkerId,
-    WorkerMode,
+    JobState, LeaseKey, ResultTimings, StepIndex, Timestamp, UnitId, WorkerId, WorkerMode,
 };
 
 use super::world::{World, blob, build, job, with};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tessera_model::{
-    After, FarmSettings, JobEdit, JobId, JobState, Rest, Share, Split, SplitBy, WorkerFacts, WorkerId,
+    After, FarmSettings, JobEdit, JobId, JobState, Rest, Share, Split, SplitBy, WorkerFacts,
+    WorkerId,
 };
 
 use super::world::{World, job};

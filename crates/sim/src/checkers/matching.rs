@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use tessera_model::{
-    Device, Gpu, JobState, Lease, Requirement, StepIndex, WorkerId, WorkerMode,
-};
+use tessera_model::{Device, Gpu, JobState, Lease, Requirement, StepIndex, WorkerId, WorkerMode};
 
 use crate::books::{Books, JobBook, WorkerBook};
 use crate::violation::Violation;

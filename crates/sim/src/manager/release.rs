@@ -52,6 +52,7 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
     let message = match order {
         Order::Lease {
             key,
+            span: _,
             frames,
             urgent,
         } => {

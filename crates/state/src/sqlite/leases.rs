@@ -25,12 +25,7 @@ pub(super) struct Unit {
 
 impl UnitAtWork {
     /// Takes in what the database says of it, lease by lease.
-    pub(super) fn read(
-        &mut self,
-        latest: Attempt,
-        span: u32,
-        lease: Option<(Attempt, WorkerId)>,
-    ) {
+    pub(super) fn read(&mut self, latest: Attempt, span: u32, lease: Option<(Attempt, WorkerId)>) {
         for unit in [&mut self.before, &mut self.now] {
             unit.attempt = Some(latest);
             unit.span = span;

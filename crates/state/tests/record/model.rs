@@ -287,7 +287,11 @@ impl Model {
         if self.leases.get(&lease.key) == Some(&lease.worker) {
             return Ok(());
         }
-        if self.attempts.get(&unit).is_some_and(|&(had, _)| had > attempt) {
+        if self
+            .attempts
+            .get(&unit)
+            .is_some_and(|&(had, _)| had > attempt)
+        {
             return used;
         }
         if self.leases.contains_key(&lease.key) {
@@ -296,7 +300,11 @@ impl Model {
         if !self.workers.contains_key(&lease.worker) {
             return Err(WriteError::NoSuchWorker(lease.worker));
         }
-        if self.attempts.get(&unit).is_none_or(|&(had, _)| had != attempt) {
+        if self
+            .attempts
+            .get(&unit)
+            .is_none_or(|&(had, _)| had != attempt)
+        {
             self.attempts.insert(unit, (attempt, lease.span));
             self.job(unit.job)?.leases += 1;
         }

@@ -309,8 +309,7 @@ async fn two_hands_are_two_leases(backend: Backend) {
     let keys: Vec<_> = snapshot.leases.iter().map(|lease| lease.key).collect();
     let expected = [(0, 1), (0, 2), (1, 1)].map(|(at, attempt)| key(JOB, STEP, at, attempt));
     assert_eq!(keys, expected);
-    let attempts = [(0, 2), (1, 1)]
-        .map(|(at, attempt)| (unit(JOB, STEP, at), Attempt(attempt), 1));
+    let attempts = [(0, 2), (1, 1)].map(|(at, attempt)| (unit(JOB, STEP, at), Attempt(attempt), 1));
     assert_eq!(snapshot.attempts, attempts);
     // The second one delivers; what the first one has to say comes too late and is not told to the record.
     let mut result = result(JOB, STEP, 0);

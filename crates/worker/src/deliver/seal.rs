@@ -7,8 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tessera_blobs::{BlobRef, CutError, Origin};
 use tessera_model::{
-    Blob, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Timestamp,
-    WorkerId,
+    Blob, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Timestamp, WorkerId,
 };
 use tessera_wire::blob::to_model;
 use tessera_wire::link::LogStream;

@@ -42,7 +42,10 @@ async fn bring_and_merge(
     let api = uplink.api().await;
     let parts = api.worker_parts(unit.job, unit.step, order.frame.position);
     let Parts { split, files } = parts.await.map_err(|error| {
-        let message = format!("cannot ask for the parts of frame {frame}: {}", in_full(&error));
+        let message = format!(
+            "cannot ask for the parts of frame {frame}: {}",
+            in_full(&error)
+        );
         Failure::new(FrameErrorKind::Worker, message)
     })?;
     let place = folder.parts();
@@ -78,7 +81,10 @@ async fn bring_and_merge(
     });
     let merged = merging.await.expect("merging does not panic");
     merged.map_err(|error| {
-        let message = format!("the parts of frame {frame} cannot be merged: {}", in_full(&error));
+        let message = format!(
+            "the parts of frame {frame} cannot be merged: {}",
+            in_full(&error)
+        );
         Failure::new(FrameErrorKind::Files, message)
     })
 }
@@ -110,6 +116,9 @@ fn unfetched(frame: i32, error: &FetchError) -> Failure {
         FetchError::Full { .. } => FrameErrorKind::Disk,
         _ => FrameErrorKind::Files,
     };
-    let message = format!("cannot fetch the parts of frame {frame}: {}", in_full(error));
+    let message = format!(
+        "cannot fetch the parts of frame {frame}: {}",
+        in_full(error)
+    );
     Failure::new(kind, message)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement};
+use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement, StepKind};
 use tessera_wire::api::{FramePhase, FrameStatus, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
 
@@ -144,16 +144,21 @@ fn how_it_stands(sheet: &mut Sheet, job: &JobDetail) {
 fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
     let summary = &job.summary;
     let settings = &summary.settings;
-    for step in &job.steps {
+    // Of divided frames one line says all.
+    for step in job.steps.iter().filter(|step| step.makes_frames()) {
         let overrides = step.overrides();
         let order = if step.in_order {
             ", in order (unbaked physics)"
         } else {
             ""
         };
+        let divided = match step.kind {
+            StepKind::Assemble(_) => ", divided among workers",
+            _ => "",
+        };
         sheet.say(
             "renders",
-            format!("{}{}{order}", step.frames, overridden(overrides)),
+            format!("{}{}{order}{divided}", step.frames, overridden(overrides)),
         );
     }
     let file = format!("{} (saved by Blender {})", job.main_file, job.file_version);

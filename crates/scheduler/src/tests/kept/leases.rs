@@ -137,7 +137,10 @@ fn a_unit_is_held_twice_at_most_and_never_twice_at_one_worker() {
     let (key, orders) = world.hands[&a][0].clone();
     world.deliver(a, key, orders[0]);
     let mut scheduler = world.scheduler.clone();
-    assert!(!hold(&mut scheduler, world.now, next(3), c, 1), "it is over");
+    assert!(
+        !hold(&mut scheduler, world.now, next(3), c, 1),
+        "it is over"
+    );
 }
 
 #[test]
