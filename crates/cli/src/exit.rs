@@ -189,6 +189,7 @@ fn of_pack(error: &PackError) -> Status {
     match error {
         PackError::Unreadable { .. }
         | PackError::Header(_)
+        | PackError::Tiles { .. }
         | PackError::Scene { .. }
         | PackError::Engine { .. }
         | PackError::Frames { .. }

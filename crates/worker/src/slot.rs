@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blenders::Blenders;
-use crate::deliver::{MadeFile, Outcome, Report};
+use crate::deliver::{Outcome, Report};
 use crate::desk::{FrameEnd, FrameOrder, Input, Order, Warm};
 use crate::failure::Failure;
 use crate::frame_dir::{FrameDir, Frames};
@@ -260,10 +260,10 @@ impl Slot {
             frame: order.frame,
             folder: Some(folder),
             outcome: Outcome::Rendered {
-                files: made.files,
                 build: offer.build.clone(),
                 device: made.device.as_ref().map(device_name).unwrap_or_default(),
                 persistent: made.is_persistent(),
+                files: made.files,
                 timings,
                 notes,
             },

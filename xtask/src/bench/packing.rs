@@ -236,6 +236,7 @@ impl Project {
             cache_dir: remembering.then(|| self.folder.join("cache")),
             read_all: false,
             pack_textures: false,
+            tiles: tessera_client::Tiles::Off,
         };
         pack(&options, |_| {})
             .await

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tessera_client::{FetchError, fetch_file};
 use tessera_merge::{MergeOptions, SampleRange, Slice, Window, merge};
 use tessera_model::FrameErrorKind;
@@ -37,7 +38,6 @@ async fn bring_and_merge(
     order: &FrameOrder,
     folder: &FrameDir,
 ) -> Result<PathBuf, Failure> {
-    use futures_util::{StreamExt, TryStreamExt, stream};
     let (unit, frame) = (order.offer.key.unit, order.frame.frame);
     let api = uplink.api().await;
     let parts = api.worker_parts(unit.job, unit.step, order.frame.position);
@@ -53,10 +53,11 @@ async fn bring_and_merge(
         .await
         .map_err(|error| Failure::of_io("make a folder for the parts of the frame", &error))?;
     let path = |index: usize| place.join(format!("{index}.exr"));
-    let fetching = files.iter().enumerate().map(|(index, part)| {
+    let mut fetching = Vec::new();
+    for (index, part) in files.iter().enumerate() {
         let (api, path, blob) = (api.clone(), path(index), to_store(&part.blob));
-        async move { fetch_file(&api, frame, blob, &path).await }
-    });
+        fetching.push(async move { fetch_file(&api, frame, blob, &path).await });
+    }
     stream::iter(fetching)
         .buffer_unordered(PARALLEL)
         .try_collect::<()>()

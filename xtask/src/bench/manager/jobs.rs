@@ -29,6 +29,8 @@ fn steps(frames: u32) -> Vec<Step> {
         frames,
         in_order: false,
         by_frame: false,
+        beside: false,
+        split: None,
         chunking: None,
     }]
 }

@@ -193,6 +193,7 @@ async fn reported(report: &mut Option<Report>) -> Result<Verdict, ApiError> {
 
 fn facts(worker: WorkerId) -> WorkerFacts {
     WorkerFacts {
+        divides: true,
         slots: 1,
         threads: 16,
         cores: 16,

@@ -265,6 +265,7 @@ fn facts(number: u32) -> WorkerFacts {
         memory_bytes: Some(24 << 30),
     };
     WorkerFacts {
+        divides: true,
         slots: 1,
         threads: 16,
         cores: [8, 16, 32, 8][class as usize],
@@ -311,6 +312,8 @@ fn job(number: u32, frames: usize) -> Input {
             frames,
             in_order: false,
             by_frame: false,
+            beside: false,
+            split: None,
             chunking: None,
         }],
         client_note: String::new(),
