@@ -111,7 +111,14 @@ pub(crate) fn restore(settings: FarmSettings, now: Now, restored: Restored) -> S
         watch(&mut scheduler, lease.worker);
     }
     for (key, position, worker) in restored.failed {
-        reported(&mut scheduler, now.elapsed, key, position);
+        let step = scheduler
+            .jobs
+            .get(&key.unit.job)
+            .and_then(|job| job.step(key.unit.step));
+        let covered = step.map(|step| step.covered(key.unit.index, position));
+        for at in covered.into_iter().flatten() {
+            reported(&mut scheduler, now.elapsed, key, at);
+        }
         let step = scheduler
             .jobs
             .get_mut(&key.unit.job)

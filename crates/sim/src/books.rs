@@ -4,11 +4,12 @@
 //! died, they are opened anew from the record, as the scheduler is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Change, Chunking, FarmSettings, FrameBits, Job, JobId, JobState, LeaseKey, StepIndex, UnitId,
-    WorkerId, WorkerRecord,
+    Change, Chunking, FarmSettings, FrameBits, Job, JobId, JobState, LeaseKey, Step, StepIndex,
+    UnitId, WorkerId, WorkerRecord,
 };
 use tessera_scheduler::Input;
 use tessera_state::Snapshot;
@@ -48,6 +49,10 @@ pub(crate) struct JobBook {
 #[derive(Debug)]
 pub(crate) struct StepBook {
     pub chunking: Chunking,
+    /// Positions of units that were cut as they were handed out.
+    pub cuts: BTreeMap<u32, u32>,
+    /// Its frames are divided: a unit is a run of places.
+    pub is_divided: bool,
     pub done: FrameBits,
     pub given_up: FrameBits,
     /// Failures since the last retry.
@@ -90,9 +95,11 @@ pub(crate) struct LeaseBook {
 impl JobBook {
     fn new(job: Job, now: Duration) -> Self {
         let steps = job.steps.iter().map(|step| {
-            let frames = step.frames.len();
+            let frames = step.positions();
             StepBook {
                 chunking: chunking(&job, step),
+                cuts: BTreeMap::new(),
+                is_divided: step.divided().is_some(),
                 done: FrameBits::new(frames),
                 given_up: FrameBits::new(frames),
                 failures: BTreeMap::new(),
@@ -115,9 +122,20 @@ impl JobBook {
         }
     }
 
-    /// Frames, delivered, given up.
+    /// Positions, delivered, given up.
     pub(crate) fn counts(&self) -> (u32, u32, u32) {
-        self.steps.iter().fold((0, 0, 0), |sum, step| {
+        self.count(|_| true)
+    }
+
+    /// Frames that somebody waits for, delivered, given up.
+    pub(crate) fn frame_counts(&self) -> (u32, u32, u32) {
+        self.count(Step::makes_frames)
+    }
+
+    fn count(&self, which: impl Fn(&Step) -> bool) -> (u32, u32, u32) {
+        let steps = self.steps.iter().zip(&self.job.steps);
+        let counted = steps.filter(|(_, model)| which(model));
+        counted.fold((0, 0, 0), |sum, (step, _)| {
             (
                 sum.0 + step.done.len(),
                 sum.1 + step.done.count(),
@@ -131,6 +149,7 @@ impl JobBook {
 fn chunking(job: &Job, step: &tessera_model::Step) -> Chunking {
     let frames = step.frames.len();
     match &step.chunking {
+        _ if step.divided().is_some() => Chunking::of(1),
         Some(chunking) => chunking.clone(),
         None if step.in_order => Chunking::of(frames),
         None => Chunking::of(job.settings.chunk),
@@ -140,9 +159,25 @@ fn chunking(job: &Job, step: &tessera_model::Step) -> Chunking {
 impl StepBook {
     /// Positions of a unit that still want a result.
     pub(crate) fn wanted(&self, unit: u32) -> impl Iterator<Item = u32> + '_ {
-        self.chunking
-            .positions(unit, self.done.len())
+        self.positions(unit)
             .filter(|&at| !self.done.get(at) && !self.given_up.get(at))
+    }
+
+    /// The positions of a unit.
+    pub(crate) fn positions(&self, unit: u32) -> Range<u32> {
+        match self.cuts.get(&unit) {
+            Some(span) => unit..unit + span,
+            None => self.chunking.positions(unit, self.done.len()),
+        }
+    }
+
+    /// The unit of a position.
+    pub(crate) fn unit_of(&self, position: u32) -> u32 {
+        let cut = self.cuts.range(..=position).next_back();
+        match cut {
+            Some((&unit, &span)) if position - unit < span => unit,
+            _ => self.chunking.unit_of(position),
+        }
     }
 
     pub(crate) fn units(&self) -> u32 {
@@ -163,7 +198,8 @@ impl StepBook {
     }
 
     fn is_free(&self, unit: u32) -> bool {
-        !self.held.contains_key(&unit) && self.wanted(unit).next().is_some()
+        let within = self.is_divided && self.unit_of(unit) != unit;
+        !within && !self.held.contains_key(&unit) && self.wanted(unit).next().is_some()
     }
 }
 
@@ -248,7 +284,14 @@ impl Books {
                 job.state = *state;
                 job.served = now;
             }
-            Change::Leased(lease) => self.begin(lease.key, lease.worker),
+            Change::Leased(lease) => {
+                let unit = lease.key.unit;
+                let step = self.step(unit.job, unit.step)?;
+                if step.is_divided && lease.span > 1 {
+                    step.cuts.insert(unit.index, lease.span);
+                }
+                self.begin(lease.key, lease.worker);
+            }
             Change::LeaseEnded(key) => self.end(*key),
             Change::UnitClosed(unit) => self.close(*unit),
             Change::FrameDone(result) => {
@@ -268,8 +311,13 @@ impl Books {
             }
             Change::FrameFailed(error) => {
                 let unit = error.lease.unit;
+                let step = self.step(unit.job, unit.step)?;
+                let reported = match step.is_divided {
+                    true => step.positions(unit.index),
+                    false => error.position..error.position + 1,
+                };
                 if let Some(lease) = self.leases.get_mut(&error.lease) {
-                    lease.failed.insert(error.position);
+                    lease.failed.extend(reported);
                 }
                 let step = self.step(unit.job, unit.step)?;
                 let failure = step.failures.entry(error.position).or_default();
@@ -291,7 +339,7 @@ impl Books {
                     .iter()
                     .map(|key| {
                         let step = &book.steps[usize::from(key.unit.step.0)];
-                        let positions = step.chunking.positions(key.unit.index, step.done.len());
+                        let positions = step.positions(key.unit.index);
                         (
                             *key,
                             positions.filter(|&at| step.given_up.get(at)).collect(),

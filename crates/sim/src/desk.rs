@@ -25,6 +25,20 @@ pub(crate) struct Offer {
     pub urgent: bool,
     pub work: WorkIndex,
     pub scene: u64,
+    pub part: Part,
+}
+
+/// What is made of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    /// So many of its places.
+    Places {
+        count: u32,
+        of: u32,
+    },
+    /// The frame of its parts.
+    Assembled,
 }
 
 /// A frame that ended and whose report the manager has not answered.

@@ -5,7 +5,7 @@ mod reporting;
 
 use std::time::Duration;
 
-use tessera_model::{FrameErrorKind, LeaseKey};
+use tessera_model::{FrameErrorKind, LeaseKey, StepIndex};
 
 use crate::desk::{Act, Desk, FromWorker, Unsent};
 use crate::event::{Event, MachineEvent};
@@ -164,6 +164,15 @@ fn is_flaky(world: &World) -> bool {
     world.plan.faults.has(Fault::Flaky) && !world.is_healed
 }
 
+/// The frame, as it was asked for, that a position of a job is of.
+fn asked(world: &World, work: WorkIndex, key: LeaseKey, position: u32) -> (StepIndex, u32) {
+    match world.books.jobs.get(&key.unit.job) {
+        Some(book) => world.works[work].origin(&book.job, key.unit.step, position),
+        // It was removed: what becomes of the frame is nobody's business any more.
+        None => (key.unit.step, position),
+    }
+}
+
 fn end_frame(
     world: &mut World,
     machine: MachineIndex,
@@ -174,7 +183,8 @@ fn end_frame(
     position: u32,
 ) -> Vec<Act> {
     let flaky = is_flaky(world);
-    let fate = world.works[work].fate(key.unit.step, position, key.attempt.0, machine, flaky);
+    let (step, asked) = asked(world, work, key, position);
+    let fate = world.works[work].fate(step, asked, key.attempt.0, machine, flaky);
     let end = match fate {
         Fate::Rendered => Ok(()),
         Fate::Fails(kind) => Err(kind),
@@ -215,9 +225,10 @@ pub(crate) fn carry_out(world: &mut World, machine: MachineIndex, acts: Vec<Act>
                 } else {
                     Duration::ZERO
                 };
-                let renders = scaled(work.frame_time(key.unit.step, position));
+                let (step, asked) = asked(world, offer.work, key, position);
+                let renders = scaled(work.time(step, asked, offer.part));
                 let flaky = is_flaky(world);
-                let fate = work.fate(key.unit.step, position, key.attempt.0, machine, flaky);
+                let fate = work.fate(step, asked, key.attempt.0, machine, flaky);
                 let hangs = match fate {
                     Fate::Fails(FrameErrorKind::Hang) => HANG,
                     _ => Duration::ZERO,

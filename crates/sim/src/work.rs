@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tessera_model::{
-    After, Blob, Device, FrameErrorKind, FrameSet, JobId, JobSettings, Overrides, Requirement,
-    Step, StepIndex, StepKind,
+    After, Blob, Device, FrameErrorKind, FrameSet, Job, JobId, JobSettings, Overrides, Requirement,
+    Split, SplitBy, Step, StepIndex, StepKind,
 };
 use tessera_scheduler::NewJob;
 
+use crate::desk::Part;
 use crate::dice::{Concern, Dice, fate};
 use crate::fault::Fault;
 use crate::machine::{Machine, MachineIndex, TAGS, subset};
@@ -92,11 +93,32 @@ pub(crate) enum Fate {
     Kills,
 }
 
+/// What a part of a frame takes besides its pixels.
+const SLICE_TAKES: Duration = Duration::from_millis(100);
+
+/// What it takes to put a frame together.
+const ASSEMBLING_TAKES: Duration = Duration::from_millis(800);
+
 impl Work {
-    /// How long a frame takes on the fastest machine.
-    pub(crate) fn frame_time(&self, step: StepIndex, position: u32) -> Duration {
+    /// How long a frame takes on the fastest machine, or what is made of it.
+    pub(crate) fn time(&self, step: StepIndex, position: u32, part: Part) -> Duration {
         let jitter = fate(&[self.seed, step.0.into(), position.into()]) % 100;
-        self.frame * (50 + jitter as u32) / 100
+        let whole = self.frame * (50 + jitter as u32) / 100;
+        match part {
+            Part::Whole => whole,
+            Part::Places { count, of } => whole * count / of + SLICE_TAKES,
+            Part::Assembled => ASSEMBLING_TAKES,
+        }
+    }
+
+    /// The frame, as it was asked for, that a position of the job is of: the farm may have divided the only step.
+    pub(crate) fn origin(&self, job: &Job, step: StepIndex, position: u32) -> (StepIndex, u32) {
+        if job.steps.len() == self.new.steps.len() {
+            return (step, position);
+        }
+        let frame = job.steps[usize::from(step.0)].frame_at(position);
+        let asked = frame.and_then(|frame| self.new.steps[0].frames.position(frame));
+        (StepIndex(0), asked.unwrap_or(position))
     }
 
     /// Whether a frame can never be rendered, by anybody.
@@ -400,6 +422,13 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
     };
     let each = (frames / count).max(1);
     let by_frame = dice.percent(50);
+    // One job of five may be divided among workers.
+    let split = dice.percent(20).then(|| Split {
+        width: 1920,
+        height: 1080,
+        samples: dice.between(1, 256) as u32,
+        by: SplitBy::Halvings(dice.between(3, 7) as u8),
+    });
     (0..count)
         .map(|step| Step {
             kind: StepKind::Render(Overrides {
@@ -410,7 +439,7 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
             in_order,
             by_frame: step > 0 && by_frame,
             beside: false,
-            split: None,
+            split,
             chunking: None,
         })
         .collect()

@@ -34,6 +34,8 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
         .value
         .clone()
         .unwrap_or_else(|| context.folders.data.join("worker"));
+    // Blender runs in a folder of its own.
+    let data = std::path::absolute(data).context("the worker's data folder cannot be named")?;
     let joined = tokio::select! {
         biased;
         () = context.interrupt.token().cancelled() => return Ok(context.interrupt.status()),

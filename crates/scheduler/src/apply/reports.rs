@@ -246,8 +246,13 @@ pub(super) fn failed(
         return Ok(Outcome::NotNeeded);
     }
     let in_order = entry.job.steps[key.unit.step.0 as usize].in_order;
+    let covered = step.map_or(position..position + 1, |step| {
+        step.covered(key.unit.index, position)
+    });
     record_failure(scheduler, now, error, false, effects);
-    reported(scheduler, now.elapsed, key, position);
+    for at in covered {
+        reported(scheduler, now.elapsed, key, at);
+    }
     if in_order && scheduler.leases.contains_key(&key) {
         end_lease(scheduler, now.elapsed, key, effects);
         effects.changes.push(Change::LeaseEnded(key));

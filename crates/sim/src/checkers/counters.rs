@@ -22,7 +22,7 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
         let Some(view) = engine.scheduler.job(clock, id) else {
             return wrong("jobs of this number", 0, 1);
         };
-        let (frames, done, failed) = book.counts();
+        let (frames, done, failed) = book.frame_counts();
         let rendering = book.leases.len() as u32;
         for (what, said, counted) in [
             ("frames", view.frames, frames),

@@ -124,7 +124,7 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
             book.state
         ));
     }
-    let hopeless = done == 0 && failed >= world.books.farm.hopeless_after;
+    let hopeless = done == 0 && book.frame_counts().2 >= world.books.farm.hopeless_after;
     if done + failed != frames && !hopeless {
         return wrong(format!("job {id} failed with frames left to try"));
     }
@@ -145,8 +145,11 @@ fn ended_well(world: &World, id: JobId, book: &JobBook, work: &Work) -> Result<(
 
 /// As many failures as its job allows, each on a machine of its own fault, end a frame too.
 fn has_failed(book: &JobBook, step: usize, position: u32) -> bool {
-    let failure = book.steps[step].failures.get(&position);
-    failure.is_some_and(|failure| failure.count >= book.job.settings.max_attempts)
+    // Of a divided frame one part is enough.
+    let places = book.job.steps[step].places();
+    let first = position / places * places;
+    let mut failures = book.steps[step].failures.range(first..first + places);
+    failures.any(|(_, failure)| failure.count >= book.job.settings.max_attempts)
 }
 
 /// Whether a frame can not be rendered: it fails wherever it is, or one that it needs does. Where order matters those are
@@ -156,15 +159,15 @@ fn is_doomed(work: &Work, book: &JobBook, step: usize, position: u32) -> bool {
     let before = if model.in_order { 0 } else { position };
     let here = StepIndex(step as u16);
     let followed = |position: u32| {
-        let frame = model.frames.at(position)?;
-        book.job.steps[step - 1].frames.position(frame)
+        let frame = model.frame_at(position)?;
+        book.job.steps[step - 1].positions_of(frame)
     };
+    let is_lost = |at: u32| has_failed(book, step - 1, at) || is_doomed(work, book, step - 1, at);
     (before..=position).any(|at| {
-        work.is_doomed(here, at)
+        let (asked, frame) = work.origin(&book.job, here, at);
+        work.is_doomed(asked, frame)
             || (model.by_frame
                 && step > 0
-                && followed(at).is_some_and(|at| {
-                    has_failed(book, step - 1, at) || is_doomed(work, book, step - 1, at)
-                }))
+                && followed(at).is_some_and(|mut positions| positions.any(is_lost)))
     })
 }

@@ -178,16 +178,17 @@ fn back_off(books: &Books, count: u32) -> Duration {
 /// Whether a step's turn has come: all before it are over, or it follows the one before frame by frame and so on.
 fn is_open(job: &JobBook, at: usize) -> bool {
     let before = &job.steps[..at];
+    let step = &job.job.steps[at];
     before.iter().all(|step| step.is_over())
-        || (at > 0 && job.job.steps[at].by_frame && is_open(job, at - 1))
+        || (at > 0 && (step.by_frame || step.beside) && is_open(job, at - 1))
 }
 
 /// What a frame waits for, if that is not there.
 fn missing_frame(books: &Books, job: &JobBook, at: usize, position: u32) -> Option<String> {
-    let frame = job.job.steps[at].frames.at(position)?;
+    let frame = job.job.steps[at].frame_at(position)?;
     let lacks = |of: &JobBook, step: usize| {
-        let here = of.job.steps[step].frames.position(frame);
-        here.is_some_and(|position| !of.steps[step].done.get(position))
+        let here = of.job.steps[step].positions_of(frame);
+        here.is_some_and(|mut positions| positions.any(|at| !of.steps[step].done.get(at)))
     };
     if job.job.steps[at].by_frame && lacks(job, at - 1) {
         return Some(format!("frame {frame} of the step before is not there"));
@@ -236,7 +237,7 @@ const FREE_MAX: usize = 64;
 /// Whether a unit failed on a worker.
 pub(crate) fn failed_on(job: &JobBook, step: usize, unit: u32, worker: WorkerId) -> bool {
     let book = &job.steps[step];
-    let positions = book.chunking.positions(unit, book.done.len());
+    let positions = book.positions(unit);
     let mut failures = book.failures.range(positions);
     failures.any(|(_, failure)| failure.workers.contains(&worker))
 }

@@ -108,7 +108,7 @@ pub(super) fn same_as_live(world: &World, snapshot: &Snapshot) -> Result<(), Vio
             let book = &world.books.jobs[&one.job.id].steps[step];
             for (a, b) in frames(live).iter().zip(frames(&again).iter()) {
                 // Of two leases the one that renders is shown, and that is not recorded.
-                let unit = book.chunking.unit_of(a.position);
+                let unit = book.unit_of(a.position);
                 let is_twice = book.held.get(&unit).is_some_and(|&held| held > 1);
                 same_frame(one, a, b, is_twice)?;
             }

@@ -1,10 +1,10 @@
 //! Sends what was decided, after it was recorded.
 
-use tessera_model::{Change, JobId, WorkerId};
+use tessera_model::{Change, JobId, StepKind, WorkerId};
 use tessera_scheduler::{Order, Outcome, Refusal};
 
 use super::{Asker, Batch, Manager};
-use crate::desk::{Offer, Report};
+use crate::desk::{Offer, Part, Report};
 use crate::event::{Event, MachineEvent, ToWorker};
 use crate::network::LinkNumber;
 use crate::trace::note;
@@ -52,7 +52,7 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
     let message = match order {
         Order::Lease {
             key,
-            span: _,
+            span,
             frames,
             urgent,
         } => {
@@ -60,7 +60,20 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
             let Some(work) = work_of(&world.manager, key.unit.job) else {
                 return;
             };
-            let in_order = world.works[work].new.steps[usize::from(key.unit.step.0)].in_order;
+            let engine = world.manager.engine.as_ref();
+            let job = engine.and_then(|engine| engine.scheduler.job_ref(key.unit.job));
+            let Some(step) = job.and_then(|job| job.steps.get(usize::from(key.unit.step.0))) else {
+                return;
+            };
+            let in_order = step.in_order;
+            let part = match step.kind {
+                StepKind::Render(_) => Part::Whole,
+                StepKind::Slices(_) => Part::Places {
+                    count: span,
+                    of: step.places(),
+                },
+                StepKind::Assemble(_) => Part::Assembled,
+            };
             ToWorker::Lease(Offer {
                 key,
                 frames,
@@ -68,6 +81,7 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
                 urgent,
                 work,
                 scene: world.works[work].scene,
+                part,
             })
         }
         Order::Recall(key) => ToWorker::Recall(key),

@@ -63,6 +63,7 @@ fn offer(unit: u32, scene: u8, frames: Vec<FrameToRender>) -> LeaseOffer {
         main_file: "a.blend".into(),
         build: build(4),
         overrides: Overrides::default(),
+        work: tessera_wire::link::Work::Frames,
         frames,
         in_order: false,
         urgent: false,
