@@ -30,6 +30,10 @@ const SAMPLES_MIN: u64 = 4_000_000;
 /// The end of an animation is divided only if its frames have so many, some seconds of work.
 const TAIL_SAMPLES_MIN: u64 = 64_000_000;
 
+/// Frames at the end of an animation that are divided, for each slot: as long as a slow worker is at the last whole one it took,
+/// the others have something to do.
+const TAIL_FRAMES: u32 = 3;
+
 /// Most frames of a job that are divided: bounds the lists that are kept of them.
 const DIVIDED_MAX: u32 = 512;
 
@@ -98,7 +102,7 @@ fn divided_frames(split: &Split, frames: u32, slots: u32) -> u32 {
     if slots < 2 || samples < least {
         return 0;
     }
-    frames.min(slots).min(DIVIDED_MAX)
+    frames.min(slots.saturating_mul(TAIL_FRAMES)).min(DIVIDED_MAX)
 }
 
 /// How many places, from a free one on, are handed out to a worker as one unit.
@@ -189,8 +193,8 @@ mod tests {
         assert_eq!(planned("1", 1), [("whole", "1".into())]);
         assert_eq!(planned("1", 2), divided("1"));
         assert_eq!(planned("1..3", 4), divided("1..3"));
-        let mut tail = divided("97..100");
-        tail.insert(0, ("whole", "1..96".into()));
+        let mut tail = divided("89..100");
+        tail.insert(0, ("whole", "1..88".into()));
         assert_eq!(planned("1..100", 4), tail);
         let steps = plan(vec![render("1..100", Some(halved))], 4);
         assert_eq!(
@@ -198,7 +202,7 @@ mod tests {
             [false, true, false]
         );
         assert!(steps[2].by_frame);
-        assert_eq!(steps[1].positions(), 4 * 256);
+        assert_eq!(steps[1].positions(), 12 * 256);
     }
 
     #[test]

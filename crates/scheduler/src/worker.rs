@@ -55,6 +55,8 @@ pub(crate) struct WorkerEntry {
     pub files: VecDeque<[u8; 32]>,
     /// How fast it renders.
     pub speed: Speed,
+    /// Results that it was measured by.
+    pub measured: u32,
     /// Needs it meets, one bit each, as far as they were looked at.
     pub meets: Vec<u64>,
     /// Needs that were looked at.
@@ -81,6 +83,7 @@ impl WorkerEntry {
             loaded: Vec::new(),
             files: VecDeque::new(),
             speed: Speed::default(),
+            measured: 0,
             meets: Vec::new(),
             looked_at: 0,
             spot: None,

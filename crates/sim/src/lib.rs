@@ -11,7 +11,7 @@
 //! - `fault`, `faults`: what goes wrong, one file for each kind.
 //! - `books`, `checkers`: what must hold, one file for each property, counted without the scheduler.
 //! - `keeping`: a farm's block store by itself: uploads, jobs, results and sweeps, and what no sweep may take.
-//! - `scenario`: a farm set up by hand, and who works for whom in it.
+//! - `scenario`: a farm set up by hand, who works for whom in it, and when a job is done.
 //! - `run`, `campaign`, `shrink`: one run; many; and a failing one made as small as it goes.
 
 mod books;
@@ -42,7 +42,7 @@ pub use fault::{ALL as ALL_FAULTS, Fault, Faults};
 pub use keeping::{Kept, Omits, keep};
 pub use plan::{DEFAULT_MINUTES, Plan};
 pub use run::{Ended, Summary, run, run_watched};
-pub use scenario::{Measured, Scenario, ScenarioJob, measure};
+pub use scenario::{Finished, Measured, Scenario, ScenarioJob, finish, measure};
 pub use shrink::shrink;
 pub use trace::Trace;
 pub use violation::Violation;

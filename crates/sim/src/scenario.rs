@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use tessera_model::{
-    Blob, FarmSettings, FrameSet, JobSettings, Overrides, Step, StepKind, UserName, WorkerFacts,
+    Blob, FarmSettings, FrameSet, JobSettings, JobState, Overrides, Split, Step, StepIndex,
+    StepKind, UserName, WorkerFacts,
 };
 use tessera_scheduler::{Input, NewJob};
 use tessera_state::State;
 
+use crate::desk::Part;
 use crate::event::Event;
 use crate::fault::Faults;
 use crate::machine::{Machine, complete_facts};
@@ -54,6 +56,8 @@ pub struct ScenarioJob {
     pub load: Duration,
     /// When it is submitted.
     pub submit_at: Duration,
+    /// How its frames may be divided among workers.
+    pub split: Option<Split>,
 }
 
 /// What was measured, job by job.
@@ -112,7 +116,7 @@ fn work(index: usize, job: &ScenarioJob) -> Work {
                 in_order: false,
                 by_frame: false,
                 beside: false,
-                split: None,
+                split: job.split,
                 chunking: None,
             }],
             client_note: index.to_string(),
@@ -133,6 +137,16 @@ fn work(index: usize, job: &ScenarioJob) -> Work {
 /// # Panics
 /// If this process can not have an empty record in memory.
 pub fn measure(scenario: &Scenario) -> Result<Measured, Violation> {
+    let works = scenario.jobs.iter().enumerate();
+    let works = works.map(|(at, job)| work(at, job)).collect();
+    in_world(scenario, works, async |world| live(world, scenario).await)
+}
+
+fn in_world<T>(
+    scenario: &Scenario,
+    works: Vec<Work>,
+    live: impl AsyncFnOnce(&mut World) -> Result<T, Violation>,
+) -> Result<T, Violation> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -142,18 +156,56 @@ pub fn measure(scenario: &Scenario) -> Result<Measured, Violation> {
         minutes: u32::MAX / 60,
         ..Plan::new(1, scenario.workers, 1)
     };
-    let works: Vec<Work> = scenario
-        .jobs
-        .iter()
-        .enumerate()
-        .map(|(at, job)| work(at, job))
-        .collect();
     runtime.block_on(async {
         let state = State::open_in_memory()
             .await
             .expect("memory can hold an empty record");
         let mut world = World::of(plan, machines(scenario), works, state, Trace::Off);
-        live(&mut world, scenario).await
+        live(&mut world).await
+    })
+}
+
+/// How a job went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finished {
+    /// From its submission to its last result.
+    pub after: Duration,
+    /// What its frames take on the fastest machine, one after the other, in seconds.
+    pub work_seconds: f64,
+}
+
+/// Lets a farm work until its only job is done.
+///
+/// # Errors
+/// If something did not hold that must.
+///
+/// # Panics
+/// If this process can not have an empty record in memory, or the job does not end.
+pub fn finish(scenario: &Scenario) -> Result<Finished, Violation> {
+    let [job] = scenario.jobs.as_slice() else {
+        panic!("there is one job");
+    };
+    let work = work(0, job);
+    let submitted = work.submit_at;
+    let frame = |at| work.time(StepIndex(0), at, Part::Whole).as_secs_f64();
+    let work_seconds = (0..job.frames).map(frame).sum();
+    in_world(scenario, vec![work], async |world| {
+        world.happens(Event::ManagerBack).await?;
+        let settings = Input::Settings(Box::new(scenario.settings.clone()));
+        world.ask_manager(Arrival::Person(Box::new(settings)));
+        while let Some((at, event)) = world.queue.pop() {
+            world.now = at;
+            world.happens(event).await?;
+            let id = world.works[0].job;
+            let book = id.and_then(|id| world.books.jobs.get(&id));
+            if book.is_some_and(|book| book.state == JobState::Done) {
+                return Ok(Finished {
+                    after: world.now - submitted,
+                    work_seconds,
+                });
+            }
+        }
+        panic!("nothing happens any more, and the job is not done");
     })
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "sim/fairness.rs"]
 mod fairness;
+#[path = "sim/finishing.rs"]
+mod finishing;
 #[path = "sim/keeping.rs"]
 mod keeping;
 #[path = "sim/large.rs"]

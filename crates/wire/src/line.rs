@@ -162,6 +162,12 @@ pub enum LineKind {
         frames: u32,
         /// Given up.
         failed: u32,
+        /// Of frames that are divided among workers, parts done.
+        #[serde(default)]
+        parts_done: u32,
+        /// All parts of such frames.
+        #[serde(default)]
+        parts: u32,
         /// Seconds left, once they can be told.
         seconds_left: Option<f64>,
     },

@@ -38,9 +38,29 @@ pub(crate) struct Progress {
     /// Since when the manager is away, if it is.
     away_since: Option<Instant>,
     brought: u32,
+    /// How far frames are that are divided among workers.
+    parts: Option<Parts>,
     first_failure: Option<(i32, String)>,
     alone: bool,
     only_bringing: bool,
+}
+
+/// Parts of divided frames.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    of: u32,
+    done: u32,
+    /// When the first were seen done, and how many.
+    first: Option<(Instant, u32)>,
+}
+
+impl Parts {
+    /// Time left for the others, if they take as long each as those since the first.
+    fn left(&self) -> Option<Duration> {
+        let (since, first) = self.first?;
+        let counted = self.done.checked_sub(first).filter(|&parts| parts > 0)?;
+        Some(since.elapsed() * (self.of - self.done) / counted)
+    }
 }
 
 /// A frame that lies in the output folder.
@@ -87,6 +107,7 @@ impl Progress {
             activity: None,
             away_since: None,
             brought: 0,
+            parts: None,
             first_failure: None,
             alone: false,
             only_bringing: false,
@@ -249,6 +270,8 @@ impl Progress {
             done: self.done,
             frames: self.frames,
             failed: self.failed,
+            parts_done: self.parts.map_or(0, |parts| parts.done),
+            parts: self.parts.map_or(0, |parts| parts.of),
             seconds_left: self.left().map(|left| left.as_secs_f64()),
         });
     }
@@ -262,6 +285,22 @@ impl Progress {
             self.output.note(printable(by));
         }
         self.held_by = by;
+        self.redraw();
+    }
+
+    /// So many parts of the frames that are divided among workers are done.
+    pub(crate) fn parts(&mut self, done: u32, of: u32) {
+        let before = self.parts.map(|parts| parts.done);
+        if of == 0 || before == Some(done) {
+            return;
+        }
+        let first = self.parts.and_then(|parts| parts.first);
+        self.parts = Some(Parts {
+            of,
+            done,
+            first: first.or_else(|| (done > 0).then(|| (Instant::now(), done))),
+        });
+        self.tell_progress();
         self.redraw();
     }
 
@@ -324,7 +363,8 @@ impl Progress {
 
     fn left(&self) -> Option<Duration> {
         let remaining = self.frames.saturating_sub(self.done + self.failed);
-        self.estimate.left(remaining, self.last_done.elapsed())
+        let left = self.estimate.left(remaining, self.last_done.elapsed());
+        left.or_else(|| self.parts?.left())
     }
 
     /// Draws the present state; time left counts down by it.
@@ -340,6 +380,10 @@ impl Progress {
         }
         if self.failed > 0 {
             parts.push(format!("{} failed", self.failed));
+        }
+        if let Some(divided) = self.parts.filter(|divided| divided.done < divided.of) {
+            let percent = u64::from(divided.done) * 100 / u64::from(divided.of);
+            parts.push(format!("{percent} % of what is divided among workers"));
         }
         match &self.held_by {
             Some(held_by) => parts.push(printable(held_by)),

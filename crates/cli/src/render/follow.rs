@@ -291,6 +291,8 @@ impl<'a> Follow<'a> {
             }
             Err(error) => return Err(error.into()),
         };
+        let summary = &detail.summary;
+        self.progress.parts(summary.places_done, summary.places);
         self.stands(detail.summary.state);
         let held_by = match detail.summary.phase {
             Phase::Paused => Some(format!(
@@ -349,7 +351,10 @@ impl<'a> Follow<'a> {
                 self.progress.forget_rendering();
                 self.look().await?;
             }
-            What::Job { job } if job.id == self.job => self.stands(job.state),
+            What::Job { job } if job.id == self.job => {
+                self.progress.parts(job.places_done, job.places);
+                self.stands(job.state);
+            }
             What::JobRemoved { job } if job == self.job => return Err(FollowError::Removed(job)),
             What::FrameStarted {
                 job, frame, worker, ..

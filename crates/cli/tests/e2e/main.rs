@@ -26,6 +26,7 @@ mod bad_files;
 mod bad_network;
 mod bad_places;
 mod delta;
+mod divided;
 mod fairness;
 mod foreign;
 mod gathered;

@@ -59,6 +59,19 @@ def layers() -> None:
     scene.render.filepath = "//out/layers_####"
 
 
+def still() -> None:
+    """One frame that takes long enough to be divided among workers, with adaptive sampling, a compositor and a node's own files."""
+    scene = base()
+    scene.render.resolution_x, scene.render.resolution_y = 320, 180
+    scene.cycles.samples = 128
+    scene.cycles.use_adaptive_sampling = True
+    scene.cycles.adaptive_threshold = 0.02
+    for layer in scene.view_layers:
+        layer.use_pass_z = layer.use_pass_normal = layer.use_pass_cryptomatte_object = True
+    image_format(scene, "OPEN_EXR_MULTILAYER", color_depth="32", exr_codec="ZIP")
+    scene.render.filepath = "//out/still_####"
+
+
 def plain() -> None:
     """8-bit PNG; a second scene with another engine's settings and a name that needs care."""
     scene = base()
@@ -273,6 +286,7 @@ def several() -> None:
 
 KINDS = [
     layers,
+    still,
     plain,
     jpeg,
     tiff,

@@ -202,7 +202,8 @@ fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult, positions:
         .and_then(|held| held.begun);
     let seen = begun.map(|begun| now.elapsed.saturating_sub(begun).as_micros() as u64);
     if let Some(took) = (told > 0).then_some(told).or(seen) {
-        worker.speed = job.cost.learn(whole(took), worker.speed);
+        worker.speed = job.cost.learn(whole(took), worker.speed, worker.measured);
+        worker.measured = worker.measured.saturating_add(1);
     }
     let load = timings.transfer_us + timings.load_us;
     if load > 0 {

@@ -52,9 +52,9 @@ fn pass(world: &mut World, workers: &[WorkerId], time: Duration) {
 fn the_first_frame_tells_the_cost_and_the_next_ones_both() {
     let mut cost = Cost::default();
     assert_eq!(cost.expect_us(1, Speed::default()), None);
-    assert_eq!(cost.learn(1_500_000, Speed(2000)), Speed(2000));
+    assert_eq!(cost.learn(1_500_000, Speed(2000), 9), Speed(2000));
     assert_eq!(cost.frame_us, Some(3_000_000));
-    assert_eq!(cost.learn(1_000_000, Speed(1000)), Speed(1250));
+    assert_eq!(cost.learn(1_000_000, Speed(1000), 9), Speed(1250));
     assert_eq!(cost.frame_us, Some(2_750_000));
     assert_eq!(cost.expect_us(3, Speed(500)), Some(16_500_000));
     assert_eq!(cost.expect_us(1, Speed(0)), Some(2_750_000_000));
@@ -75,7 +75,7 @@ fn no_single_frame_makes_a_worker_more_than_fifty_times_faster_or_slower() {
         (10_000_000_000, 877),
     ] {
         let mut cost = known;
-        assert_eq!(cost.learn(took, Speed(1000)), Speed(speed), "{took}");
+        assert_eq!(cost.learn(took, Speed(1000), 9), Speed(speed), "{took}");
     }
 }
 

@@ -23,6 +23,7 @@ fn job(owner: &str, category: &str, priority: u32, frame: Duration) -> ScenarioJ
         // Opening a scene takes about as long as a frame or two.
         load: (frame * 2).clamp(Duration::from_millis(300), Duration::from_secs(10)),
         submit_at: Duration::ZERO,
+        split: None,
     }
 }
 

@@ -1,0 +1,108 @@
+//! One frame on several workers: divided, put together, and the same as if one Blender had rendered it.
+
+use std::fs;
+
+use tessera_model::{JobId, StepKind};
+use tessera_wire::api::JobDetail;
+
+use crate::site::{Site, ask, until};
+use crate::world::{Project, World, identical, on_both, tessera_run, text};
+
+on_both!(
+    tiles_as_asked_for,
+    a_still_is_divided_by_itself,
+    a_killed_worker_costs_what_it_had_in_hand,
+);
+
+fn locally(world: &World, project: &Project) -> std::path::PathBuf {
+    let local = world.path("local");
+    project.render_locally(world, "out/still_####", (1, 1), "", &local);
+    local
+}
+
+fn detail(site: &Site, job: JobId) -> JobDetail {
+    ask(&site.boss, async |api| api.job(job).await.unwrap())
+}
+
+fn is_divided(detail: &JobDetail) -> bool {
+    let mut steps = detail.steps.iter();
+    steps.any(|step| matches!(step.kind, StepKind::Slices(_)))
+}
+
+/// Two frames of two view layers with all their passes, each in twelve tiles.
+fn tiles_as_asked_for(world: &World) {
+    let project = world.scene("layers");
+    let local = world.path("local");
+    project.render_locally(world, "out/layers_####", (1, 2), "", &local);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let out = project.path("out");
+    let tiles = ["-f", "1..2", "--tiles", "4x3", "-o", text(&out)];
+    let mut arguments = vec!["render", project.file()];
+    arguments.extend(tiles);
+    site.boss.run(&arguments).unwrap();
+    project.take_products(&world.path("farm"));
+    identical(&world.path("farm"), &local, 2);
+
+    let journal = site.delivered_once(JobId(1));
+    assert_eq!((journal.frames, journal.failures), (2 * 12 + 2, 0));
+    let shown = detail(&site, JobId(1));
+    let summary = shown.summary;
+    assert_eq!((summary.frames, summary.done), (2, 2));
+    assert_eq!((summary.places, summary.places_done), (24, 24));
+
+    // The same command again finds them there.
+    fs::rename(world.path("farm").join("out"), &out).unwrap();
+    site.boss.run(&arguments).unwrap();
+    assert_eq!(site.delivered_once(JobId(1)).leases, journal.leases);
+
+    // Frames that cannot be divided are refused with the reason, and not rendered otherwise.
+    let ordered = world.scene("cloth");
+    let told = tessera_run(&site.boss, &["render", ordered.file(), "--tiles", "2x2"]);
+    told.refused(2, &["--tiles", "depend on the frames before them"]);
+}
+
+fn a_still_is_divided_by_itself(world: &World) {
+    let project = world.scene("still");
+    let local = locally(world, &project);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let out = project.path("out");
+    let arguments = ["render", project.file(), "-f", "1", "-o", text(&out)];
+    site.boss.run(&arguments).unwrap();
+    project.take_products(&world.path("farm"));
+    identical(&world.path("farm"), &local, 1);
+    let shown = detail(&site, JobId(1));
+    assert!(is_divided(&shown), "{shown:?}");
+    let journal = site.delivered_once(JobId(1));
+    // The frame put together is one; what workers were given of it grew and shrank with what was left.
+    let slices = journal.leases - 1;
+    assert!((4..=16).contains(&slices), "{journal:?}");
+
+    // Rendered whole where that is asked for.
+    let whole = [&arguments[..], &["--tiles", "off", "--samples", "4"]].concat();
+    site.boss.run(&whole).unwrap();
+    assert!(!is_divided(&detail(&site, JobId(2))));
+}
+
+fn a_killed_worker_costs_what_it_had_in_hand(world: &World) {
+    let project = world.scene("still");
+    let local = locally(world, &project);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let out = project.path("out");
+    let tiles = ["-f", "1", "--tiles", "4x3", "-o", text(&out)];
+    let mut arguments = vec!["render", project.file()];
+    arguments.extend(tiles);
+    let render = site.boss.start(&arguments).unwrap();
+    until(&site.boss, "most of the frame", async |api| {
+        let jobs = api.jobs(None, 10).await.ok()?;
+        let job = jobs.items.first()?;
+        (job.places_done >= 8).then_some(())
+    });
+    site.workers[0].process.signal("KILL").unwrap();
+    render.finish().unwrap();
+    project.take_products(&world.path("farm"));
+    identical(&world.path("farm"), &local, 1);
+    // Of what was there nothing was rendered again: no more than one slot had in hand, what it rendered and what lay ready.
+    let journal = site.delivered_once(JobId(1));
+    let again = journal.leases - u64::from(journal.frames);
+    assert!((0..=2).contains(&again), "{journal:?}");
+}
