@@ -1,9 +1,12 @@
-//! People who change their minds: about jobs, workers and the farm's numbers.
+//! People who change their minds: about jobs, workers and the farm's numbers. And those who fetch what was rendered, beside a keeper
+//! who removes what was kept for long enough.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_model::{FarmSettings, JobEdit, JobId, JobState, Rest, Share, Timestamp, WorkerId};
+use tessera_model::{
+    FarmSettings, FrameBits, JobEdit, JobId, JobState, Rest, Share, Timestamp, WorkerId,
+};
 use tessera_scheduler::{Input, JobCommand, WorkerCommand};
 
 use super::any_machine;
@@ -18,12 +21,14 @@ use crate::work::RESOURCES;
 use crate::world::World;
 
 pub(super) fn strike(world: &mut World) {
-    let input = match world.dice(Fault::Users).below(10) {
+    let input = match world.dice(Fault::Users).below(14) {
         0..=4 => act_on_job(world),
         5..=7 => act_on_worker(world),
         8 => Some(Input::Settings(Box::new(settings(
             world.dice(Fault::Users),
         )))),
+        9 | 10 => fetch(world),
+        11 | 12 => expire(world),
         _ => {
             rest(world);
             None
@@ -50,6 +55,36 @@ fn any_job(world: &mut World) -> Option<(JobId, JobState)> {
         .map(|(&id, job)| (id, job.state))
         .collect();
     (!jobs.is_empty()).then(|| *world.dice(Fault::Users).pick(&jobs))
+}
+
+/// Brings home what is recorded of a job, and says so a moment later: more may be delivered in between.
+fn fetch(world: &mut World) -> Option<Input> {
+    let engine = world.manager.engine.as_ref();
+    if !engine.is_some_and(|engine| engine.is_clean()) {
+        // Some of what is decided nobody knows of yet.
+        return None;
+    }
+    let jobs: Vec<JobId> = world.books.jobs.keys().copied().collect();
+    let id = *pick(world, &jobs)?;
+    let steps = world.books.jobs[&id].steps.iter();
+    let home: Vec<FrameBits> = steps.map(|step| step.done.clone()).collect();
+    let frames = home.iter().map(FrameBits::count).sum();
+    world.homes.insert(id, home);
+    Some(Input::Job(id, JobCommand::Fetched { frames }))
+}
+
+/// The keeper finds a job that was over for long enough, or one that was found so before and is not any more.
+fn expire(world: &mut World) -> Option<Input> {
+    let over_before = Timestamp(world.manager.wall(world.now).0 + 1);
+    let engine = world.manager.engine.as_ref()?;
+    let mut jobs = engine.scheduler.expired(over_before, 10);
+    jobs.extend(world.books.jobs.keys().take(3));
+    let id = *pick(world, &jobs)?;
+    Some(Input::Job(id, JobCommand::Expire { over_before }))
+}
+
+fn pick<'a, T>(world: &mut World, of: &'a [T]) -> Option<&'a T> {
+    (!of.is_empty()).then(|| world.dice(Fault::Users).pick(of))
 }
 
 fn act_on_job(world: &mut World) -> Option<Input> {
