@@ -27,7 +27,10 @@ pub(super) fn strike(world: &mut World) {
         8 => Some(Input::Settings(Box::new(settings(
             world.dice(Fault::Users),
         )))),
-        9 | 10 => fetch(world),
+        9 | 10 => {
+            fetch(world);
+            None
+        }
         11 | 12 => expire(world),
         _ => {
             rest(world);
@@ -57,20 +60,39 @@ fn any_job(world: &mut World) -> Option<(JobId, JobState)> {
     (!jobs.is_empty()).then(|| *world.dice(Fault::Users).pick(&jobs))
 }
 
-/// Brings home what is recorded of a job, and says so a moment later: more may be delivered in between.
-fn fetch(world: &mut World) -> Option<Input> {
+/// Longest that it takes to bring frames home.
+const FETCHING_MAX: Duration = Duration::from_secs(120);
+
+/// Brings home what is recorded of a job, and says so when that is done: more may be delivered in between.
+fn fetch(world: &mut World) {
     let engine = world.manager.engine.as_ref();
     if !engine.is_some_and(|engine| engine.is_clean()) {
         // Some of what is decided nobody knows of yet.
-        return None;
+        return;
     }
     let jobs: Vec<JobId> = world.books.jobs.keys().copied().collect();
-    let id = *pick(world, &jobs)?;
+    let Some(&id) = pick(world, &jobs) else {
+        return;
+    };
     let steps = world.books.jobs[&id].steps.iter();
     let home: Vec<FrameBits> = steps.map(|step| step.done.clone()).collect();
     let frames = home.iter().map(FrameBits::count).sum();
     world.homes.insert(id, home);
-    Some(Input::Job(id, JobCommand::Fetched { frames }))
+    let takes = world
+        .dice(Fault::Users)
+        .span(Duration::from_millis(3), FETCHING_MAX);
+    note!(
+        world,
+        "a person",
+        "fetches {frames} frames of job {id} in {} s",
+        takes.as_secs()
+    );
+    let said = Input::Job(id, JobCommand::Fetched { frames });
+    let starts = world.manager.starts;
+    world.queue.push(
+        world.now + takes,
+        Event::ToManager(starts, Box::new(Arrival::Person(Box::new(said)))),
+    );
 }
 
 /// The keeper finds a job that was over for long enough, or one that was found so before and is not any more.
