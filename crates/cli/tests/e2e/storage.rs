@@ -6,7 +6,7 @@ use tessera_wire::store::{StoreLevel, StoreReport};
 
 use crate::bad_places::fake_scene;
 use crate::site::{Site, ask, until};
-use crate::world::{World, tessera_run, text};
+use crate::world::{World, files_in, tessera_run, text};
 
 const EXTRA_BYTES: usize = 3_000_000;
 
@@ -176,4 +176,42 @@ fn a_user_near_their_quota_is_warned_and_then_refused() {
     );
     quota(0);
     tessera_run(&site.boss, &["submit", third.file()]).done();
+}
+
+/// A disk that has eaten the farm's copies: the frames fail with the way out, and that is one.
+#[test]
+fn what_the_farm_has_lost_is_sent_again() {
+    let world = World::any();
+    let mut site = Site::new(world.fake_home("boss"));
+    let scene = fake_scene(&world, "scene", 1, EXTRA_BYTES);
+    let job = site.submit(&scene, &["--attempts", "1"]);
+    let packs = files_in(site.boss.folder());
+    let packs = packs
+        .iter()
+        .filter(|path| path.parent().is_some_and(|dir| dir.ends_with("packs")));
+    let mut damaged = 0;
+    for pack in packs {
+        let path = site.boss.folder().join(pack);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // In the middle of the noise, which is nearly all that there is.
+        let middle = bytes.len() / 2;
+        if bytes.len() > EXTRA_BYTES / 2 {
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1);
+    site.hire(world.fake_home("anna"), "anna");
+    let out = world.path("out");
+    let number = job.to_string();
+    tessera_run(&site.boss, &["fetch", &number, "--wait", "-o", text(&out)])
+        .failed(1, &["job", &number]);
+    let shown = tessera_run(&site.boss, &["job", "show", &number]).done();
+    assert!(shown.text().contains("--force-upload"), "{shown}");
+    let again = site.submit(&scene, &["--force-upload"]).to_string();
+    tessera_run(&site.boss, &["fetch", &again, "--wait", "-o", text(&out)]).done();
+    // With what was sent the first job has its files, too.
+    site.boss.run(&["job", "retry", &number]).unwrap();
+    tessera_run(&site.boss, &["fetch", &number, "--wait", "-o", text(&out)]).done();
 }
