@@ -115,11 +115,11 @@ impl<K: Clone + Eq + Hash, H: Copy> Keeping<K, H> {
         }
     }
 
-    /// Trees whose senders were heard of within the grace.
-    pub fn pinned(&mut self, now: Duration) -> Vec<BlobRef> {
+    /// Trees whose senders were heard of within the grace, each with its sender.
+    pub fn pinned(&mut self, now: Duration) -> Vec<(K, BlobRef)> {
         let grace = self.grace;
         self.pins.retain(|_, heard| *heard + grace > now);
-        self.pins.keys().map(|(_, root)| *root).collect()
+        self.pins.keys().cloned().collect()
     }
 
     /// What may be swept now; none before there is a horizon as old as the grace, and while somebody sends what nobody knows.
@@ -132,7 +132,7 @@ impl<K: Clone + Eq + Hash, H: Copy> Keeping<K, H> {
         }
         (taken + self.grace <= now).then(|| Sweep {
             horizon,
-            pinned: self.pinned(now),
+            pinned: self.pinned(now).into_iter().map(|(_, root)| root).collect(),
         })
     }
 }

@@ -43,7 +43,7 @@ pub use cut::{
 pub use digest::{Digest, DigestParseError};
 pub use error::BoxError;
 pub use keeping::{Keeping, Sweep};
-pub use live::{HeldBy, Holder, Live};
+pub use live::{Group, HeldBy, Holder, Live};
 pub use manifest::{Entry, EntryKind, MAX_ENTRIES, Manifest, ManifestError};
 pub use materialise::{MaterialiseError, Materialised, Progress, materialise, remove_tree};
 pub use missing::{Missing, missing_blocks};

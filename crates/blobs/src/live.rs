@@ -2,7 +2,7 @@
 //!
 //! A walk from the roots down the lists marks every block it meets. Two things keep it small beside the catalogue of a large store:
 //! of a block's name 8 bytes are kept (two blocks that share them count as one, so at worst something is kept that need not be), and a
-//! list is opened at most twice, by its first holder and by the second, however many follow.
+//! list is opened at most three times, by its first holder, by the second, and by the first of another group, however many follow.
 //!
 //! It is wrong only to the safe side. What cannot be *read* now ends the walk; a list that is not there, or is no list, has nothing below
 //! it that a reader could reach either.
@@ -21,6 +21,10 @@ use crate::read::{ReadError, check_ref, fetch, open_list};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Holder(pub u32);
 
+/// Holders that belong together, the jobs of one user say: a number that the caller gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Group(pub u32);
+
 /// Who wants a block, as far as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldBy {
@@ -28,16 +32,27 @@ pub enum HeldBy {
     Nobody,
     /// This one alone.
     One(Holder),
-    /// More than one.
+    /// More than one, all of them of this group.
+    Group(Group),
+    /// More than one, not of one group.
     Several,
 }
 
+/// Groups of those that have one.
+type Groups = HashMap<Holder, Group>;
+
 impl HeldBy {
-    fn and(self, holder: Holder) -> Self {
+    fn and(self, holder: Holder, groups: &Groups) -> Self {
+        let group = groups.get(&holder);
         match self {
             Self::Nobody => Self::One(holder),
             Self::One(known) if known == holder => self,
-            _ => Self::Several,
+            Self::One(known) => match (groups.get(&known), group) {
+                (Some(one), Some(other)) if one == other => Self::Group(*one),
+                _ => Self::Several,
+            },
+            Self::Group(known) if group == Some(&known) => self,
+            Self::Group(_) | Self::Several => Self::Several,
         }
     }
 }
@@ -49,6 +64,7 @@ pub struct Live {
     /// Lists that were opened, by all that decides what they mean, and for whom: with whole names, since a list taken for another would
     /// leave its own children out.
     opened: HashMap<(Digest, u64, u8), HeldBy>,
+    groups: Groups,
 }
 
 impl Live {
@@ -56,6 +72,11 @@ impl Live {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Puts a holder into a group, before it holds anything.
+    pub fn group(&mut self, holder: Holder, group: Group) {
+        self.groups.insert(holder, group);
     }
 
     /// Who wants a block.
@@ -130,7 +151,7 @@ impl Live {
 
     fn mark(&mut self, holder: Holder, digest: &Digest) {
         let held = self.blocks.entry(short(digest)).or_insert(HeldBy::Nobody);
-        *held = held.and(holder);
+        *held = held.and(holder, &self.groups);
     }
 
     /// Whether opening a list would mark anything that is not marked so already.
@@ -142,7 +163,7 @@ impl Live {
             }
             Entry::Occupied(mut entry) => {
                 let before = *entry.get();
-                *entry.get_mut() = before.and(holder);
+                *entry.get_mut() = before.and(holder, &self.groups);
                 *entry.get() != before
             }
         }

@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) folders: Folders,
     /// What is set.
     pub(crate) settings: Settings,
+    /// Why `tessera.toml` cannot be used, of the one command that goes on without it.
+    pub(crate) settings_fault: Option<String>,
     /// Where it prints.
     pub(crate) output: Output,
     /// Whether the user has had enough.

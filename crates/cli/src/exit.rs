@@ -27,6 +27,8 @@ pub(crate) enum Status {
     Usage,
     /// A manager cannot be reached, or does not allow it.
     Refused,
+    /// Not all is there yet: the same command brings more later.
+    Incomplete,
     /// Ended by the user.
     Interrupted,
 }
@@ -39,6 +41,7 @@ impl Status {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Refused => 3,
+            Self::Incomplete => 4,
             Self::Interrupted => 130,
         }
     }
@@ -364,9 +367,9 @@ mod tests {
 
     #[test]
     fn numbers_are_the_contract() {
-        use Status::{Done, Failed, Interrupted, Refused, Usage};
-        let numbers = [Done, Failed, Usage, Refused, Interrupted].map(Status::number);
-        assert_eq!(numbers, [0, 1, 2, 3, 130]);
+        use Status::{Done, Failed, Incomplete, Interrupted, Refused, Usage};
+        let all = [Done, Failed, Usage, Refused, Incomplete, Interrupted];
+        assert_eq!(all.map(Status::number), [0, 1, 2, 3, 4, 130]);
     }
 
     #[test]

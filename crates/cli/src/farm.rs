@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tessera_client::{Api, ApiError, ChosenBy, Farm, Retry, Wanted, choose_farm};
+use tessera_wire::store::StoreLevel;
 
 use crate::context::Context;
 use crate::exit::{Status, stop};
@@ -45,6 +46,21 @@ pub(crate) fn find(context: &Context) -> Result<Option<Connection>> {
         .limited(context.settings.bandwidth())
         .retrying(Retry::for_at_most(PATIENCE));
     Ok(Some(Connection { farm, chosen, api }))
+}
+
+/// Says that what the farm or this user may store is nearly used up, before it is.
+pub(crate) fn warn_of_quota(context: &Context, farm: &tessera_wire::api::Farm) {
+    let nearly = |what: &str| {
+        context.output.warn(format!(
+            "what {what} may store is nearly used up: `tessera store` shows what uses the space, `tessera job remove` gives it back"
+        ));
+    };
+    if farm.store == StoreLevel::Warning {
+        nearly("the farm");
+    }
+    if farm.own_store == StoreLevel::Warning {
+        nearly("you");
+    }
 }
 
 /// The farm, for a command that is nothing without one.

@@ -66,9 +66,7 @@ fn run(flags: Flags, output: &Output) -> Result<Status> {
         tracing::debug!("a TLS provider was installed already");
     }
     let folders = Folders::from_env()?;
-    let file = ConfigFile::read(&folders.config.join("tessera.toml"))?;
-    let environment = |name: &str| std::env::var(name).ok();
-    let settings = Settings::resolve(&flags.setting_flags(), Sources::new(&environment, file))?;
+    let (settings, settings_fault) = settings(&flags, &folders)?;
     let reader = match flags.command {
         Command::Manager(_) | Command::Worker(_) => log::Reader::Keeper,
         _ => log::Reader::User,
@@ -82,6 +80,7 @@ fn run(flags: Flags, output: &Output) -> Result<Status> {
         let context = Context {
             folders,
             settings,
+            settings_fault,
             output: output.clone(),
             interrupt: interrupt::listen().context("cannot listen for signals")?,
         };
@@ -90,6 +89,25 @@ fn run(flags: Flags, output: &Output) -> Result<Status> {
     // What still runs on blocking threads is reading of files that nobody waits for any more.
     runtime.shutdown_background();
     status
+}
+
+/// What is set; and why the settings file is not, which only the doctor survives: it is there to find what is wrong.
+fn settings(flags: &Flags, folders: &Folders) -> Result<(Settings, Option<String>)> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let resolve = |file| {
+        let sources = Sources::new(&environment, file);
+        Ok(Settings::resolve(&flags.setting_flags(), sources)?)
+    };
+    let file = ConfigFile::read(&folders.config.join("tessera.toml"));
+    match file.map_err(anyhow::Error::from).and_then(resolve) {
+        Ok(settings) => Ok((settings, None)),
+        Err(error) if matches!(flags.command, Command::Doctor(_)) => {
+            // If it is not the file that is wrong, this ends in the same error.
+            let without = resolve(ConfigFile::default())?;
+            Ok((without, Some(one_line(&error))))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Says an error, once and in one line.

@@ -5,6 +5,7 @@
 //! brings its frames into the output folder as they are done, [`Delivery`] in parallel with the rendering.
 //! The same path serves a farm and a private farm: [`Target`].
 
+mod brought;
 mod delivery;
 mod failure_log;
 mod follow;
@@ -14,6 +15,7 @@ mod scene;
 mod target;
 mod work;
 
+pub(crate) use brought::{Brought, tell_fetched};
 pub(crate) use delivery::{Delivery, DeliveryError, SharedLedger};
 pub(crate) use failure_log::failure_log;
 pub(crate) use follow::{Follow, FollowError};

@@ -160,9 +160,14 @@ pub(crate) fn show_duration(span: Duration) -> String {
 
 /// `1 frame`, `24 frames`.
 pub(crate) fn frames(count: u32) -> String {
+    counted(count.into(), "frame")
+}
+
+/// `1 pack`, `24 packs`, of what has its plural by an s.
+pub(crate) fn counted(count: u64, what: &str) -> String {
     match count {
-        1 => "1 frame".to_owned(),
-        count => format!("{count} frames"),
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn job_detail(view: JobView) -> JobDetail {
         client_note: view.job.client_note,
         blocked_workers: view.blocked,
         waiting_because: view.waiting_because,
+        fetched_at: view.fetched_at,
     }
 }
 

@@ -1,8 +1,9 @@
 //! What of a frame each file holds, and whether all of them together are the frame.
 //!
 //! A frame is cut into tiles, and the samples of each tile into ranges. What is rendered of a tile may reach beyond what is
-//! kept of it (overscan), so that filters and adaptive sampling see what lies around. Kept tiles never overlap and leave
-//! nothing out; no more do the ranges of a tile.
+//! kept of it (overscan), so that filters and adaptive sampling see what lies around. Slices of other samples may hold other tiles,
+//! the whole frame some: it is then cut further, so that each piece has the same slices everywhere. No pixel has a sample twice, and none
+//! is left out.
 
 use std::path::PathBuf;
 
@@ -53,6 +54,50 @@ impl Window {
             && self.bottom() >= other.bottom()
     }
 
+    /// What both hold, if they overlap.
+    fn shared(&self, other: &Self) -> Self {
+        let (x, y) = (self.x.max(other.x), self.y.max(other.y));
+        let side = |end: i64, other_end: i64, begin: i32| {
+            usize::try_from(end.min(other_end) - i64::from(begin)).unwrap_or(0)
+        };
+        Self {
+            x,
+            y,
+            width: side(self.right(), other.right(), x),
+            height: side(self.bottom(), other.bottom(), y),
+        }
+    }
+
+    /// What it holds besides a window in it: above, below, left and right of that, as far as there is anything.
+    fn around(&self, inner: &Self) -> impl Iterator<Item = Self> + use<> {
+        let side = |from: i64, to: i64| usize::try_from(to - from).unwrap_or(0);
+        let whole = *self;
+        let (left, top) = (i64::from(self.x), i64::from(self.y));
+        let (inner_left, inner_top) = (i64::from(inner.x), i64::from(inner.y));
+        let begin = |at: i64| i32::try_from(at).unwrap_or(i32::MAX);
+        let above = Self {
+            height: side(top, inner_top),
+            ..whole
+        };
+        let below = Self {
+            y: begin(inner.bottom()),
+            height: side(inner.bottom(), self.bottom()),
+            ..whole
+        };
+        let before = Self {
+            width: side(left, inner_left),
+            x: self.x,
+            ..*inner
+        };
+        let behind = Self {
+            x: begin(inner.right()),
+            width: side(inner.right(), self.right()),
+            ..*inner
+        };
+        let parts = [above, below, before, behind];
+        parts.into_iter().filter(|part| part.area() > 0)
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         i64::from(self.x) < other.right()
             && i64::from(other.x) < self.right()
@@ -67,6 +112,8 @@ pub(crate) struct Placed {
     /// Which of the slices.
     pub index: usize,
     pub rendered: Window,
+    /// What is taken of it, in however many tiles.
+    pub kept: Window,
     pub samples: SampleRange,
 }
 
@@ -100,18 +147,7 @@ pub(crate) fn tiles(
     let mut tiles: Vec<Tile> = Vec::new();
     for (index, (slice, size)) in slices.iter().zip(sizes).enumerate() {
         let (kept, placed) = place(index, slice, *size, frame, total)?;
-        let samples = u64::from(placed.samples.count);
-        match tiles.iter_mut().find(|tile| tile.kept == kept) {
-            Some(tile) => {
-                tile.slices.push(placed);
-                tile.samples += samples;
-            }
-            None => tiles.push(Tile {
-                kept,
-                slices: vec![placed],
-                samples,
-            }),
-        }
+        add(&mut tiles, kept, placed);
     }
     tiles.sort_by_key(|tile| (tile.kept.y, tile.kept.x));
     let path = |placed: &Placed| slices[placed.index].path.clone();
@@ -119,10 +155,10 @@ pub(crate) fn tiles(
         tile.slices.sort_by_key(|placed| placed.samples);
         for [before, after] in tile.slices.array_windows() {
             if before.samples.offset + before.samples.count > after.samples.offset {
-                return Err(MergeError::SamplesTwice {
-                    a: path(before),
-                    b: path(after),
-                    samples: after.samples,
+                let (a, b, samples) = (path(before), path(after), after.samples);
+                return Err(match before.kept == after.kept {
+                    true => MergeError::SamplesTwice { a, b, samples },
+                    false => MergeError::TilesOverlap { a, b },
                 });
             }
         }
@@ -134,7 +170,6 @@ pub(crate) fn tiles(
             });
         }
     }
-    hold_apart(&tiles, path)?;
     // Apart and inside of the frame: they are all of it if they are as many pixels.
     let area: usize = tiles.iter().map(|tile| tile.kept.area()).sum();
     if missing == Missing::Refused && area < frame.area() {
@@ -143,22 +178,34 @@ pub(crate) fn tiles(
     Ok(tiles)
 }
 
-fn hold_apart(tiles: &[Tile], path: impl Fn(&Placed) -> PathBuf) -> Result<(), MergeError> {
-    for (at, tile) in tiles.iter().enumerate() {
-        // Sorted by their first row: those that begin below this one's end cannot meet it.
-        let near = tiles[at + 1..]
-            .iter()
-            .take_while(|other| i64::from(other.kept.y) < tile.kept.bottom());
-        for other in near {
-            if tile.kept.overlaps(&other.kept) {
-                return Err(MergeError::TilesOverlap {
-                    a: path(&tile.slices[0]),
-                    b: path(&other.slices[0]),
-                });
-            }
-        }
+/// Adds a slice to what is kept of it. Tiles that it covers in part are cut, so that every tile has all of its pixels from the same slices
+/// and no two have a pixel in common.
+fn add(tiles: &mut Vec<Tile>, kept: Window, placed: Placed) {
+    let samples = u64::from(placed.samples.count);
+    let mut uncovered = vec![kept];
+    while let Some(window) = uncovered.pop() {
+        let met = tiles.iter().position(|tile| tile.kept.overlaps(&window));
+        let Some(at) = met else {
+            tiles.push(Tile {
+                kept: window,
+                slices: vec![placed],
+                samples,
+            });
+            continue;
+        };
+        let shared = tiles[at].kept.shared(&window);
+        let rest = tiles[at].kept.around(&shared).map(|kept| Tile {
+            kept,
+            ..tiles[at].clone()
+        });
+        let rest: Vec<Tile> = rest.collect();
+        uncovered.extend(window.around(&shared));
+        let tile = &mut tiles[at];
+        tile.kept = shared;
+        tile.slices.push(placed);
+        tile.samples += samples;
+        tiles.extend(rest);
     }
-    Ok(())
 }
 
 fn place(
@@ -215,6 +262,7 @@ fn place(
         Placed {
             index,
             rendered,
+            kept,
             samples,
         },
     ))
@@ -267,6 +315,37 @@ mod tests {
         check(&all[..2], Missing::Allowed, Ok(2));
         check(&all[1..2], Missing::Refused, Err("12 of 32 pixels"));
         check(&all[1..2], Missing::Allowed, Ok(1));
+    }
+
+    /// Some samples of the whole frame, the others of its parts: each pixel has all of them.
+    #[test]
+    fn ranges_may_be_cut_into_other_tiles() {
+        let all = slice(FRAME, 0, 4);
+        let (top, bottom) = (window(0, 0, 8, 1), window(0, 1, 8, 3));
+        let mixed = [all.clone(), slice(top, 4, 12), slice(bottom, 4, 12)];
+        check(&mixed, Missing::Refused, Ok(2));
+        let other_order = [mixed[2].clone(), mixed[1].clone(), mixed[0].clone()];
+        check(&other_order, Missing::Refused, Ok(2));
+        check(&mixed[..2], Missing::Refused, Err("4 of 16 samples"));
+        // What is left of the frame around a tile in its middle: above, below, left and right of it.
+        let middle = [all.clone(), slice(window(2, 1, 3, 2), 4, 12)];
+        check(&middle, Missing::Allowed, Ok(5));
+        // Three cuts of the same frame, none of which is like another.
+        let left = [window(0, 0, 3, 4), window(3, 0, 5, 4)];
+        let cut = [
+            all,
+            slice(left[0], 4, 6),
+            slice(left[1], 4, 6),
+            slice(top, 10, 6),
+            slice(bottom, 10, 6),
+        ];
+        check(&cut, Missing::Refused, Ok(4));
+        let twice = [cut[0].clone(), slice(top, 3, 13)];
+        check(
+            &twice,
+            Missing::Allowed,
+            Err("hold some of the same pixels"),
+        );
     }
 
     #[test]

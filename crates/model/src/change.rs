@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Build, CertificateRecord, Chunking, FarmSettings, FrameError, FrameResult, Job, JobId,
-    JobSettings, JobState, Lease, LeaseKey, PairingRecord, SecretHash, Timestamp, TokenRecord,
-    UnitId, WorkerFacts, WorkerId, WorkerMode,
+    Build, CertificateRecord, Chunking, FarmSettings, FetchedMark, FrameError, FrameResult, Job,
+    JobId, JobSettings, JobState, Lease, LeaseKey, PairingRecord, SecretHash, Timestamp,
+    TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
 };
 
 /// A worker as recorded.
@@ -39,6 +39,8 @@ pub enum Change {
     JobChunked(JobId, Vec<Chunking>),
     /// It stands so from this moment on.
     JobState(JobId, JobState, Timestamp),
+    /// All that was delivered of it by now has been brought to a client.
+    JobFetched(JobId, FetchedMark),
     /// It is gone, with all that hangs on it.
     JobRemoved(JobId),
     /// A unit was handed out. Its attempt number is the highest the unit ever had.

@@ -65,12 +65,15 @@ pub struct FarmSettings {
     pub unheld_after_ms: u64,
     /// A straggler is rendered a second time on a free worker if that is expected to end at least so much sooner; never if 0.
     pub duplicate_gain_ms: u64,
-    /// A job that is over is removed so long after, with its files and results; never if 0.
+    /// A job that is over is removed so long after, with its files and results, if these were fetched; never if 0.
     pub results_keep_ms: u64,
     /// Bytes that the manager's block store may take of its disk before nothing new is taken in; no bound if 0.
     pub store_quota_bytes: u64,
-    /// Part of that from which on it is warned of, in percent.
+    /// Part of a quota from which on it is warned of, in percent.
     pub store_warn_percent: u32,
+    /// Bytes that the jobs and uploads of one user may need of the block store and nobody else's do, before no more files of that user
+    /// are taken in; no bound if 0.
+    pub store_user_quota_bytes: u64,
 }
 
 impl Default for FarmSettings {
@@ -99,6 +102,7 @@ impl Default for FarmSettings {
             results_keep_ms: 30 * TIME_MAX_MS,
             store_quota_bytes: 0,
             store_warn_percent: 80,
+            store_user_quota_bytes: 0,
         }
     }
 }
@@ -143,6 +147,7 @@ const BOUNDS: &[(&str, u64, u64)] = &[
     ("results_keep_ms", 0, KEEP_MAX_MS),
     ("store_quota_bytes", 0, QUOTA_MAX_BYTES),
     ("store_warn_percent", 1, 100),
+    ("store_user_quota_bytes", 0, QUOTA_MAX_BYTES),
     ("resources", 0, u32::MAX as u64),
     ("priority", 1, PRIORITY_MAX as u64),
     ("slots_max", 0, u32::MAX as u64),
@@ -194,6 +199,7 @@ impl FarmSettings {
             ("results_keep_ms", self.results_keep_ms),
             ("store_quota_bytes", self.store_quota_bytes),
             ("store_warn_percent", self.store_warn_percent.into()),
+            ("store_user_quota_bytes", self.store_user_quota_bytes),
         ] {
             Self::check_number(name, name, value)?;
         }

@@ -245,6 +245,18 @@ impl JobState {
     }
 }
 
+/// A client has brought all that was delivered of a job to a durable place of its own.
+///
+/// A delivered frame never goes and never changes, so a number of frames says which they were: the mark counts for as long as no
+/// more are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedMark {
+    /// Frames that were delivered, all of them.
+    pub frames: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A job as submitted, with what the manager fixed at that moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {

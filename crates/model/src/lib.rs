@@ -32,8 +32,8 @@ pub use frames::{FrameRun, FrameSet, FrameSetError, MAX_FRAMES};
 pub use identity::{CertificateRecord, PairingGrant, PairingRecord, SecretHash, TokenRecord};
 pub use ids::{Attempt, IdError, JobId, StepIndex, Term, Timestamp, UnitId, WorkerId};
 pub use job::{
-    After, DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Device, Job, JobEdit, JobSettings,
-    JobState, Overrides, Step, StepKind,
+    After, DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Device, FetchedMark, Job, JobEdit,
+    JobSettings, JobState, Overrides, Step, StepKind,
 };
 pub use name::check_name;
 pub use requirement::{Requirement, SeriesRange, SeriesRangeError};

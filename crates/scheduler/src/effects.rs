@@ -72,6 +72,18 @@ pub enum Refusal {
         /// What can be done.
         hint: &'static str,
     },
+    /// A client has not all that was delivered.
+    #[error(
+        "{frames} frames of job {job} were fetched and {delivered} are delivered: `tessera fetch {job}` brings all of them"
+    )]
+    Fetched {
+        /// Which.
+        job: JobId,
+        /// Frames that the client has.
+        frames: u32,
+        /// Frames there are.
+        delivered: u32,
+    },
     /// No worker can open the file.
     #[error(
         "the file was saved by Blender {file}, and the newest Blender of this farm's workers is {newest}: install Blender {file} or newer on a worker"

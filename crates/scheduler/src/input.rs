@@ -54,10 +54,15 @@ pub enum JobCommand {
     Edit(JobEdit),
     /// Gone, with its results.
     Remove,
-    /// The same, but only if it has been over for so long.
+    /// The same, but only if it has been over for so long, and nothing of it waits to be fetched.
     Expire {
         /// Since before this moment.
         over_before: Timestamp,
+    },
+    /// A client has brought so many of its frames to a durable place. A mark, if these are all there are.
+    Fetched {
+        /// Frames, of all steps.
+        frames: u32,
     },
 }
 

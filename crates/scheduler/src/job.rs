@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, Chunking, FarmSettings, FrameBits, Job, JobId, JobState, LeaseKey, Step, StepIndex,
-    Timestamp, UnitId, WorkerId,
+    Attempt, Chunking, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, LeaseKey, Step,
+    StepIndex, Timestamp, UnitId, WorkerId,
 };
 
 use crate::accounts::AccountId;
@@ -22,6 +22,8 @@ pub(crate) struct JobEntry {
     pub state: JobState,
     /// Since when it stands so.
     pub since: Timestamp,
+    /// The last mark that its results were fetched; counts or not ([`JobEntry::fetched_at`]).
+    pub fetched: Option<FetchedMark>,
     pub steps: Vec<StepEntry>,
     /// Workers that get nothing of it.
     pub blocked: BTreeSet<WorkerId>,
@@ -279,6 +281,7 @@ impl JobEntry {
             since: job.submitted_at,
             job,
             state: JobState::Active,
+            fetched: None,
             blocked: BTreeSet::new(),
             trouble: BTreeMap::new(),
             leases: BTreeSet::new(),
@@ -400,6 +403,19 @@ impl JobEntry {
                 )
             },
         )
+    }
+
+    /// When all that is delivered by now was fetched; none if some of it was not.
+    pub(crate) fn fetched_at(&self) -> Option<Timestamp> {
+        let (_, done, _) = self.frame_counts();
+        let mark = self.fetched.filter(|mark| mark.frames == done);
+        mark.map(|mark| mark.at)
+    }
+
+    /// Whether it has been over since before a moment and holds nothing that nobody has fetched.
+    pub(crate) fn is_kept_enough(&self, over_before: Timestamp) -> bool {
+        let nothing_waits = || self.frame_counts().1 == 0 || self.fetched_at().is_some();
+        self.state.is_over() && self.since < over_before && nothing_waits()
     }
 
     /// The number in Blender of the frame at a position.

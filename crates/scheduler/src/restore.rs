@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey, Timestamp, UnitId,
-    WorkerId, WorkerRecord,
+    Attempt, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, Lease, LeaseKey,
+    Timestamp, UnitId, WorkerId, WorkerRecord,
 };
 
 use crate::books::{hold, refresh_all_units, reported, watch};
@@ -46,6 +46,8 @@ pub struct RestoredJob {
     pub state: JobState,
     /// Since when it stands so.
     pub since: Timestamp,
+    /// The last mark that its results were fetched.
+    pub fetched: Option<FetchedMark>,
     /// One per step of the job.
     pub steps: Vec<RestoredStep>,
 }
@@ -160,6 +162,7 @@ fn restore_job(scheduler: &mut Scheduler, now: Now, restored: RestoredJob) {
         job,
         state,
         since,
+        fetched,
         steps,
     } = restored;
     let need = pools::intern(scheduler, criteria(&job, 0));
@@ -170,6 +173,7 @@ fn restore_job(scheduler: &mut Scheduler, now: Now, restored: RestoredJob) {
     let mut entry = JobEntry::new(job, need, accounts);
     entry.state = state;
     entry.since = since;
+    entry.fetched = fetched;
     for (index, step) in steps.into_iter().enumerate() {
         let Some(model) = entry.job.steps.get(index) else {
             continue;

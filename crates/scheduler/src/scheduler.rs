@@ -139,11 +139,11 @@ impl Scheduler {
         why::worker(self, now.elapsed, id)
     }
 
-    /// Jobs that have been over since before this moment, at most `limit` of them.
+    /// Jobs that have been over since before this moment and hold no results that nobody has fetched, at most `limit` of them.
     #[must_use]
-    pub fn over_before(&self, moment: Timestamp, limit: usize) -> Vec<JobId> {
-        let over = |entry: &JobEntry| entry.state.is_over() && entry.since < moment;
-        let jobs = self.jobs.iter().filter(|(_, entry)| over(entry));
+    pub fn expired(&self, over_before: Timestamp, limit: usize) -> Vec<JobId> {
+        let goes = |entry: &JobEntry| entry.is_kept_enough(over_before);
+        let jobs = self.jobs.iter().filter(|(_, entry)| goes(entry));
         jobs.map(|(id, _)| *id).take(limit).collect()
     }
 

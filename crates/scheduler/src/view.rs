@@ -20,6 +20,8 @@ pub struct JobView {
     pub state: JobState,
     /// Since when.
     pub since: Timestamp,
+    /// When all that is delivered by now was fetched; none if some of it was not.
+    pub fetched_at: Option<Timestamp>,
     /// Frames that somebody waits for, of all steps.
     pub frames: u32,
     /// Delivered.
@@ -110,6 +112,7 @@ pub(crate) fn job(scheduler: &Scheduler, now: Now, id: JobId) -> Option<JobView>
         job: entry.job.clone(),
         state: entry.state,
         since: entry.since,
+        fetched_at: entry.fetched_at(),
         frames,
         done,
         failed,

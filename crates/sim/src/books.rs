@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Change, Chunking, FarmSettings, FrameBits, Job, JobId, JobState, LeaseKey, Step, StepIndex,
-    UnitId, WorkerId, WorkerRecord,
+    Change, Chunking, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, LeaseKey,
+    Step, StepIndex, UnitId, WorkerId, WorkerRecord,
 };
 use tessera_scheduler::Input;
 use tessera_state::Snapshot;
@@ -29,6 +29,8 @@ pub(crate) struct Books {
 pub(crate) struct JobBook {
     pub job: Job,
     pub state: JobState,
+    /// The last mark that its results were fetched.
+    pub fetched: Option<FetchedMark>,
     pub steps: Vec<StepBook>,
     pub blocked: BTreeSet<WorkerId>,
     pub leases: BTreeSet<LeaseKey>,
@@ -111,6 +113,7 @@ impl JobBook {
             steps: steps.collect(),
             job,
             state: JobState::Active,
+            fetched: None,
             blocked: BTreeSet::new(),
             leases: BTreeSet::new(),
             at: BTreeMap::new(),
@@ -222,6 +225,7 @@ impl Books {
         for job in &snapshot.jobs {
             let mut book = JobBook::new(job.job.clone(), now);
             book.state = job.state;
+            book.fetched = job.fetched;
             book.blocked = job.blocked.iter().copied().collect();
             for (step, recorded) in book.steps.iter_mut().zip(&job.steps) {
                 step.done = recorded.done.clone();
@@ -270,6 +274,7 @@ impl Books {
             Change::JobAdded(job) => {
                 self.jobs.insert(job.id, JobBook::new(job.clone(), now));
             }
+            Change::JobFetched(id, mark) => self.job(*id)?.fetched = Some(*mark),
             Change::JobRemoved(id) => {
                 for key in self.job(*id)?.leases.clone() {
                     self.end(key);

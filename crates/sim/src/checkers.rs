@@ -4,6 +4,7 @@
 mod counters;
 mod exactly_once;
 mod explanations;
+mod kept;
 mod leases;
 mod limits;
 mod liveness;
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tessera_model::{Change, JobId, LeaseKey, WorkerId};
-use tessera_scheduler::{Effects, Input, Order, Outcome, Refusal};
+use tessera_scheduler::{Effects, Input, JobCommand, Order, Outcome, Refusal};
 use tessera_state::Snapshot;
 
 use crate::dice::{Concern, Dice};
@@ -89,7 +90,12 @@ impl Checks {
 /// What the checkers need to know of an input after it was consumed.
 #[derive(Debug)]
 pub(crate) enum About {
-    Report { worker: WorkerId, key: LeaseKey },
+    Report {
+        worker: WorkerId,
+        key: LeaseKey,
+    },
+    /// A job goes if it was over for long enough.
+    Expiry,
     Other,
 }
 
@@ -103,6 +109,7 @@ pub(crate) fn about(input: &Input) -> About {
             worker: error.worker,
             key: error.lease,
         },
+        Input::Job(_, JobCommand::Expire { .. }) => About::Expiry,
         _ => About::Other,
     }
 }
@@ -124,6 +131,9 @@ pub(crate) fn decided(
     for change in &effects.changes {
         if world.trace.is_on() {
             note!(world, "journal", "{}", told(change));
+        }
+        if let (About::Expiry, Change::JobRemoved(job)) = (about, change) {
+            kept::expires(world, *job)?;
         }
         world.books.enter(world.now, change)?;
         if let Change::Leased(lease) = change {

@@ -213,6 +213,7 @@ pub(crate) fn restored(snapshot: &Snapshot) -> Restored {
         job: job.job.clone(),
         state: job.state,
         since: job.since,
+        fetched: job.fetched,
         steps: job
             .steps
             .iter()

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_model::{JobId, WorkerId};
+use tessera_model::{FrameBits, JobId, WorkerId};
 use tessera_state::State;
 
 use crate::books::Books;
@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub checks: Checks,
     pub trace: Trace,
     pub is_healed: bool,
+    /// What people have brought home of each job, by step.
+    pub homes: BTreeMap<JobId, Vec<FrameBits>>,
     /// Scenes opened by Blenders of programs that have ended.
     pub scene_loads: u64,
     dice: Vec<Dice>,
@@ -89,6 +91,7 @@ impl World {
             books: Books::default(),
             trace,
             is_healed: false,
+            homes: BTreeMap::new(),
             scene_loads: 0,
             dice: fault::ALL.map(dice).to_vec(),
         };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tessera_model::{
-    Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, JobState, Lease, LeaseKey,
-    PairingRecord, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    Attempt, CertificateRecord, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, Lease,
+    LeaseKey, PairingRecord, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
 /// The whole record but for results and errors, as of one moment. Every list is in the order of its ids.
@@ -45,6 +45,8 @@ pub struct JobSnapshot {
     pub state: JobState,
     /// Since when.
     pub since: Timestamp,
+    /// The last mark that its results were fetched.
+    pub fetched: Option<FetchedMark>,
     /// One for each of the job's steps, in order.
     pub steps: Vec<StepSnapshot>,
     /// Workers that get no more frames of it.

@@ -59,6 +59,9 @@ pub struct Farm {
     /// How what is stored stands against its quota.
     #[serde(default)]
     pub store: StoreLevel,
+    /// How what the asking user's jobs need stands against the quota of each user.
+    #[serde(default)]
+    pub own_store: StoreLevel,
 }
 
 /// Asks to become part of the farm.
@@ -246,6 +249,16 @@ pub struct JobDetail {
     /// Why nothing is being rendered, if nothing is though it could; for people.
     #[serde(default)]
     pub waiting_because: String,
+    /// When a client had brought all that is delivered to a place of its own; none if some of it nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Timestamp>,
+}
+
+/// What a client has of a job, verified and on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Delivered frames, of all steps.
+    pub frames: u32,
 }
 
 impl JobDetail {

@@ -149,7 +149,7 @@ pub const FARM_SETTINGS: &[FarmSetting] = &[
     setting(
         "results_keep_ms",
         Millis,
-        "a job that is over is removed after this, with its results; 0: never",
+        "a job that is over and fetched is removed after this; 0: never",
     ),
     setting(
         "store_quota_bytes",
@@ -157,9 +157,14 @@ pub const FARM_SETTINGS: &[FarmSetting] = &[
         "most that the manager stores; beyond it nothing new is taken in; 0: no bound",
     ),
     setting(
+        "store_user_quota_bytes",
+        Bytes,
+        "most that the jobs of each user need of it; beyond it that user sends nothing new; 0: no bound",
+    ),
+    setting(
         "store_warn_percent",
         Percent,
-        "part of that quota from which on it is warned of",
+        "part of these quotas from which on it is warned of",
     ),
 ];
 

@@ -104,9 +104,12 @@ pub enum LineKind {
     },
     /// Sending.
     Sending {
-        /// Bytes sent so far, as they are on the wire.
+        /// Bytes sent so far, as they are on the wire: compressed, questions included. Not to be compared with the total.
         sent_bytes: u64,
-        /// Bytes to send in all, before compression.
+        /// Bytes of blocks sent so far, before compression. A cut takes back those that did not arrive.
+        #[serde(default)]
+        done_bytes: u64,
+        /// Bytes of blocks to send in all, before compression, as far as known: it grows while it is found out what is lacking.
         total_bytes: u64,
     },
     /// Something that the user should know and that does not stop the work.

@@ -76,6 +76,9 @@ routes! {
     JOB_EDIT: Patch "/api/v1/jobs/{job}", Client(Artist);
     /// [`JobAction`](crate::api::JobAction) → [`JobDetail`](crate::api::JobDetail).
     JOB_ACT: Post "/api/v1/jobs/{job}/actions", Client(Artist);
+    /// [`Fetched`](crate::api::Fetched), said by whoever has brought all frames of a job that is over to a durable place → [`JobDetail`](crate::api::JobDetail).
+    /// Until it is said, the job is not removed because time has passed. Refused if there are other frames than these.
+    JOB_FETCHED: Post "/api/v1/jobs/{job}/fetched", Client(Viewer);
     /// Removes the job and its results.
     JOB_REMOVE: Delete "/api/v1/jobs/{job}", Client(Artist);
     /// [`Why`](crate::why::Why) nothing (more) of it is being rendered.

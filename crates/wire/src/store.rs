@@ -17,6 +17,9 @@ pub struct StoreReport {
     pub packs: u64,
     /// Jobs, those first whose removal gives back the most.
     pub jobs: Vec<StoreJob>,
+    /// Users whose jobs or uploads need something that nobody else's do.
+    #[serde(default)]
+    pub users: Vec<StoreUser>,
     /// Bytes that more than one job needs.
     pub shared_bytes: u64,
     /// Bytes of uploads that no job names yet.
@@ -30,6 +33,9 @@ pub struct StoreReport {
     /// How it stands against that.
     #[serde(default)]
     pub level: StoreLevel,
+    /// Most bytes of each user; none if there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_quota_bytes: Option<u64>,
     /// The last collection; none since the manager started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_collection: Option<Collection>,
@@ -49,10 +55,19 @@ pub enum StoreLevel {
 }
 
 impl StoreLevel {
-    /// The level of so many bytes, with the farm's settings.
+    /// The level of so many bytes of the whole store, with the farm's settings.
     #[must_use]
     pub fn of(used_bytes: u64, settings: &FarmSettings) -> Self {
-        let quota = settings.store_quota_bytes;
+        Self::within(used_bytes, settings.store_quota_bytes, settings)
+    }
+
+    /// The level of so many bytes of one user.
+    #[must_use]
+    pub fn of_user(used_bytes: u64, settings: &FarmSettings) -> Self {
+        Self::within(used_bytes, settings.store_user_quota_bytes, settings)
+    }
+
+    fn within(used_bytes: u64, quota: u64, settings: &FarmSettings) -> Self {
         let warn_bytes = u128::from(quota) * u128::from(settings.store_warn_percent) / 100;
         if quota == 0 {
             Self::Fine
@@ -66,6 +81,20 @@ impl StoreLevel {
     }
 }
 
+/// A user in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreUser {
+    /// Who.
+    pub user: UserName,
+    /// Jobs.
+    pub jobs: u32,
+    /// Bytes that only their jobs and uploads need: what comes back if all of them are removed. Counts against the quota of each user.
+    pub bytes: u64,
+    /// How that stands against it.
+    #[serde(default)]
+    pub level: StoreLevel,
+}
+
 /// A job in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreJob {
@@ -77,9 +106,16 @@ pub struct StoreJob {
     pub owner: UserName,
     /// How it stands.
     pub state: JobState,
-    /// When it is removed, with all of it, if it stays as it is; none while it is not over, or if jobs are kept for ever.
+    /// When it is removed, with all of it, if it stays as it is; none while it is not over or not fetched, or if jobs are kept for
+    /// ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<Timestamp>,
+    /// When all that is delivered was fetched; none if some of it nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Timestamp>,
+    /// Since when it is over and its frames wait to be fetched: it stays until they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfetched_since: Option<Timestamp>,
     /// What it alone uses.
     #[serde(flatten)]
     pub alone: JobUse,

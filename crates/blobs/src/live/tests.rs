@@ -100,6 +100,34 @@ fn what_several_hold_is_known_and_costs_no_more() {
     }
 }
 
+/// Down to the last block, in whichever order they come.
+#[test]
+fn what_only_one_group_holds_is_known() {
+    let mut blocks = Blocks::default();
+    let (ours, shared) = (blocks.file(&long_file(1)), blocks.file(&long_file(2)));
+    let all: Vec<Digest> = blocks.blocks.keys().copied().collect();
+    for order in [[A, B, C], [C, A, B], [B, C, A]] {
+        let mut live = Live::new();
+        live.group(A, Group(1));
+        live.group(B, Group(1));
+        for holder in order {
+            live.hold(holder, &shared, |digest| blocks.read(digest))
+                .unwrap();
+            if holder != C {
+                live.hold(holder, &ours, |digest| blocks.read(digest))
+                    .unwrap();
+            }
+        }
+        let by = |held| {
+            let of = |digest: &&Digest| live.held_by(digest) == held;
+            all.iter().filter(of).count()
+        };
+        let (group, several) = (by(HeldBy::Group(Group(1))), by(HeldBy::Several));
+        assert!(group > 2 && several > 2, "{group} {several}");
+        assert_eq!(group + several, all.len());
+    }
+}
+
 /// What is lacking or no list hides only what is below it.
 #[test]
 fn what_is_lacking_or_wrong_hides_only_what_is_below() {

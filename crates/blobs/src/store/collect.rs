@@ -28,7 +28,7 @@ use super::open::entries_of;
 use super::record::{RECORD_LEN, Record, RecordKind};
 use super::scan::Entry;
 use crate::digest::Digest;
-use crate::live::{HeldBy, Holder, Live};
+use crate::live::{Group, HeldBy, Holder, Live};
 
 /// Packs without a wanted block that go together: two syncs of the folder for so many, while a sweep that is to stop does so within
 /// moments.
@@ -66,7 +66,9 @@ impl Collected {
 pub struct Usage {
     /// Bytes that come back if only this holder lets go, by holder.
     pub alone_bytes: HashMap<Holder, u64>,
-    /// Bytes that several hold.
+    /// Bytes that several holders of one group hold and nobody else, by group.
+    pub group_bytes: HashMap<Group, u64>,
+    /// Bytes that several hold who are not of one group.
     pub shared_bytes: u64,
     /// Bytes that nobody holds: of blocks nobody wants, of damaged ones, of notes.
     pub unheld_bytes: u64,
@@ -143,6 +145,7 @@ impl Store {
                 match held {
                     HeldBy::Nobody => usage.unheld_bytes += bytes,
                     HeldBy::One(holder) => *usage.alone_bytes.entry(holder).or_default() += bytes,
+                    HeldBy::Group(group) => *usage.group_bytes.entry(group).or_default() += bytes,
                     HeldBy::Several => usage.shared_bytes += bytes,
                 }
             }

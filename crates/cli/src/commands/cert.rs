@@ -75,7 +75,7 @@ async fn create(context: &Context, flags: &CertCreateFlags) -> Result<Status> {
         "Machines join by:"
     };
     context.output.result(
-        code_text(machines, "tessera worker --join", &pairing),
+        code_text(machines, "tessera worker --join", &pairing, true),
         || LineKind::Pairing {
             pairing: pairing.clone(),
         },
@@ -83,12 +83,23 @@ async fn create(context: &Context, flags: &CertCreateFlags) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// How to use a code, with and without discovery.
-pub(super) fn code_text(heading: &str, command: &str, pairing: &Pairing) -> String {
-    let mut text = format!("{heading}\n  {command} {}", pairing.code);
-    if let Some(link) = pairing.links.first() {
-        text = format!("{text}\nWhere discovery by multicast does not reach:\n  {command} {link}");
-    }
+/// How to use a code, with and without discovery; only what works comes first, if the manager is known not to be found by it.
+pub(super) fn code_text(
+    heading: &str,
+    command: &str,
+    pairing: &Pairing,
+    discovery: bool,
+) -> String {
+    let code = &pairing.code;
+    let text = match (pairing.links.first(), discovery) {
+        (Some(link), true) => format!(
+            "{heading}\n  {command} {code}\nWhere discovery by multicast does not reach:\n  {command} {link}"
+        ),
+        (Some(link), false) => format!(
+            "{heading}\n  {command} {link}\n(Discovery is off, so the code alone, {code}, does not find this manager.)"
+        ),
+        (None, _) => format!("{heading}\n  {command} {code}"),
+    };
     format!(
         "{text}\nGood until {}.",
         moment::absolute(pairing.expires_at)

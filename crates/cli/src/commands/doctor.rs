@@ -23,6 +23,13 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
     context.output.text("Blender");
     blender::check(context, &mut report).await;
     context.output.text("\nThis machine");
+    if let Some(fault) = &context.settings_fault {
+        report.broken(
+            "settings",
+            fault,
+            "mend the file: no other command runs until then, and all that is said here is without it",
+        );
+    }
     disk::check(context, &mut report);
     secrets::check(context, &mut report);
     network::ports(context, &mut report).await;

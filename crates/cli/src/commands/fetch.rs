@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exit::{Status, stop};
 use crate::flags::FetchFlags;
 use crate::progress::Progress;
-use crate::render::{Delivery, Follow, Outages};
+use crate::render::{Brought, Delivery, Follow, FollowError, Outages, tell_fetched};
 use crate::{farm, names, units};
 
 pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status> {
@@ -34,34 +34,29 @@ pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status>
     progress.name_workers(workers.into_iter().map(|worker| (worker.id, worker.name)));
     progress.begin(wanted.len(), 0);
     let mut outages = Outages::new();
-    let state = if flags.wait {
-        let api = outages.patient(&connection.api);
-        let mut delivery = Delivery::start(fetcher(&api), None);
-        Follow::new(
-            api,
-            flags.job,
-            frames,
-            wanted.clone(),
-            &mut outages,
-            &mut progress,
-        )
-        .run(&mut delivery)
-        .await?
-    } else {
-        progress.only_bringing();
-        let api = connection.api.clone();
-        let mut delivery = Delivery::start(fetcher(&api), None);
-        Follow::new(
-            api,
-            flags.job,
-            frames,
-            wanted.clone(),
-            &mut outages,
-            &mut progress,
-        )
-        .take_what_is_there(&mut delivery)
-        .await?
+    let api = match flags.wait {
+        true => outages.patient(&connection.api),
+        false => connection.api.clone(),
     };
+    let brought = Brought::of(frames.clone());
+    let mut delivery = Delivery::start(fetcher(&api), None, brought.clone());
+    if !flags.wait {
+        progress.only_bringing();
+    }
+    let mut follow = Follow::new(
+        api,
+        flags.job,
+        frames,
+        wanted.clone(),
+        &mut outages,
+        &mut progress,
+    );
+    let state = match flags.wait {
+        true => follow.run(&mut delivery).await?,
+        false => follow.take_what_is_there(&mut delivery).await?,
+    };
+    delivery.finish().await.map_err(FollowError::from)?;
+    tell_fetched(&connection.api, flags.job, &brought, &context.output).await;
     progress.end();
     finish(context, flags, &plan, &progress, (wanted.len(), state))
 }
@@ -104,12 +99,25 @@ fn finish(
         failed,
         seconds: progress.elapsed().as_secs_f64(),
     });
-    if done < wanted && flags.wait {
-        let state = names::state(state);
-        let message = format!("job {job} is {state}: `tessera job show {job}` says more");
-        return Err(stop(Status::Failed, message));
+    let missing = wanted - done;
+    if missing == 0 {
+        return Ok(Status::Done);
     }
-    Ok(Status::Done)
+    Err(match state.is_over() {
+        true => {
+            let state = names::state(state);
+            let message = format!("job {job} is {state}: `tessera job show {job}` says more");
+            stop(Status::Failed, message)
+        }
+        false => stop(
+            Status::Incomplete,
+            format!(
+                "{} of job {job} {} not there yet: `tessera fetch {job} --wait` stays until all are",
+                units::frames(missing),
+                if missing == 1 { "is" } else { "are" }
+            ),
+        ),
+    })
 }
 
 /// Where the frames go: where the job was submitted to leave them, or as is asked for here.

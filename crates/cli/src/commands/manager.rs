@@ -16,12 +16,13 @@ use crate::exit::{Status, stop};
 
 pub(super) async fn run(context: &Context) -> Result<Status> {
     let config = config(context)?;
+    let discovery = config.discovery;
     let (ready, is_ready) = oneshot::channel();
     let manager = tessera_manager::run(config, ready, context.interrupt.token().clone());
     let announce = async {
         // A manager that ends before it is ready says why by its own error.
         if let Ok(running) = is_ready.await {
-            announce(context, &running).await;
+            announce(context, &running, discovery).await;
         }
     };
     let (ended, ()) = tokio::join!(manager, announce);
@@ -91,7 +92,7 @@ fn resolve(text: &str) -> Result<Vec<SocketAddr>> {
     }
 }
 
-async fn announce(context: &Context, running: &Running) {
+async fn announce(context: &Context, running: &Running, discovery: bool) {
     let lifetime = Duration::from_secs(CODE_LIFETIME_S);
     let pairing = match running
         .mint_pairing(PairingGrant::Worker, lifetime, false)
@@ -105,7 +106,7 @@ async fn announce(context: &Context, running: &Running) {
             return;
         }
     };
-    let text = text(running, &pairing);
+    let text = text(running, &pairing, discovery);
     context.output.result(text, || LineKind::Manager {
         farm: running.farm.clone(),
         urls: running.urls.clone(),
@@ -113,7 +114,7 @@ async fn announce(context: &Context, running: &Running) {
     });
 }
 
-fn text(running: &Running, pairing: &Pairing) -> String {
+fn text(running: &Running, pairing: &Pairing, discovery: bool) -> String {
     let address = running.urls.first().map_or("", String::as_str);
     let listening: Vec<String> = running.addresses.iter().map(ToString::to_string).collect();
     format!(
@@ -127,7 +128,8 @@ fn text(running: &Running, pairing: &Pairing) -> String {
         code_text(
             "Machines that shall render join by:",
             "tessera worker --join",
-            pairing
+            pairing,
+            discovery
         ),
     )
 }

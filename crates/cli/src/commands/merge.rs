@@ -10,7 +10,7 @@ use crate::flags::MergeFlags;
 
 pub(super) async fn run(context: &Context, flags: MergeFlags) -> Result<Status> {
     let own = |names: &[String], class: Class| {
-        let names = names.to_vec().into_iter();
+        let names = names.iter().cloned();
         names.map(move |name| (name, class)).collect::<Vec<_>>()
     };
     let passes = [

@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, flags: &PackFlags) -> Result<Status> 
         let needed = closure(options, tell(&flags.file, &progress)).await?;
         show(&context.output, &needed);
         if !flags.allow_missing {
-            all_there(&needed)?;
+            all_there(&needed, &options.maps)?;
         }
         let Some(target) = flags.output.clone() else {
             return Ok(None);

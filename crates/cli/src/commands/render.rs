@@ -20,8 +20,8 @@ use crate::flags::RenderFlags;
 use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
-    Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work, build_to_be,
-    earlier, hand_in, job_settings, pack_scene, to_send, waiting,
+    Brought, Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work,
+    build_to_be, earlier, hand_in, job_settings, pack_scene, tell_fetched, to_send, waiting,
 };
 use crate::units;
 
@@ -37,6 +37,8 @@ struct Session<'a> {
     starting: Option<JoinHandle<Result<PrivateFarm>>>,
     target: Option<Target>,
     delivery: Option<Delivery>,
+    /// What of the job lies here for good.
+    brought: Option<Brought>,
     plan: Option<OutputPlan>,
     frames: Option<FrameSet>,
     job: Option<JobId>,
@@ -54,6 +56,7 @@ pub(super) async fn run(context: &Context, flags: &RenderFlags) -> Result<Status
         starting: None,
         target: None,
         delivery: None,
+        brought: None,
         plan: None,
         frames: None,
         job: None,
@@ -82,6 +85,7 @@ impl Session<'_> {
         self.frames = Some(work.asked.clone());
         work.spares_sources(&packed)?;
         if work.is_whole() {
+            self.tell_of_earlier(&work, &packed).await;
             return Ok(self.nothing_to_do(&work));
         }
         self.reach_target().await?;
@@ -123,6 +127,7 @@ impl Session<'_> {
             context.output.warn(warning);
         }
         let (asked, there) = (work.asked.len(), work.there());
+        let present = work.present();
         let ledger = Arc::new(Mutex::new(work.ledger));
         let job = handed.job;
         self.job = Some(job);
@@ -144,9 +149,33 @@ impl Session<'_> {
         }
         self.progress.begin(asked, there);
         let state = self
-            .follow(&api, job, handed.frames, missing, &ledger)
+            .follow(&api, job, handed.frames, missing, present, &ledger)
             .await?;
+        if let Some(delivery) = self.delivery.take() {
+            delivery.finish().await.map_err(FollowError::from)?;
+        }
+        self.tell_fetched(job).await;
         self.finish(job, state).await
+    }
+
+    /// Tells a farm what was fetched.
+    async fn tell_fetched(&self, job: JobId) {
+        if let (Some(Target::Farm(connection)), Some(brought)) = (&self.target, &self.brought) {
+            tell_fetched(&connection.api, job, brought, &self.context.output).await;
+        }
+    }
+
+    /// All is there. The run that brought the last of it may have ended before it could tell the farm.
+    async fn tell_of_earlier(&self, work: &Work, packed: &Packed) {
+        let (Some(Target::Farm(connection)), Some(present)) = (&self.target, work.present()) else {
+            return;
+        };
+        let found = earlier(&connection.api, &work.ledger, packed, &present).await;
+        if let Some(job) = found.filter(|job| job.frames.len() == present.len()) {
+            let brought = Brought::of(present.clone());
+            brought.add(present.iter());
+            tell_fetched(&connection.api, job.job, &brought, &self.context.output).await;
+        }
     }
 
     /// Settles which Blender renders what is missing, and so what is missing: an animation is of one Blender. Gives the job of an
@@ -196,7 +225,7 @@ impl Session<'_> {
             self.progress
                 .stage(format!("Connecting to {}", connection.farm.name));
             // A farm that can not be reached is known before a large scene is read, not after.
-            connection.api.farm().await?;
+            farm::warn_of_quota(self.context, &connection.api.farm().await?);
             self.target = Some(Target::Farm(connection));
             return Ok(());
         }
@@ -260,6 +289,7 @@ impl Session<'_> {
         job: JobId,
         frames: FrameSet,
         missing: FrameSet,
+        present: Option<FrameSet>,
         ledger: &SharedLedger,
     ) -> Result<JobState> {
         let plan = self.plan.clone().expect("it was packed");
@@ -268,9 +298,10 @@ impl Session<'_> {
         let fetcher = Fetcher::new(&patient, plan.clone()).sparing(self.sources.clone());
         let sweeper = fetcher.clone();
         tokio::task::spawn_blocking(move || sweeper.sweep()).await?;
-        let delivery = self
-            .delivery
-            .insert(Delivery::start(fetcher, Some(ledger.clone())));
+        let brought = self.brought.insert(Brought::of(frames.clone())).clone();
+        let start =
+            |fetcher: Fetcher| Delivery::start(fetcher, Some(ledger.clone()), brought.clone());
+        let delivery = self.delivery.insert(start(fetcher));
         let placeholders = plan.placeholder.then(|| plan.clone());
         let worker = match &self.target {
             Some(Target::Private(farm)) => Some(farm.worker.clone()),
@@ -285,6 +316,7 @@ impl Session<'_> {
             &mut self.progress,
         )
         .with_placeholders(placeholders)
+        .with_present(present, &brought)
         .with_worker(worker);
         loop {
             let followed = match self.target.as_mut() {
@@ -311,7 +343,7 @@ impl Session<'_> {
             follow.back();
             let patient = follow.patient(&connection.api);
             let fetcher = Fetcher::new(&patient, plan.clone()).sparing(self.sources.clone());
-            *delivery = Delivery::start(fetcher, Some(ledger.clone()));
+            *delivery = start(fetcher);
             follow.reconnect(patient);
         }
     }

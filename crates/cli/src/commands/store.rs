@@ -1,18 +1,15 @@
 //! `tessera store`: what uses the space at the manager, and giving back what nobody needs.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
-use tessera_model::UserName;
 use tessera_wire::line::LineKind;
-use tessera_wire::store::{Collected, StoreLevel, StoreReport};
+use tessera_wire::store::{Collected, StoreJob, StoreLevel, StoreReport};
 
 use crate::context::Context;
 use crate::exit::Status;
 use crate::flags::{StoreAction, StoreFlags};
 use crate::table::Table;
 use crate::units::{Bytes, show_duration};
-use crate::{farm, moment, names};
+use crate::{farm, moment, names, units};
 
 /// Jobs that are shown to people, those that use the most; programs are told of all.
 const JOBS_SHOWN: usize = 20;
@@ -40,21 +37,22 @@ fn bytes(count: u64) -> String {
 
 fn lines(report: &StoreReport) -> Vec<String> {
     let mut lines = summary(report);
+    if !report.users.is_empty() {
+        let mut users = Table::new(&["USER", ">JOBS", ">ALONE", "QUOTA"]);
+        for used in &report.users {
+            users.row([
+                used.user.to_string(),
+                used.jobs.to_string(),
+                bytes(used.bytes),
+                stands(used.level).to_owned(),
+            ]);
+        }
+        lines.push(String::new());
+        lines.extend(users.lines());
+    }
     if report.jobs.is_empty() {
         return lines;
     }
-    lines.push(String::new());
-    let mut users = Table::new(&["USER", ">JOBS", ">ALONE"]);
-    let mut by_user = BTreeMap::<&UserName, (usize, u64)>::new();
-    for job in &report.jobs {
-        let (jobs, used) = by_user.entry(&job.owner).or_default();
-        *jobs += 1;
-        *used += job.alone.bytes();
-    }
-    for (user, (jobs, used)) in by_user {
-        users.row([user.to_string(), jobs.to_string(), bytes(used)]);
-    }
-    lines.extend(users.lines());
     lines.push(String::new());
     let mut jobs = Table::new(&[
         "JOB",
@@ -65,6 +63,7 @@ fn lines(report: &StoreReport) -> Vec<String> {
         ">RESULTS",
         ">LOGS",
         ">ALONE",
+        "FETCHED",
         "KEPT UNTIL",
     ]);
     for job in report.jobs.iter().take(JOBS_SHOWN) {
@@ -77,7 +76,8 @@ fn lines(report: &StoreReport) -> Vec<String> {
             bytes(job.alone.results_bytes),
             bytes(job.alone.logs_bytes),
             bytes(job.alone.bytes()),
-            job.kept_until.map_or_else(String::new, moment::absolute),
+            fetched(job),
+            kept(job),
         ]);
     }
     lines.extend(jobs.lines());
@@ -87,6 +87,31 @@ fn lines(report: &StoreReport) -> Vec<String> {
     lines
 }
 
+/// How something stands against its quota, in words.
+fn stands(level: StoreLevel) -> &'static str {
+    match level {
+        StoreLevel::Fine => "",
+        StoreLevel::Warning => "nearly used up",
+        StoreLevel::Full => "used up, no new files are taken in",
+    }
+}
+
+fn fetched(job: &StoreJob) -> String {
+    match (job.fetched_at, job.unfetched_since) {
+        (Some(at), _) => moment::absolute(at),
+        (None, Some(since)) => format!("no, over since {}", moment::absolute(since)),
+        (None, None) => String::new(),
+    }
+}
+
+fn kept(job: &StoreJob) -> String {
+    match (job.kept_until, job.unfetched_since) {
+        (Some(until), _) => moment::absolute(until),
+        (None, Some(_)) => "it is fetched".to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
 fn summary(report: &StoreReport) -> Vec<String> {
     let free = report.disk_free_bytes.map_or_else(String::new, |free| {
         format!(", {} free on its disk", bytes(free))
@@ -94,10 +119,10 @@ fn summary(report: &StoreReport) -> Vec<String> {
     let alone: u64 = report.jobs.iter().map(|job| job.alone.bytes()).sum();
     let mut lines = vec![
         format!(
-            "{} in {} packs, {} blocks{free}",
+            "{} in {}, {}{free}",
             bytes(report.used_bytes),
-            report.packs,
-            report.blocks
+            units::counted(report.packs, "pack"),
+            units::counted(report.blocks, "block")
         ),
         format!("  {:>10}  of single jobs", bytes(alone)),
         format!(
@@ -111,12 +136,14 @@ fn summary(report: &StoreReport) -> Vec<String> {
         format!("  {:>10}  that nobody needs", bytes(report.unheld_bytes)),
     ];
     if let Some(quota) = report.quota_bytes {
-        let stands = match report.level {
-            StoreLevel::Fine => "",
-            StoreLevel::Warning => ": nearly used up",
-            StoreLevel::Full => ": used up, no new files are taken in",
+        let stands = match stands(report.level) {
+            "" => String::new(),
+            stands => format!(": {stands}"),
         };
         lines.push(format!("quota {}{stands}", bytes(quota)));
+    }
+    if let Some(quota) = report.user_quota_bytes {
+        lines.push(format!("quota of each user {}", bytes(quota)));
     }
     if let Some(last) = &report.last_collection {
         lines.push(format!(
@@ -142,10 +169,10 @@ fn told(answer: &Collected) -> String {
     match &answer.collection {
         None => "nothing goes yet: the manager has just started, and what may belong to an upload that goes on is kept for an hour".to_owned(),
         Some(done) => format!(
-            "{} given back in {}: {} blocks{}",
+            "{} given back in {}: {}{}",
             bytes(done.freed_bytes),
             show_duration(std::time::Duration::from_millis(done.took_ms)),
-            done.blocks,
+            units::counted(done.blocks, "block"),
             if done.finished { "" } else { "; the manager ended before all was looked at" },
         ),
     }

@@ -14,7 +14,7 @@ pub(super) async fn run(context: &Context, flags: &SubmitFlags) -> Result<Status
     let connection = farm::need(context)?;
     let mut progress = Progress::new(&context.output);
     progress.stage(format!("Connecting to {}", connection.farm.name));
-    connection.api.farm().await?;
+    farm::warn_of_quota(context, &connection.api.farm().await?);
     let mut packed = pack_scene(context, &flags.scene, context.look(), &progress).await?;
     let settings = job_settings(context, &flags.scene);
     let (submitted, _) = send_and_submit(

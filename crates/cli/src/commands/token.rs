@@ -88,13 +88,12 @@ async fn create_code(context: &Context, flags: &TokenCreateFlags) -> Result<Stat
     };
     let pairing = connection.api.new_pairing(&wish).await?;
     let heading = format!("{} becomes a client ({}) by:", flags.user, flags.role);
-    context
-        .output
-        .result(code_text(&heading, "tessera connect", &pairing), || {
-            LineKind::Pairing {
-                pairing: pairing.clone(),
-            }
-        });
+    context.output.result(
+        code_text(&heading, "tessera connect", &pairing, true),
+        || LineKind::Pairing {
+            pairing: pairing.clone(),
+        },
+    );
     Ok(Status::Done)
 }
 

@@ -8,6 +8,8 @@ use tessera_model::FrameResult;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::brought::Brought;
+
 /// Most results that are fetched together: light frames come faster than folders can be synced one by one.
 const BATCH_MAX: usize = 64;
 
@@ -48,15 +50,29 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Starts it. The record is written as frames arrive, if there is one.
-    pub(crate) fn start(fetcher: Fetcher, ledger: Option<SharedLedger>) -> Self {
+    pub(crate) fn start(fetcher: Fetcher, ledger: Option<SharedLedger>, brought: Brought) -> Self {
         let (results, to_fetch) = mpsc::channel(QUEUE_MAX);
         // Whatever is handed in can come out at once, and the error that ends it all.
         let (tell, delivered) = mpsc::channel(QUEUE_MAX + BATCH_MAX + 1);
         Self {
             results: Some(results),
             delivered,
-            task: tokio::spawn(deliver(fetcher, ledger, to_fetch, tell)),
+            task: tokio::spawn(deliver(fetcher, ledger, brought, to_fetch, tell)),
         }
+    }
+
+    /// Waits until all that was handed in is in its place for good. What came out before and was not looked at is left out.
+    ///
+    /// # Errors
+    /// If the last of it could not be put where it belongs after all.
+    pub(crate) async fn finish(mut self) -> Result<(), DeliveryError> {
+        self.results = None;
+        while let Some(delivered) = self.delivered.recv().await {
+            if let Delivered::Failed(error) = delivered {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Lets what is being written be finished, and nothing more be begun.
@@ -75,6 +91,7 @@ impl Delivery {
 async fn deliver(
     fetcher: Fetcher,
     ledger: Option<SharedLedger>,
+    brought: Brought,
     mut to_fetch: mpsc::Receiver<FrameResult>,
     tell: mpsc::Sender<Delivered>,
 ) {
@@ -109,7 +126,7 @@ async fn deliver(
         if let Some(error) = not_recorded {
             return failed(&tell, error.into()).await;
         }
-        batch.clear();
+        brought.add(batch.drain(..).map(|result| result.frame));
     }
 }
 

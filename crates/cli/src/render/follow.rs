@@ -15,6 +15,7 @@ use tessera_wire::event::{Event, What};
 use tessera_worker::{SlotStatus, Status as WorkerStatus};
 use tokio::sync::watch;
 
+use super::brought::Brought;
 use super::delivery::{Delivered, Delivery, DeliveryError, QUEUE_MAX};
 use super::outages::Outages;
 use crate::progress::DoneFrame;
@@ -103,6 +104,8 @@ pub(crate) struct Follow<'a> {
     handed: FrameBits,
     /// Positions that lie in the output folder, or are not wanted.
     delivered: FrameBits,
+    /// Frames that an earlier run left where they belong, and where it is noted which of them this job delivered.
+    present: Option<(FrameSet, Brought)>,
     backlog: VecDeque<FrameResult>,
     /// Notes of workers that the user has seen: one is true of many frames.
     noted: BTreeSet<String>,
@@ -141,6 +144,7 @@ impl<'a> Follow<'a> {
             wanted,
             delivered: handed.clone(),
             handed,
+            present: None,
             backlog: VecDeque::new(),
             noted: BTreeSet::new(),
             read_from: Some(0),
@@ -154,6 +158,12 @@ impl<'a> Follow<'a> {
     /// Marks frames that are being rendered by empty files, as the file asks for.
     pub(crate) fn with_placeholders(mut self, plan: Option<OutputPlan>) -> Self {
         self.placeholders = plan;
+        self
+    }
+
+    /// Notes which of the frames that are there already this job delivered.
+    pub(crate) fn with_present(mut self, present: Option<FrameSet>, brought: &Brought) -> Self {
+        self.present = present.map(|frames| (frames, brought.clone()));
         self
     }
 
@@ -333,6 +343,12 @@ impl<'a> Follow<'a> {
     fn hand_on(&mut self, result: FrameResult) {
         // Each is made once, by whichever step.
         let position = self.frames.position(result.frame);
+        if let Some((present, brought)) = &self.present
+            && position.is_some()
+            && present.position(result.frame).is_some()
+        {
+            brought.add([result.frame]);
+        }
         if position.is_some_and(|position| self.handed.set(position)) {
             self.progress.rendered(result.frame);
             for note in &result.notes {

@@ -67,6 +67,10 @@ pub(crate) async fn build_to_be(api: &Api, packed: &Packed) -> Result<Option<Bui
 }
 
 /// Sends the scene and hands the job in. On a farm that `lasts` its number is kept in the record, for [`earlier`].
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another thing, and there is one caller"
+)]
 pub(crate) async fn hand_in(
     context: &Context,
     api: &Api,

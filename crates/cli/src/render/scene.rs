@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tessera_client::{
-    Api, Ask, PackError, PackOptions, PackStage, Packed, Sent, Tiles, pack, submit_packed,
+    Api, Ask, PackError, PackOptions, PackStage, Packed, SendProgress, Sent, Tiles, pack,
+    submit_packed,
 };
 use tessera_model::{After, JobSettings, Overrides};
 use tessera_wire::api::Submitted;
@@ -231,9 +232,9 @@ pub(crate) async fn send_and_submit(
 ) -> Result<(Submitted, Sent)> {
     let output = &context.output;
     progress.stage("Sending");
-    let mut total_bytes = 0;
+    let mut last = SendProgress::default();
     let (submitted, sent) = submit_packed(api, packed, ask, settings, |sent| {
-        total_bytes = sent.total_bytes;
+        last = sent;
         progress.stage(format!(
             "Sending {} of {}",
             Bytes(sent.done_bytes),
@@ -241,6 +242,7 @@ pub(crate) async fn send_and_submit(
         ));
         output.line(LineKind::Sending {
             sent_bytes: sent.sent_bytes,
+            done_bytes: sent.done_bytes,
             total_bytes: sent.total_bytes,
         });
     })
@@ -248,7 +250,8 @@ pub(crate) async fn send_and_submit(
     // The last word on it: all that handing in cost, the questions and the request itself included, also if nothing was lacking.
     output.line(LineKind::Sending {
         sent_bytes: sent.sent_bytes,
-        total_bytes,
+        done_bytes: last.done_bytes,
+        total_bytes: last.total_bytes,
     });
     tracing::debug!(?sent, "handed in");
     Ok((submitted, sent))

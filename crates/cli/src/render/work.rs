@@ -73,6 +73,11 @@ impl Work {
         self.present.len() as u32 + self.skipped
     }
 
+    /// Frames that an earlier run left; none if there are none.
+    pub(crate) fn present(&self) -> Option<FrameSet> {
+        FrameSet::of(self.present.keys().copied()).ok()
+    }
+
     /// Nothing is missing, and all is of one Blender as far as is known.
     pub(crate) fn is_whole(&self) -> bool {
         let builds: BTreeSet<_> = self.present.values().flatten().collect();

@@ -75,8 +75,12 @@ fn submit(boss: &Home, project: &Project) -> (u64, u64) {
     let last = lines.iter().rev().find_map(|line| match line {
         LineKind::Sending {
             sent_bytes,
+            done_bytes,
             total_bytes,
-        } => Some((*sent_bytes, *total_bytes)),
+        } => {
+            assert_eq!(done_bytes, total_bytes, "all of it arrived");
+            Some((*sent_bytes, *total_bytes))
+        }
         _ => None,
     });
     last.unwrap_or_else(|| panic!("nothing is said of what was sent: {lines:?}"))

@@ -26,6 +26,12 @@ fn paths_of_windows(world: &World) {
     let missing = tessera_run(&site.boss, &["submit", project.file(), "-f", "1..2"]);
     missing.refused(1, &["--map-path", "image 'a.png", r"C:/work", r"\\nas"]);
 
+    // A folder that is not there: what the scene says, and what is made of it.
+    let nowhere = ["--map-path", r"C:\work=/no/such/folder"];
+    let submit = [&["submit", project.file(), "-f", "1"], &nowhere[..]].concat();
+    let missing = tessera_run(&site.boss, &submit);
+    missing.refused(1, &[r"C:/work", "/no/such/folder/"]);
+
     let maps = [
         format!(r"c:\work={}", text(&work)),
         format!(r"\\NAS\films={}", text(&films)),

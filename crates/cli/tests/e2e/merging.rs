@@ -78,6 +78,17 @@ fn parts_become_a_frame() {
     let row = [1.0, 2.0, 3.0, 4.0, 4.0, 5.0, 6.0];
     assert_eq!(reds(&path("frame.exr")), [row, row].concat());
 
+    // One sample of the whole frame, three more of each half: the same as three of it in one file.
+    part(&path("half.exr"), (4, 1), 3.0);
+    let half = |at: &str| format!("{}@{at}@1+3", file("half.exr"));
+    let (top, bottom) = (half("0,0,4x1"), half("0,1,4x1"));
+    home.run(&["merge", &top, &a, &bottom, "--size", "4x2", "-o", &frame])
+        .unwrap();
+    assert_eq!(
+        reds(&path("frame.exr")),
+        [2.5, 3.5, 4.5, 5.5, 2.5, 3.5, 4.5, 5.5]
+    );
+
     // What does not fit is said, and the frame that is there stays.
     let before = fs::read(path("frame.exr")).unwrap();
     let refused = |arguments: &[&str], words: &[&str]| {

@@ -87,6 +87,29 @@ fn doctor_says_what_to_do() {
     assert!(ended.text().contains("nothing listens"), "{ended}");
 }
 
+/// A settings file that no other command runs with is one finding, and the others are made all the same.
+#[test]
+fn doctor_goes_on_without_a_settings_file_that_is_wrong() {
+    let world = World::any();
+    let user = world.fake_home("user");
+    let file = user.folder().join("config/tessera.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    for (text, fault) in [
+        ("[worker]\nslotz = 3\n", "no setting 'worker.slotz'"),
+        ("[worker\n", "tessera.toml:1"),
+        ("[worker]\nnice = \"very\"\n", "very"),
+    ] {
+        fs::write(&file, text).unwrap();
+        tessera_run(&user, &["config"]).refused(2, &[fault]);
+        let ended = tessera_run(&user, &["doctor"]);
+        assert_eq!(ended.status, 1, "{ended}");
+        for word in ["settings", fault, "mend the file", "tessera connect CODE"] {
+            assert!(ended.text().contains(word), "{word}: {ended}");
+        }
+        assert!(ended.errors().contains("broken, see above"), "{ended}");
+    }
+}
+
 #[test]
 fn config_says_where_each_value_came_from() {
     let world = World::any();

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use tessera_blobs::{Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
 use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, StepIndex, WorkerId};
 use tessera_wire::api::{
-    CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, FrameStatus, Health, JobAction,
-    JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest, Pairing,
-    Parts, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
+    CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, Fetched, FrameStatus, Health,
+    JobAction, JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest,
+    Pairing, Parts, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
     WorkerStatus,
 };
 use tessera_wire::farm_settings::SettingsPatch;
@@ -126,6 +126,16 @@ impl Api {
         self.json(
             Call::new(routes::JOB_ACT, in_job(routes::JOB_ACT, job))
                 .json(&action)
+                .repeat(Repeat::Safe),
+        )
+        .await
+    }
+
+    /// Says that all frames of a job that is over have been brought to a durable place: so many. Says no more if it is said twice.
+    pub async fn fetched(&self, job: JobId, frames: u32) -> Result<JobDetail, ApiError> {
+        self.json(
+            Call::new(routes::JOB_FETCHED, in_job(routes::JOB_FETCHED, job))
+                .json(&Fetched { frames })
                 .repeat(Repeat::Safe),
         )
         .await

@@ -12,7 +12,7 @@ use tessera_blender::{Build, FileKind};
 
 use super::copies::{self, Changes, Copies};
 use super::hint::hint;
-use super::{Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage};
+use super::{Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage, PathMap};
 
 /// zstd's own default: more costs much time and gains little on textures, which are compressed already.
 const ZSTD_LEVEL: i32 = 3;
@@ -152,15 +152,15 @@ pub async fn bundle(
     })
 }
 
-/// Refuses a closure that lacks something.
+/// Refuses a closure that lacks something; `maps` are those by which it was looked for.
 ///
 /// # Errors
 /// [`PackError::Missing`], naming all of it.
-pub fn all_there(closure: &Closure) -> Result<(), PackError> {
+pub fn all_there(closure: &Closure, maps: &[PathMap]) -> Result<(), PackError> {
     let missing: Vec<_> = closure
         .missing()
         .map(|file| MissingFile {
-            hint: hint(&file.stored, &file.path),
+            hint: hint(&file.stored, &file.path, maps),
             path: file.path.clone(),
             kind: file.kind.unwrap_or(FileKind::Other),
             used_by: file.used_by.clone(),

@@ -4,8 +4,16 @@ use std::path::{Component, Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// What to do about a file that a scene names so and that should be at `path`.
-pub(super) fn hint(stored: &str, path: &Path) -> Option<String> {
+use super::PathMap;
+
+/// What to do about a file that a scene names so and that should be at `path`, or where one of `maps` says.
+pub(super) fn hint(stored: &str, path: &Path, maps: &[PathMap]) -> Option<String> {
+    if let Some((map, target)) = maps.iter().find_map(|map| Some((map, map.target(stored)?))) {
+        return Some(format!(
+            "stored as '{stored}', which --map-path '{map}' takes for {}: that is not there either",
+            target.display()
+        ));
+    }
     let windows = stored.starts_with(r"\\")
         || matches!(stored.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
     if windows && cfg!(not(windows)) {
@@ -57,14 +65,14 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("Wood.PNG"), "").unwrap();
         for name in ["Büro/Tex/wood.png", "Bu\u{308}ro/tex/Wood.PNG"] {
-            let hint = hint("//x", &dir.path().join(name)).unwrap();
+            let hint = hint("//x", &dir.path().join(name), &[]).unwrap();
             assert!(
                 hint.contains("did you mean") && hint.contains("Büro/Tex/Wood.PNG"),
                 "{hint}"
             );
         }
         for name in ["Büro/Tex/oak.png", "nowhere/Wood.PNG", "Büro/tex"] {
-            assert_eq!(hint("//x", &dir.path().join(name)), None);
+            assert_eq!(hint("//x", &dir.path().join(name), &[]), None);
         }
     }
 
@@ -72,15 +80,23 @@ mod tests {
     fn foreign_paths_are_explained() {
         for stored in [r"C:/tex/a.png", r"\\server/share/a.png"] {
             assert!(
-                hint(stored, Path::new("/c/tex/a.png"))
+                hint(stored, Path::new("/c/tex/a.png"), &[])
                     .unwrap()
                     .contains("--map-path")
             );
         }
         assert!(
-            hint("tex/a.png", Path::new("tex/a.png"))
+            hint("tex/a.png", Path::new("tex/a.png"), &[])
                 .unwrap()
                 .contains("//")
         );
+    }
+
+    #[test]
+    fn both_paths_of_a_mapped_file_are_named() {
+        let maps = [r"C:\tex=/mnt/nowhere".parse().unwrap()];
+        let hint = hint(r"C:\tex\a.png", Path::new("/c/tex/a.png"), &maps).unwrap();
+        assert!(hint.contains(r"'C:\tex\a.png'"), "{hint}");
+        assert!(hint.contains("/mnt/nowhere/a.png"), "{hint}");
     }
 }

@@ -53,6 +53,24 @@ impl fmt::Display for PathMap {
     }
 }
 
+impl PathMap {
+    /// Where a file lies here that a scene names so; none if it does not begin so. As the driver has it (`paths.py`), but for whether
+    /// anything is there.
+    pub(super) fn target(&self, stored: &str) -> Option<PathBuf> {
+        let plain = |text: &str| text.replace('\\', "/");
+        let (from, stored) = (plain(&self.from), plain(stored));
+        // Windows' paths have no case.
+        let windows = from.starts_with("//") || from.as_bytes().get(1) == Some(&b':');
+        let same = |begin: &str| match windows {
+            true => begin.eq_ignore_ascii_case(&from),
+            false => begin == from,
+        };
+        let (begin, rest) = stored.split_at_checked(from.len())?;
+        let below = rest.trim_start_matches('/');
+        (same(begin) && (rest.is_empty() || rest != below)).then(|| self.to.join(below))
+    }
+}
+
 /// As Blender is told.
 pub(super) fn rules(maps: &[PathMap]) -> Vec<Remap> {
     let rule = |map: &PathMap| Remap {
@@ -120,6 +138,25 @@ mod tests {
         );
         check("/mnt/proj=/mnt/proj", "/mnt/proj/tex/a.png", &[here]);
         check(r"C:\work=/mnt/project", "/mnt/proj/tex/a.png", &[here]);
+    }
+
+    #[test]
+    fn what_begins_so_lies_there() {
+        let check = |map: &str, stored: &str, expected: Option<&str>| {
+            let map: PathMap = map.parse().unwrap();
+            assert_eq!(map.target(stored), expected.map(PathBuf::from), "{map}");
+        };
+        check(
+            r"C:\work=/mnt/a",
+            r"c:/Work\tex\b.png",
+            Some("/mnt/a/tex/b.png"),
+        );
+        check(r"C:\work=/mnt/a", r"C:\works\b.png", None);
+        check(r"C:\=/mnt/a", r"C:\b.png", Some("/mnt/a/b.png"));
+        check(r"\\nas\films=/mnt/a", r"\\NAS\films\b", Some("/mnt/a/b"));
+        check("/Volumes/p=/mnt/a", "/volumes/p/b", None);
+        check("/Volumes/p=/mnt/a", "/Volumes/p/b", Some("/mnt/a/b"));
+        check("/Volumes/p=/mnt/a", "/V", None);
     }
 
     #[test]

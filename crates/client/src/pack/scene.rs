@@ -7,7 +7,7 @@ use tessera_model::{FrameSet, Overrides, Split, SplitBy, Step, StepKind};
 
 use super::ask::Asked;
 use super::hint::hint;
-use super::{MissingFile, PackError, PackOptions, Tiles};
+use super::{MissingFile, PackError, PackOptions, PathMap, Tiles};
 use crate::output::{NodeFolder, OutputChoice, OutputPlan};
 
 /// Things of one sort that warnings name one by one.
@@ -28,7 +28,7 @@ pub(super) fn choose(
 ) -> Result<Choice, PackError> {
     let scene = find_scene(options, file, asked)?;
     let mut warnings = Vec::new();
-    check_files(file, asked, &mut warnings)?;
+    check_files(file, asked, &options.maps, &mut warnings)?;
     let mut overrides = options.overrides.clone();
     overrides.scene = Some(scene.name.clone());
     overrides.engine = overrides
@@ -160,14 +160,19 @@ fn find_scene<'a>(
 }
 
 /// Refuses missing files; those that can be done without are only said.
-fn check_files(file: &Path, asked: &Asked, warnings: &mut Vec<String>) -> Result<(), PackError> {
+fn check_files(
+    file: &Path,
+    asked: &Asked,
+    maps: &[PathMap],
+    warnings: &mut Vec<String>,
+) -> Result<(), PackError> {
     let absent = asked.scan.files.iter().filter(|needed| !needed.exists);
     let (optional, missing): (Vec<_>, Vec<_>) = absent.partition(|needed| needed.optional);
     let name = |needed: &&tessera_blender::ExternalFile| MissingFile {
         path: needed.path.clone(),
         kind: needed.kind,
         used_by: needed.used_by.clone(),
-        hint: hint(&needed.stored, &needed.path),
+        hint: hint(&needed.stored, &needed.path, maps),
     };
     if !missing.is_empty() {
         return Err(PackError::Missing {

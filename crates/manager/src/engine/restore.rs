@@ -17,6 +17,7 @@ pub(super) fn restored(snapshot: Snapshot) -> Restored {
             job: job.job,
             state: job.state,
             since: job.since,
+            fetched: job.fetched,
             steps: job
                 .steps
                 .into_iter()

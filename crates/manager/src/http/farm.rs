@@ -42,6 +42,7 @@ pub(super) async fn farm(State(app): State<Arc<App>>, client: Client) -> Answer<
             (linked.count(), busy.count(), scheduler.live_jobs())
         })
         .await?;
+    let own_store = app.keeper.user_level(&client.user.name).await?.level;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Ok(Json(Farm {
         name: app.farm.name.clone(),
@@ -53,5 +54,6 @@ pub(super) async fn farm(State(app): State<Arc<App>>, client: Client) -> Answer<
         role: client.user.role,
         version: env!("CARGO_PKG_VERSION").into(),
         store: app.keeper.level().await?,
+        own_store,
     }))
 }

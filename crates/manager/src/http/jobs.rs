@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, Step, StepIndex};
 use tessera_scheduler::{Input, JobCommand};
 use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
-use tessera_wire::api::{FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
+use tessera_wire::api::{Fetched, FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
 use tessera_wire::why::Why;
 
 use super::access::Client;
@@ -124,6 +124,19 @@ pub(super) async fn act(
         JobAction::Retry => JobCommand::Retry,
     };
     command(&app, &client, job, wanted).await?;
+    detail(&app, job).await
+}
+
+/// Whoever may fetch may say that it is done.
+pub(super) async fn fetched(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Path(job): Path<JobId>,
+    Json(Fetched { frames }): Json<Fetched>,
+) -> Answer<Json<JobDetail>> {
+    tracing::info!(%job, user = %client.user.name, frames, "the job's frames were fetched");
+    let command = JobCommand::Fetched { frames };
+    applied(app.engine.input(Input::Job(job, command)).await?)?;
     detail(&app, job).await
 }
 

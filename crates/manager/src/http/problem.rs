@@ -88,7 +88,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
             Refusal::NoJob(_) | Refusal::NoWorker(_) => ProblemKind::NotFound,
-            Refusal::JobState { .. } => ProblemKind::Conflict,
+            Refusal::JobState { .. } | Refusal::Fetched { .. } => ProblemKind::Conflict,
             Refusal::NoBuild { .. } => ProblemKind::NoBuild,
             Refusal::Invalid(_) => ProblemKind::Invalid,
         };

@@ -29,6 +29,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::JOB => get(jobs::one),
         routes::JOB_EDIT => patch(jobs::edit),
         routes::JOB_ACT => post(jobs::act),
+        routes::JOB_FETCHED => post(jobs::fetched),
         routes::JOB_REMOVE => delete(jobs::remove),
         routes::JOB_WHY => get(jobs::why),
         routes::FRAMES => get(jobs::frames),

@@ -68,7 +68,7 @@ async fn take(app: Arc<App>, wish: Wish, sender: Sender, mut body: Arriving) -> 
         app.keeper.heard(user);
     }
     let kept = match check_room(&app, &sender).await {
-        Ok(()) => keep_all(&app, wish, &mut body).await,
+        Ok(()) => keep_all(&app, wish, &sender, &mut body).await,
         Err(refused) => Err(refused),
     };
     if kept.is_err() {
@@ -79,10 +79,11 @@ async fn take(app: Arc<App>, wish: Wish, sender: Sender, mut body: Arriving) -> 
 }
 
 /// Everything up to the end, or to where it breaks off: what came before is kept in any case.
-async fn keep_all(app: &Arc<App>, wish: Wish, body: &mut Arriving) -> Answer<()> {
+async fn keep_all(app: &Arc<App>, wish: Wish, sender: &Sender, body: &mut Arriving) -> Answer<()> {
     let mut keeping = Keeping {
         app,
         wish,
+        sender,
         batch: Batch::default(),
         writing: FuturesOrdered::new(),
     };
@@ -104,6 +105,7 @@ struct Batch {
 struct Keeping<'a> {
     app: &'a Arc<App>,
     wish: Wish,
+    sender: &'a Sender,
     batch: Batch,
     writing: FuturesOrdered<JoinHandle<Answer<()>>>,
 }
@@ -138,6 +140,9 @@ impl Keeping<'_> {
 
     fn write(&mut self) {
         let (batch, wish) = (std::mem::take(&mut self.batch), self.wish);
+        if let Sender::User(user) = self.sender {
+            self.app.keeper.sent(user, batch.bytes as u64);
+        }
         let app = Arc::clone(self.app);
         let put = move |store: &Store| {
             for block in &batch.blocks {

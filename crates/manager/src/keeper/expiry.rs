@@ -1,7 +1,7 @@
 //! How long jobs are kept, and how much is stored at all.
 
 use tessera_model::{FarmSettings, Timestamp};
-use tessera_scheduler::{Input, JobCommand, Outcome};
+use tessera_scheduler::{Input, JobCommand, JobView, Outcome};
 use tessera_wire::store::StoreLevel;
 
 use super::{KeepError, Keeper};
@@ -11,10 +11,17 @@ use crate::engine::EngineError;
 /// Jobs that are removed in one go: each is a transaction, and others want to be answered in between.
 const EXPIRED_MAX: usize = 1000;
 
-/// When a job is removed that has been over since `over`; none if jobs are kept for ever.
-pub(crate) fn kept_until(over: Timestamp, settings: &FarmSettings) -> Option<Timestamp> {
+/// When a job is removed if it stays as it is; none if it is not over, waits to be fetched, or jobs are kept for ever.
+pub(crate) fn kept_until(view: &JobView, settings: &FarmSettings) -> Option<Timestamp> {
     let keep_ms = i64::try_from(settings.results_keep_ms).unwrap_or(i64::MAX);
-    (keep_ms > 0).then(|| Timestamp(over.0.saturating_add(keep_ms)))
+    let goes = view.state.is_over() && unfetched_since(view).is_none() && keep_ms > 0;
+    goes.then(|| Timestamp(view.since.0.saturating_add(keep_ms)))
+}
+
+/// Since when a job is over and has results that nobody has fetched.
+pub(crate) fn unfetched_since(view: &JobView) -> Option<Timestamp> {
+    let waits = view.state.is_over() && view.done > 0 && view.fetched_at.is_none();
+    waits.then_some(view.since)
 }
 
 /// Jobs that have been over since before this moment were kept for long enough.
@@ -64,7 +71,7 @@ impl Keeper {
     pub(super) async fn some_expired(&self) -> bool {
         let found = self.engine.read(|scheduler, now| {
             kept_enough(now.wall, scheduler.settings())
-                .is_some_and(|moment| !scheduler.over_before(moment, 1).is_empty())
+                .is_some_and(|moment| !scheduler.expired(moment, 1).is_empty())
         });
         found.await.unwrap_or(false)
     }
@@ -78,7 +85,7 @@ impl Keeper {
             };
             let expired = self
                 .engine
-                .read(move |scheduler, _| scheduler.over_before(over_before, EXPIRED_MAX))
+                .read(move |scheduler, _| scheduler.expired(over_before, EXPIRED_MAX))
                 .await?;
             if expired.is_empty() {
                 return Ok(());

@@ -6,13 +6,15 @@
 
 mod expiry;
 mod intake;
+mod users;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tessera_blobs::{Collected, Keeping, ReadError, Store, StoreError, StoreStats};
+use tessera_blobs::{Collected, Keeping, ReadError, Store, StoreError, StoreStats, Usage};
 use tessera_model::{Blob, JobId, UserName};
 use tessera_state::{RootKind, State};
 use tessera_wire::blob::to_store;
@@ -21,12 +23,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use expiry::kept_until;
+pub(crate) use expiry::{kept_until, unfetched_since};
 pub(crate) use intake::Intake;
 
 use crate::clock::{self, Clock};
 use crate::engine::{EngineError, EngineHandle};
 use intake::Intakes;
+use users::Users;
 use walk::{Walked, Whose, blocking, walk};
 
 /// Sweeps without any reason follow each other so: what an upload that was given up left behind goes within two of them.
@@ -70,6 +73,7 @@ pub(crate) struct Keeper {
     last: Mutex<Option<Collection>>,
     /// The level that was warned of last.
     warned: Mutex<StoreLevel>,
+    users: Mutex<Users>,
     ending: CancellationToken,
 }
 
@@ -78,9 +82,17 @@ pub(crate) struct Keeper {
 pub(crate) struct StoreUse {
     pub(crate) stats: StoreStats,
     pub(crate) jobs: Vec<(JobId, JobUse)>,
+    pub(crate) users: Vec<(UserName, UserUse)>,
     pub(crate) shared_bytes: u64,
     pub(crate) uploads_bytes: u64,
     pub(crate) unheld_bytes: u64,
+}
+
+/// What a user's jobs and uploads need and nobody else's do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct UserUse {
+    pub(crate) jobs: u32,
+    pub(crate) bytes: u64,
 }
 
 impl Keeper {
@@ -103,6 +115,7 @@ impl Keeper {
             removed: Notify::new(),
             last: Mutex::default(),
             warned: Mutex::default(),
+            users: Mutex::default(),
             ending,
         }
     }
@@ -170,6 +183,7 @@ impl Keeper {
                 _ = ticks.tick() => {
                     self.take_horizon().await;
                     self.warn().await;
+                    self.warn_of_users().await;
                     if swept.elapsed() < SWEEP_EVERY && !self.some_expired().await {
                         continue;
                     }
@@ -203,7 +217,8 @@ impl Keeper {
         let Some(sweep) = sweep else {
             return Ok(None);
         };
-        let Walked { live, .. } = walk(&self.state, &self.store, sweep.pinned).await?;
+        let pinned = sweep.pinned.into_iter().map(|root| (None, root)).collect();
+        let Walked { live, .. } = walk(&self.engine, &self.state, &self.store, pinned).await?;
         let ending = self.ending.clone();
         let done = blocking(&self.store, move |store| {
             let go_on = || match ending.is_cancelled() {
@@ -230,38 +245,64 @@ impl Keeper {
     /// What uses the space.
     pub(crate) async fn usage(&self) -> Result<StoreUse, KeepError> {
         let _turn = self.turn.lock().await;
+        let begun = Instant::now();
         let pinned = self.keeping().pinned(self.clock.now().elapsed);
-        let walked = walk(&self.state, &self.store, pinned).await?;
-        blocking(&self.store, move |store| {
+        let pinned = pinned.into_iter().map(|(user, root)| (Some(user), root));
+        let walked = walk(&self.engine, &self.state, &self.store, pinned.collect()).await?;
+        let used = blocking(&self.store, move |store| {
             let usage = store.usage(&walked.live).map_err(KeepError::Store)?;
-            let mut jobs = std::collections::BTreeMap::<JobId, JobUse>::new();
-            let mut uploads_bytes = 0;
-            for (holder, bytes) in usage.alone_bytes {
-                match walked.whose(holder) {
-                    Some(Whose::Job(job, kind)) => {
-                        let job = jobs.entry(job).or_default();
-                        *match kind {
-                            RootKind::Manifest => &mut job.files_bytes,
-                            RootKind::Result => &mut job.results_bytes,
-                            RootKind::Log => &mut job.logs_bytes,
-                        } += bytes;
-                    }
-                    Some(Whose::Uploads) | None => uploads_bytes += bytes,
-                }
-            }
-            Ok(StoreUse {
-                stats: store.stats(),
-                jobs: jobs.into_iter().collect(),
-                shared_bytes: usage.shared_bytes,
-                uploads_bytes,
-                unheld_bytes: usage.unheld_bytes,
-            })
+            Ok(store_use(&walked, usage, store.stats()))
         })
-        .await
+        .await?;
+        let users = used.users.iter();
+        let by_user = users.map(|(user, used)| (user.clone(), used.bytes));
+        self.measured(by_user.collect(), begun.elapsed());
+        Ok(used)
     }
 
     fn keeping(&self) -> MutexGuard<'_, Keeping<UserName>> {
         self.keeping.lock().expect("nothing panics under the lock")
+    }
+}
+
+/// By job and by user.
+fn store_use(walked: &Walked, usage: Usage, stats: StoreStats) -> StoreUse {
+    let mut jobs = BTreeMap::<JobId, JobUse>::new();
+    let mut users = BTreeMap::<UserName, UserUse>::new();
+    for user in walked.jobs_by_user() {
+        users.entry(user.clone()).or_default().jobs += 1;
+    }
+    let mut uploads_bytes = 0;
+    for (holder, bytes) in usage.alone_bytes {
+        if let Some(user) = walked.user_of(holder) {
+            users.entry(user.clone()).or_default().bytes += bytes;
+        }
+        match walked.whose(holder) {
+            Some(Whose::Job(job, kind)) => {
+                let job = jobs.entry(*job).or_default();
+                *match kind {
+                    RootKind::Manifest => &mut job.files_bytes,
+                    RootKind::Result => &mut job.results_bytes,
+                    RootKind::Log => &mut job.logs_bytes,
+                } += bytes;
+            }
+            Some(Whose::Upload(_)) | None => uploads_bytes += bytes,
+        }
+    }
+    let mut shared_bytes = usage.shared_bytes;
+    for (group, bytes) in usage.group_bytes {
+        shared_bytes += bytes;
+        if let Some(user) = walked.user(group) {
+            users.entry(user.clone()).or_default().bytes += bytes;
+        }
+    }
+    StoreUse {
+        stats,
+        jobs: jobs.into_iter().collect(),
+        users: users.into_iter().collect(),
+        shared_bytes,
+        uploads_bytes,
+        unheld_bytes: usage.unheld_bytes,
     }
 }
 

@@ -1,58 +1,110 @@
 //! The walk from what is recorded to the blocks it needs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tessera_blobs::{BlobRef, Digest, Holder, Live, Store, StoreError};
-use tessera_model::JobId;
+use tessera_blobs::{BlobRef, Digest, Group, Holder, Live, Store, StoreError};
+use tessera_model::{JobId, UserName};
 use tessera_state::{BlobRoot, RootKind, State};
 use tessera_wire::blob::to_store;
 
 use super::KeepError;
-
-/// Who holds the blocks of uploads under way.
-const UPLOADS: Holder = Holder(0);
+use crate::engine::{EngineError, EngineHandle};
 
 /// What is wanted, and whose each holder's number is.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) live: Live,
-    /// From 1 on, in the order of their numbers.
-    holders: Vec<(JobId, RootKind)>,
-    numbers: HashMap<(JobId, RootKind), Holder>,
+    /// In the order of their numbers, each with its user's group.
+    holders: Vec<(Whose, Option<Group>)>,
+    numbers: HashMap<Whose, Holder>,
+    /// In the order of their groups' numbers.
+    users: Vec<UserName>,
+    groups: HashMap<UserName, Group>,
+    /// Of every job that was met; none if it was removed meanwhile.
+    owners: HashMap<JobId, Option<UserName>>,
 }
 
 /// Whose blocks a holder's are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Whose {
-    Uploads,
+    /// Of an upload that goes on.
+    Upload(Option<UserName>),
     Job(JobId, RootKind),
 }
 
 impl Walked {
-    pub(super) fn whose(&self, holder: Holder) -> Option<Whose> {
-        match holder.0.checked_sub(1) {
-            None => Some(Whose::Uploads),
-            Some(index) => {
-                let (job, kind) = *self.holders.get(index as usize)?;
-                Some(Whose::Job(job, kind))
-            }
-        }
+    pub(super) fn whose(&self, holder: Holder) -> Option<&Whose> {
+        Some(&self.holders.get(holder.0 as usize)?.0)
     }
 
-    fn holder(&mut self, root: &BlobRoot) -> Holder {
-        let holders = &mut self.holders;
-        *self
-            .numbers
-            .entry((root.job, root.kind))
-            .or_insert_with(|| {
-                holders.push((root.job, root.kind));
-                Holder(u32::try_from(holders.len()).expect("a farm has far fewer jobs"))
+    /// Whose jobs and uploads a group's are.
+    pub(super) fn user(&self, group: Group) -> Option<&UserName> {
+        self.users.get(group.0 as usize)
+    }
+
+    pub(super) fn user_of(&self, holder: Holder) -> Option<&UserName> {
+        self.user(self.holders.get(holder.0 as usize)?.1?)
+    }
+
+    /// The owner of each job, by job.
+    pub(super) fn jobs_by_user(&self) -> impl Iterator<Item = &UserName> {
+        self.owners.values().flatten()
+    }
+
+    fn holder(&mut self, whose: Whose) -> Holder {
+        if let Some(known) = self.numbers.get(&whose) {
+            return *known;
+        }
+        let user = match &whose {
+            Whose::Upload(user) => user.clone(),
+            Whose::Job(job, _) => self.owners.get(job).cloned().flatten(),
+        };
+        let group = user.map(|user| self.group(user));
+        let holder = Holder(number(self.holders.len()));
+        if let Some(group) = group {
+            self.live.group(holder, group);
+        }
+        self.holders.push((whose.clone(), group));
+        self.numbers.insert(whose, holder);
+        holder
+    }
+
+    fn group(&mut self, user: UserName) -> Group {
+        if let Some(known) = self.groups.get(&user) {
+            return *known;
+        }
+        let group = Group(number(self.users.len()));
+        self.users.push(user.clone());
+        self.groups.insert(user, group);
+        group
+    }
+
+    /// Learns whose the jobs of these roots are.
+    async fn learn_owners(
+        &mut self,
+        engine: &EngineHandle,
+        roots: &[BlobRoot],
+    ) -> Result<(), EngineError> {
+        let unknown = |root: &&BlobRoot| !self.owners.contains_key(&root.job);
+        let jobs: BTreeSet<JobId> = roots.iter().filter(unknown).map(|root| root.job).collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let owners = engine
+            .read(move |scheduler, _| {
+                let owner = |job| scheduler.job_ref(job).map(|found| found.owner.clone());
+                jobs.into_iter()
+                    .map(|job| (job, owner(job)))
+                    .collect::<Vec<_>>()
             })
+            .await?;
+        self.owners.extend(owners);
+        Ok(())
     }
 
     fn hold(&mut self, store: &Store, root: &BlobRoot) -> Result<(), KeepError> {
-        let holder = self.holder(root);
+        let holder = self.holder(Whose::Job(root.job, root.kind));
         let blob = to_store(&root.blob);
         match root.kind {
             RootKind::Manifest => self
@@ -77,15 +129,21 @@ fn list(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-/// Everything that the record names, and these trees of uploads.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("a farm has far fewer jobs and users")
+}
+
+/// Everything that the record names, and these trees of uploads, each with its sender if that matters.
 pub(super) async fn walk(
+    engine: &EngineHandle,
     state: &State,
     store: &Arc<Store>,
-    pinned: Vec<BlobRef>,
+    pinned: Vec<(Option<UserName>, BlobRef)>,
 ) -> Result<Walked, KeepError> {
     let mut walked = Walked::default();
     let mut roots = state.blob_roots();
     while let Some(batch) = roots.next_batch().await.map_err(KeepError::Record)? {
+        walked.learn_owners(engine, &batch).await?;
         walked = blocking(store, move |store| {
             batch.iter().try_for_each(|root| walked.hold(store, root))?;
             Ok(walked)
@@ -93,10 +151,11 @@ pub(super) async fn walk(
         .await?;
     }
     blocking(store, move |store| {
-        for root in &pinned {
+        for (user, root) in pinned {
+            let holder = walked.holder(Whose::Upload(user));
             walked
                 .live
-                .hold_tree(UPLOADS, root, |digest| list(store, digest))
+                .hold_tree(holder, &root, |digest| list(store, digest))
                 .map_err(KeepError::Walk)?;
         }
         Ok(walked)

@@ -7,13 +7,13 @@ use http::StatusCode;
 use tessera_blobs::EncodedBlock;
 use tessera_manager::ManagerConfig;
 use tessera_model::{Blob, JobId, Role};
-use tessera_wire::api::{Digests, Submitted, Trees, Verdict};
+use tessera_wire::api::{Digests, Fetched, JobAction, JobDetail, Submitted, Trees, Verdict};
 use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes;
-use tessera_wire::store::{Collected, Collection, StoreLevel, StoreReport};
+use tessera_wire::store::{Collected, Collection, StoreJob, StoreLevel, StoreReport};
 
-use crate::harness::{Api, Farm, config, start_with};
-use crate::worker::{AGAIN, Link, framed, job, result, tree};
+use crate::harness::{Api, Farm, Member, config, start_with};
+use crate::worker::{AGAIN, Link, deliver, framed, job, result, tree};
 
 /// Whatever no job names may go at once.
 fn without_grace(dir: &Path) -> ManagerConfig {
@@ -375,4 +375,209 @@ async fn a_quota_warns_and_then_refuses_new_files_but_no_results() {
     assert_eq!(lacking(&artist, root).await, 1);
     upload(&artist, 3, 100_000).await;
     farm.stop().await;
+}
+
+/// A job of one frame, rendered.
+async fn rendered(farm: &Farm, artist: &Api, member: &Member, seed: u64, frames: &str) -> JobId {
+    let root = upload(artist, seed, 300_000).await;
+    let answer: Submitted = artist.json(routes::SUBMIT, &[], &job(root, frames)).await;
+    render(farm, member).await;
+    answer.job
+}
+
+/// Renders one frame, and goes again.
+async fn render(farm: &Farm, member: &Member) {
+    let api = farm.end().api(None, Some(&member.certificate()));
+    let (mut link, _) = Link::enter(&farm.end(), member, 1, Vec::new())
+        .await
+        .unwrap();
+    let offer = link.lease().await;
+    let verdict = deliver(&mut link, &api, member.identity.worker, &offer).await;
+    assert_eq!(verdict, Verdict::Accepted);
+}
+
+async fn stored(api: &Api, job: JobId) -> Option<StoreJob> {
+    let jobs = report(api).await.jobs;
+    jobs.into_iter().find(|stored| stored.job == job)
+}
+
+/// Whoever may look may fetch, and whoever has fetched all may say so.
+#[tokio::test]
+async fn what_nobody_has_fetched_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let farm = start_with(without_grace(folder.path())).await.unwrap();
+    let artist = farm.client("ann", Role::Artist).await;
+    let viewer = farm.client("vic", Role::Viewer).await;
+    let member = farm.worker("w").await;
+    let fetched = rendered(&farm, &artist, &member, 1, "1").await;
+    let waits = rendered(&farm, &artist, &member, 2, "1").await;
+    let detail: JobDetail = artist.get(routes::JOB, &[&waits.to_string()]).await;
+    assert_eq!(
+        (detail.summary.state, detail.fetched_at),
+        (tessera_model::JobState::Done, None)
+    );
+    let before = stored(&viewer, fetched).await.unwrap();
+    assert_eq!((before.kept_until, before.fetched_at), (None, None));
+    let over = before.unfetched_since.unwrap();
+
+    // Not all of it, and all of it, twice.
+    let id = fetched.to_string();
+    let problem = viewer
+        .problem(routes::JOB_FETCHED, &[&id], &Fetched { frames: 2 })
+        .await;
+    assert_eq!(problem.kind, ProblemKind::Conflict);
+    assert!(problem.title.contains("tessera fetch"), "{problem}");
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let detail: JobDetail = viewer
+            .json(routes::JOB_FETCHED, &[&id], &Fetched { frames: 1 })
+            .await;
+        said.push(detail.fetched_at.unwrap());
+    }
+    assert_eq!(said[0], said[1]);
+    let problem = viewer
+        .problem(routes::JOB_FETCHED, &["99"], &Fetched { frames: 1 })
+        .await;
+    assert_eq!(problem.kind, ProblemKind::NotFound);
+    let after = stored(&viewer, fetched).await.unwrap();
+    assert_eq!(
+        (after.fetched_at, after.unfetched_since),
+        (Some(said[0]), None)
+    );
+    let days = after.kept_until.map(|end| (end.0 - over.0) / 86_400_000);
+    assert_eq!(days, Some(30));
+
+    // However short jobs are kept, and after a restart.
+    farm.stop().await;
+    let farm = start_with(without_grace(folder.path())).await.unwrap();
+    let artist = farm.client("ann", Role::Artist).await;
+    set(&farm, serde_json::json!({"results_keep_ms": 1})).await;
+    collect(&farm).await.unwrap();
+    assert_eq!(stored(&artist, fetched).await, None);
+    let left = stored(&artist, waits).await.unwrap();
+    assert!(left.unfetched_since.is_some() && left.alone.results_bytes > 0);
+    let _: JobDetail = artist
+        .json(
+            routes::JOB_FETCHED,
+            &[&waits.to_string()],
+            &Fetched { frames: 1 },
+        )
+        .await;
+    collect(&farm).await.unwrap();
+    assert_eq!(report(&artist).await.jobs, []);
+    farm.stop().await;
+}
+
+/// A mark is of what was there: what comes after it is not fetched.
+#[tokio::test]
+async fn a_frame_that_comes_later_waits_to_be_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let farm = start_with(without_grace(folder.path())).await.unwrap();
+    let artist = farm.client("ann", Role::Artist).await;
+    let member = farm.worker("w").await;
+    let id = rendered(&farm, &artist, &member, 1, "1..2").await;
+    let name = id.to_string();
+    let act = async |action| {
+        let _: JobDetail = artist.json(routes::JOB_ACT, &[&name], &action).await;
+    };
+    let fetched = async |frames| -> Option<tessera_model::Timestamp> {
+        let detail: JobDetail = artist
+            .json(routes::JOB_FETCHED, &[&name], &Fetched { frames })
+            .await;
+        detail.fetched_at
+    };
+    let problem = artist
+        .problem(routes::JOB_FETCHED, &[&name], &Fetched { frames: 1 })
+        .await;
+    assert_eq!(problem.kind, ProblemKind::Conflict, "it goes on");
+    act(JobAction::Cancel).await;
+    assert!(fetched(1).await.is_some());
+    act(JobAction::Retry).await;
+    render(&farm, &member).await;
+    let detail: JobDetail = artist.get(routes::JOB, &[&name]).await;
+    assert_eq!(
+        (detail.summary.state, detail.fetched_at),
+        (tessera_model::JobState::Done, None)
+    );
+    set(&farm, serde_json::json!({"results_keep_ms": 1})).await;
+    collect(&farm).await.unwrap();
+    assert!(stored(&artist, id).await.is_some());
+    assert!(fetched(2).await.is_some());
+    collect(&farm).await.unwrap();
+    assert_eq!(stored(&artist, id).await, None);
+    farm.stop().await;
+}
+
+#[tokio::test]
+async fn each_user_has_a_quota_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let farm = start_with(without_grace(folder.path())).await.unwrap();
+    let ann = farm.client("ann", Role::Artist).await;
+    let ben = farm.client("ben", Role::Artist).await;
+    let level = async |api: &Api| -> StoreLevel {
+        let farm: tessera_wire::api::Farm = api.get(routes::FARM, &[]).await;
+        farm.own_store
+    };
+    let (first, _) = submitted(&ann, 1, 1_000_000).await;
+    set(
+        &farm,
+        serde_json::json!({"store_user_quota_bytes": 1_200_000}),
+    )
+    .await;
+    assert_eq!(level(&ann).await, StoreLevel::Warning);
+    assert_eq!(level(&ben).await, StoreLevel::Fine);
+    // The same files for two jobs of one user are still that user's alone.
+    let (second, _) = submitted(&ann, 1, 1_000_000).await;
+    let used = report(&ann).await;
+    assert_eq!((used.jobs.len(), used.users.len()), (0, 1));
+    assert!(used.shared_bytes > 1_000_000, "{used:?}");
+    assert_eq!(
+        (used.users[0].user.as_str(), used.users[0].jobs),
+        ("ann", 2)
+    );
+    assert_eq!(used.users[0].level, StoreLevel::Warning);
+    assert_eq!(used.user_quota_bytes, Some(1_200_000));
+
+    // What goes beyond it is taken in, what comes then is not; others have theirs.
+    let (third, _) = submitted(&ann, 2, 600_000).await;
+    assert_eq!(level(&ann).await, StoreLevel::Full);
+    let (root, own, _) = tree(&noise(3, 1_000_000));
+    let trees = Trees {
+        manifests: vec![root],
+        blobs: Vec::new(),
+    };
+    let problem = ann.problem(routes::BLOBS_NEEDED, &[], &trees).await;
+    assert_eq!((problem.kind, problem.status), (ProblemKind::Quota, 507));
+    assert!(problem.title.contains("jobs of ann need 1 MB"), "{problem}");
+    assert!(
+        problem.detail.contains("store_user_quota_bytes"),
+        "{problem}"
+    );
+    let response = ann
+        .to(routes::BLOBS_PUT, &[])
+        .body(framed(&own))
+        .send()
+        .await
+        .unwrap();
+    let problem = crate::harness::problem_of(response).await;
+    assert_eq!(problem.kind, ProblemKind::Quota);
+    submitted(&ben, 3, 1_000_000).await;
+    assert_eq!(level(&ben).await, StoreLevel::Warning);
+
+    // What another user needs too is nobody's alone.
+    submitted(&ben, 2, 600_000).await;
+    wait_for(async || level(&ann).await == StoreLevel::Warning).await;
+    for job in [first, second, third] {
+        remove(&ann, job).await;
+    }
+    wait_for(async || level(&ann).await == StoreLevel::Fine).await;
+    upload(&ann, 4, 100_000).await;
+    farm.stop().await;
+}
+
+/// What was measured is gone by for a moment.
+async fn wait_for(mut holds: impl AsyncFnMut() -> bool) {
+    while !holds().await {
+        tokio::time::sleep(AGAIN).await;
+    }
 }

@@ -1,9 +1,10 @@
 """Renders one frame whole and in slices in a real Blender.
 
 Run as `blender -b --python slices.py -- OUTDIR`, or by a Python that has bpy. Writes folders of 32-bit multilayer EXR,
-each with `whole.exr` and its slices: `samples/`, `tiles/`, `both/`, `stereo/` (two views, by samples and tiles) and
-`adaptive/` (tiles of a frame with adaptive sampling and motion vectors). A slice is named by the samples that it has,
-and by what is kept and what was rendered: `0+64 0,0,18x13 0,0,26x21.exr`.
+each with `whole.exr` and its slices: `samples/`, `tiles/`, `both/`, `mixed/` (some samples of the whole frame, the others
+of halves of it), `stereo/` (two views, by samples and tiles) and `adaptive/` (tiles of a frame with adaptive sampling and
+motion vectors). A slice is named by the samples that it has, and by what is kept and what was rendered:
+`0+64 0,0,18x13 0,0,26x21.exr`.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ def main() -> None:
         cut = 16 if kept[0] else 63
         for part in ((0, cut), (cut, SAMPLES - cut)):
             render(scene, "both", samples=part, kept=kept, rendered=rendered)
+    render(scene, "mixed", samples=(0, 16))
+    for kept, rendered in tiles(1, 2):
+        render(scene, "mixed", samples=(16, 48), kept=kept, rendered=rendered)
 
     scene.render.use_multiview = True
     scene.render.image_settings.views_format = "MULTIVIEW"

@@ -197,7 +197,7 @@ fn check(run: impl Fn(&str, &Path)) {
     let out = tempfile::tempdir().unwrap();
     run("slices.py", out.path());
     let folder = |name: &str| out.path().join(name);
-    for name in ["tiles", "both"] {
+    for name in ["tiles", "both", "mixed"] {
         fs::copy(folder("samples/whole.exr"), folder(name).join("whole.exr")).unwrap();
     }
     identical(&folder("tiles"));
@@ -205,6 +205,7 @@ fn check(run: impl Fn(&str, &Path)) {
     equal(&folder("samples"));
     equal(&folder("both"));
     equal(&folder("stereo"));
+    equal(&folder("mixed"));
     so_far(&folder("both"));
     refused(&folder("adaptive"), &folder("samples"));
 }

@@ -1,8 +1,9 @@
 //! What users do to jobs.
 
 use tessera_model::{
-    After, Build, Change, Chunking, FrameBits, Job, JobEdit, JobId, JobSettings, JobState,
-    MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, Timestamp, WorkerId, check_name,
+    After, Build, Change, Chunking, FetchedMark, FrameBits, Job, JobEdit, JobId, JobSettings,
+    JobState, MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, Timestamp, WorkerId,
+    check_name,
 };
 
 use super::reports::{settle, take_back};
@@ -318,6 +319,7 @@ pub(super) fn command(
         JobCommand::Expire { over_before } => {
             return expire(scheduler, now, id, over_before, effects);
         }
+        JobCommand::Fetched { frames } => return fetched(scheduler, now, id, frames, effects),
         JobCommand::Retry => return retry(scheduler, now, id, effects),
         JobCommand::Pause | JobCommand::Resume | JobCommand::Cancel => {}
     }
@@ -378,6 +380,41 @@ fn remove(scheduler: &mut Scheduler, now: Now, id: JobId, effects: &mut Effects)
     Outcome::Applied
 }
 
+/// Notes that a client has all that was delivered, if that is so: what it did not know of is not fetched.
+fn fetched(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: JobId,
+    frames: u32,
+    effects: &mut Effects,
+) -> Applied {
+    let entry = scheduler.jobs.get_mut(&id).ok_or_else(|| no_job(id))?;
+    let (_, done, _) = entry.frame_counts();
+    if !entry.state.is_over() {
+        return refuse(
+            id,
+            "not over",
+            "its frames are fetched when no more will come",
+        );
+    }
+    if frames != done {
+        return Err(Refusal::Fetched {
+            job: id,
+            frames,
+            delivered: done,
+        });
+    }
+    if done > 0 && entry.fetched_at().is_none() {
+        let mark = FetchedMark {
+            frames,
+            at: now.wall,
+        };
+        entry.fetched = Some(mark);
+        effects.changes.push(Change::JobFetched(id, mark));
+    }
+    Ok(Outcome::Applied)
+}
+
 /// Removes a job, if nobody has taken it up again meanwhile.
 fn expire(
     scheduler: &mut Scheduler,
@@ -387,10 +424,14 @@ fn expire(
     effects: &mut Effects,
 ) -> Applied {
     let entry = scheduler.jobs.get(&id).ok_or_else(|| no_job(id))?;
-    if entry.state.is_over() && entry.since < over_before {
+    if entry.is_kept_enough(over_before) {
         return Ok(remove(scheduler, now, id, effects));
     }
-    refuse(id, "in use", "it is not over for long enough")
+    refuse(
+        id,
+        "in use",
+        "it is not over for long enough, or frames of it wait to be fetched",
+    )
 }
 
 /// Those that waited for a job which is done need not wait for it when it is gone.

@@ -8,8 +8,8 @@ mod states;
 use std::time::Duration;
 
 use tessera_model::{
-    After, Change, Device, FarmSettings, JobEdit, JobId, JobSettings, JobState, MAX_FRAMES,
-    PRIORITY_MAX, Requirement, Timestamp, WorkerMode,
+    After, Change, Device, FarmSettings, FetchedMark, JobEdit, JobId, JobSettings, JobState,
+    MAX_FRAMES, PRIORITY_MAX, Requirement, Timestamp, WorkerMode,
 };
 
 use super::world::{World, build, job, with};

@@ -39,6 +39,7 @@ impl Record {
                 let steps = steps.collect();
                 let entry = RestoredJob {
                     since: job.submitted_at,
+                    fetched: None,
                     job,
                     state: tessera_model::JobState::Active,
                     steps,
@@ -51,6 +52,7 @@ impl Record {
                 self.job(id).state = state;
                 self.job(id).since = since;
             }
+            Change::JobFetched(id, mark) => self.job(id).fetched = Some(mark),
             Change::JobRemoved(id) => {
                 self.jobs.remove(&id);
                 self.failures.retain(|key, _| key.0 != id);

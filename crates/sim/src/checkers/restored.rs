@@ -43,6 +43,7 @@ pub(super) fn same_as_books(world: &World, snapshot: &Snapshot) -> Result<(), Vi
         for (part, same) in [
             ("its settings, build and layout", book.job == job.job),
             ("its state", book.state == job.state),
+            ("what was fetched", book.fetched == job.fetched),
             ("the workers blocked for it", blocked == job.blocked),
         ] {
             if !same {
@@ -136,7 +137,8 @@ pub(super) fn same_as_live(world: &World, snapshot: &Snapshot) -> Result<(), Vio
 fn same_job(one: &JobView, two: &JobView) -> Result<(), Violation> {
     let parts = |view: &JobView| {
         let counts = (view.frames, view.done, view.failed);
-        (view.job.clone(), view.state, counts, view.blocked.clone())
+        let stands = (view.state, view.since, view.fetched_at);
+        (view.job.clone(), stands, counts, view.blocked.clone())
     };
     if parts(one) == parts(two) {
         return Ok(());

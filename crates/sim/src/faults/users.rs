@@ -1,9 +1,12 @@
-//! People who change their minds: about jobs, workers and the farm's numbers.
+//! People who change their minds: about jobs, workers and the farm's numbers. And those who fetch what was rendered, beside a keeper
+//! who removes what was kept for long enough.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_model::{FarmSettings, JobEdit, JobId, JobState, Rest, Share, Timestamp, WorkerId};
+use tessera_model::{
+    FarmSettings, FrameBits, JobEdit, JobId, JobState, Rest, Share, Timestamp, WorkerId,
+};
 use tessera_scheduler::{Input, JobCommand, WorkerCommand};
 
 use super::any_machine;
@@ -18,12 +21,17 @@ use crate::work::RESOURCES;
 use crate::world::World;
 
 pub(super) fn strike(world: &mut World) {
-    let input = match world.dice(Fault::Users).below(10) {
+    let input = match world.dice(Fault::Users).below(14) {
         0..=4 => act_on_job(world),
         5..=7 => act_on_worker(world),
         8 => Some(Input::Settings(Box::new(settings(
             world.dice(Fault::Users),
         )))),
+        9 | 10 => {
+            fetch(world);
+            None
+        }
+        11 | 12 => expire(world),
         _ => {
             rest(world);
             None
@@ -50,6 +58,55 @@ fn any_job(world: &mut World) -> Option<(JobId, JobState)> {
         .map(|(&id, job)| (id, job.state))
         .collect();
     (!jobs.is_empty()).then(|| *world.dice(Fault::Users).pick(&jobs))
+}
+
+/// Longest that it takes to bring frames home.
+const FETCHING_MAX: Duration = Duration::from_secs(120);
+
+/// Brings home what is recorded of a job, and says so when that is done: more may be delivered in between.
+fn fetch(world: &mut World) {
+    let engine = world.manager.engine.as_ref();
+    if !engine.is_some_and(|engine| engine.is_clean()) {
+        // Some of what is decided nobody knows of yet.
+        return;
+    }
+    let jobs: Vec<JobId> = world.books.jobs.keys().copied().collect();
+    let Some(&id) = pick(world, &jobs) else {
+        return;
+    };
+    let steps = world.books.jobs[&id].steps.iter();
+    let home: Vec<FrameBits> = steps.map(|step| step.done.clone()).collect();
+    let frames = home.iter().map(FrameBits::count).sum();
+    world.homes.insert(id, home);
+    let takes = world
+        .dice(Fault::Users)
+        .span(Duration::from_millis(3), FETCHING_MAX);
+    note!(
+        world,
+        "a person",
+        "fetches {frames} frames of job {id} in {} s",
+        takes.as_secs()
+    );
+    let said = Input::Job(id, JobCommand::Fetched { frames });
+    let starts = world.manager.starts;
+    world.queue.push(
+        world.now + takes,
+        Event::ToManager(starts, Box::new(Arrival::Person(Box::new(said)))),
+    );
+}
+
+/// The keeper finds a job that was over for long enough, or one that was found so before and is not any more.
+fn expire(world: &mut World) -> Option<Input> {
+    let over_before = Timestamp(world.manager.wall(world.now).0 + 1);
+    let engine = world.manager.engine.as_ref()?;
+    let mut jobs = engine.scheduler.expired(over_before, 10);
+    jobs.extend(world.books.jobs.keys().take(3));
+    let id = *pick(world, &jobs)?;
+    Some(Input::Job(id, JobCommand::Expire { over_before }))
+}
+
+fn pick<'a, T>(world: &mut World, of: &'a [T]) -> Option<&'a T> {
+    (!of.is_empty()).then(|| world.dice(Fault::Users).pick(of))
 }
 
 fn act_on_job(world: &mut World) -> Option<Input> {

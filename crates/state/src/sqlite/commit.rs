@@ -92,6 +92,7 @@ async fn act(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         Change::JobEdited(job, settings) => jobs::edit(batch, *job, settings).await,
         Change::JobChunked(job, layout) => jobs::chunk(batch, *job, layout).await,
         Change::JobState(job, state, since) => jobs::set_state(batch, *job, *state, *since).await,
+        Change::JobFetched(job, mark) => jobs::set_fetched(batch, *job, *mark).await,
         Change::JobRemoved(job) => jobs::remove(batch, *job).await,
         Change::JobBlocked(job, worker) => jobs::block(batch, *job, *worker).await,
         Change::JobUnblocked(job, worker) => jobs::unblock(batch, *job, *worker).await,

@@ -161,7 +161,8 @@ mod tests {
         let left: Vec<(i64, i64)> = store
             .write(async |conn| {
                 sqlx::raw_sql(
-                    "INSERT INTO job VALUES (1, '', '', NULL, 'active', 0), (2, '', '', NULL, 'active', 0);
+                    "INSERT INTO job (id, added, settings, state, since)
+                     VALUES (1, '', '', 'active', 0), (2, '', '', 'active', 0);
                      INSERT INTO step (job, step, frames) VALUES (1, 0, 100), (2, 0, 100);
                      WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29)
                      INSERT INTO frame_error (job, step, position, unit, attempt, body)
@@ -171,9 +172,8 @@ mod tests {
                 .await?;
                 trim(conn, JobId(1), 5).await?;
                 trim(conn, JobId(1), 5).await?;
-                let rows = sqlx::query_as(
-                    "SELECT job, position FROM frame_error ORDER BY job, position",
-                );
+                let rows =
+                    sqlx::query_as("SELECT job, position FROM frame_error ORDER BY job, position");
                 Ok(rows.fetch_all(conn).await?)
             })
             .await

@@ -1,7 +1,7 @@
 //! Writing of jobs as a whole: taken in, changed, ended, removed.
 
 use tessera_model::{
-    Build, Chunking, Job, JobId, JobSettings, JobState, StepIndex, Timestamp, WorkerId,
+    Build, Chunking, FetchedMark, Job, JobId, JobSettings, JobState, StepIndex, Timestamp, WorkerId,
 };
 
 use super::commit::Batch;
@@ -113,6 +113,21 @@ pub(super) async fn set_state(
     if state.is_over() {
         batch.ended.insert(job);
     }
+    some_job(done.rows_affected(), job)
+}
+
+/// The last mark stays, whether it still counts or not.
+pub(super) async fn set_fetched(
+    batch: &mut Batch<'_>,
+    job: JobId,
+    mark: FetchedMark,
+) -> Result<(), Fault> {
+    let done = sqlx::query("UPDATE job SET fetched_frames = ?, fetched_at = ? WHERE id = ?")
+        .bind(mark.frames)
+        .bind(mark.at.0)
+        .bind(job_key(job))
+        .execute(&mut *batch.conn)
+        .await?;
     some_job(done.rows_affected(), job)
 }
 

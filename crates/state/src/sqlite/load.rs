@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{
-    Attempt, CertificateRecord, FarmSettings, FrameBits, Job, JobId, Lease, LeaseKey,
+    Attempt, CertificateRecord, FarmSettings, FetchedMark, FrameBits, Job, JobId, Lease, LeaseKey,
     PairingRecord, StepIndex, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 
@@ -74,8 +74,10 @@ async fn farm(conn: &mut SqliteConnection) -> Result<Farm, Fault> {
 }
 
 async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
-    let mut rows =
-        sqlx::query("SELECT id, added, settings, build, state, since FROM job").fetch(conn);
+    let mut rows = sqlx::query(
+        "SELECT id, added, settings, build, state, since, fetched_frames, fetched_at FROM job",
+    )
+    .fetch(conn);
     let mut jobs = Jobs::new();
     while let Some(row) = rows.try_next().await? {
         let id = job_id(row.try_get(0)?);
@@ -96,6 +98,13 @@ async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
             .collect();
         let state = decode_state(row.try_get(4)?)?;
         let since = Timestamp(row.try_get(5)?);
+        let fetched = match row.try_get(6)? {
+            Some(frames) => Some(FetchedMark {
+                frames,
+                at: Timestamp(row.try_get(7)?),
+            }),
+            None => None,
+        };
         let blocked = Vec::new();
         jobs.insert(
             id,
@@ -103,6 +112,7 @@ async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
                 job,
                 state,
                 since,
+                fetched,
                 steps,
                 blocked,
             },

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use tessera_model::{
     After, Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Chunking,
-    Device, FarmSettings, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, Gpu, Job,
-    JobId, JobSettings, Lease, LeaseKey, Overrides, PairingGrant, PairingRecord, Requirement, Rest,
-    ResultTimings, Role, SecretHash, Series, Share, Step, StepIndex, StepKind, Timestamp,
-    TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
+    Device, FarmSettings, FetchedMark, FileRole, FrameError, FrameErrorKind, FrameFile,
+    FrameResult, Gpu, Job, JobId, JobSettings, Lease, LeaseKey, Overrides, PairingGrant,
+    PairingRecord, Requirement, Rest, ResultTimings, Role, SecretHash, Series, Share, Step,
+    StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
+    WorkerRecord,
 };
 
 pub const JOB: JobId = JobId(1);
@@ -157,6 +158,7 @@ pub fn farm_settings(cap_percent: u32) -> FarmSettings {
         results_keep_ms: 2_592_000_000,
         store_quota_bytes: 0,
         store_warn_percent: 80,
+        store_user_quota_bytes: 0,
     }
 }
 
@@ -221,6 +223,11 @@ pub fn result(job: JobId, step: StepIndex, position: u32) -> FrameResult {
         notes: Vec::new(),
         at: Timestamp(1_700_000_000_000 + i64::from(position)),
     }
+}
+
+pub fn fetched(frames: u32, at: i64) -> FetchedMark {
+    let at = Timestamp(at);
+    FetchedMark { frames, at }
 }
 
 pub fn done(job: JobId, step: StepIndex, position: u32) -> Change {

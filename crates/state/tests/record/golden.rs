@@ -100,6 +100,22 @@ fn everything_v4() -> Vec<Change> {
     changes
 }
 
+/// What was fetched, and when; what each user may store.
+fn everything_v5() -> Vec<Change> {
+    let mut changes = everything_v4();
+    let mut settings = facts::farm_settings(60);
+    settings.store_user_quota_bytes = 1 << 39;
+    changes.extend([
+        Change::FarmSet(Box::new(settings)),
+        Change::JobFetched(JOB, facts::fetched(9, facts::LATER.0)),
+        Change::JobFetched(JOB, facts::fetched(72, facts::LATER.0 + 1)),
+        Change::JobAdded(facts::job(6, &["1..9"])),
+        Change::JobFetched(JobId(6), facts::fetched(4, facts::LATER.0)),
+        Change::JobRemoved(JobId(6)),
+    ]);
+    changes
+}
+
 #[tokio::test]
 async fn version_1_is_read() {
     is_read(1, &everything_v1()).await;
@@ -118,6 +134,11 @@ async fn version_3_is_read() {
 #[tokio::test]
 async fn version_4_is_read() {
     is_read(4, &everything_v4()).await;
+}
+
+#[tokio::test]
+async fn version_5_is_read() {
+    is_read(5, &everything_v5()).await;
 }
 
 async fn is_read(version: u32, everything: &[Change]) {
@@ -150,18 +171,18 @@ async fn is_read(version: u32, everything: &[Change]) {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v4.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v5.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_4() {
+async fn write_version_5() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v4()).await.unwrap();
+    state.commit(term, &everything_v5()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(4).exists(),
+        !golden(5).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(4)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(5)).unwrap();
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tessera_model::{
-    Attempt, CertificateRecord, Change, Chunking, FarmSettings, FrameBits, FrameError, FrameResult,
-    Job, JobId, JobState, Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term, Timestamp,
-    TokenRecord, UnitId, WorkerId, WorkerRecord,
+    Attempt, CertificateRecord, Change, Chunking, FarmSettings, FetchedMark, FrameBits, FrameError,
+    FrameResult, Job, JobId, JobState, Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term,
+    Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 use tessera_state::{JobSnapshot, Snapshot, StepSnapshot, WriteError};
 
@@ -30,6 +30,7 @@ struct JobModel {
     job: Job,
     state: JobState,
     since: Timestamp,
+    fetched: Option<FetchedMark>,
     blocked: BTreeSet<WorkerId>,
     given_up: BTreeSet<(StepIndex, u32)>,
     failures: BTreeMap<(StepIndex, u32), u32>,
@@ -165,6 +166,7 @@ impl Model {
                 let job = self.job(*job)?;
                 (job.state, job.since) = (*state, *since);
             }
+            Change::JobFetched(job, mark) => self.job(*job)?.fetched = Some(*mark),
             Change::JobRemoved(job) => {
                 self.jobs.remove(job);
                 self.leases.retain(|key, _| key.unit.job != *job);
@@ -360,6 +362,7 @@ impl JobModel {
             job: job.clone(),
             state: JobState::Active,
             since: job.submitted_at,
+            fetched: None,
             blocked: BTreeSet::new(),
             given_up: BTreeSet::new(),
             failures: BTreeMap::new(),
@@ -390,6 +393,7 @@ impl JobModel {
             job: self.job.clone(),
             state: self.state,
             since: self.since,
+            fetched: self.fetched,
             steps: steps
                 .map(|(index, step)| {
                     let bits = |positions: &mut dyn Iterator<Item = &(StepIndex, u32)>| {

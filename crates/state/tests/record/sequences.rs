@@ -64,6 +64,8 @@ fn job_change() -> impl Strategy<Value = Change> {
         }),
         4 => (job_id(), select(vec![Active, Paused, Cancelled, Done, Failed]), 0..9_i64)
             .prop_map(|(id, state, at)| Change::JobState(id, state, Timestamp(at))),
+        2 => (job_id(), 0u32..3, 0..9_i64)
+            .prop_map(|(id, frames, at)| Change::JobFetched(id, facts::fetched(frames, at))),
         1 => job_id().prop_map(Change::JobRemoved),
         2 => (job_id(), worker_id()).prop_map(|(job, worker)| Change::JobBlocked(job, worker)),
         1 => (job_id(), worker_id()).prop_map(|(job, worker)| Change::JobUnblocked(job, worker)),

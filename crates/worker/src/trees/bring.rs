@@ -216,6 +216,13 @@ impl From<ReceiveError> for Failure {
     fn from(error: ReceiveError) -> Self {
         match error {
             ReceiveError::Store(error) => error.into(),
+            ReceiveError::Gone { digest, .. } => {
+                let message = format!(
+                    "the farm has lost a part of the job's files (block {digest}), as by a damaged disk: send the scene once more with \
+                     --force-upload, which sends every file again"
+                );
+                Self::new(FrameErrorKind::Files, message)
+            }
             error => {
                 let message = format!("cannot bring the job's files: {}", in_full(&error));
                 Self::new(FrameErrorKind::Files, message)

@@ -294,7 +294,10 @@ fn usage_says_who_holds_what() {
     }
     store.forget(&name(29)).unwrap();
     let mut live = Live::new();
-    for (holder, numbers) in [(1, 0..10), (2, 5..20)] {
+    for holder in [2, 3] {
+        live.group(Holder(holder), Group(7));
+    }
+    for (holder, numbers) in [(1, 0..10), (2, 5..20), (3, 15..25)] {
         for number in numbers {
             let blob = BlobRef {
                 digest: name(number),
@@ -312,9 +315,11 @@ fn usage_says_who_holds_what() {
     };
     let usage = store.usage(&live).unwrap();
     assert_eq!(usage.alone_bytes[&Holder(1)], bytes(0..5));
-    assert_eq!(usage.alone_bytes[&Holder(2)], bytes(10..20));
+    assert_eq!(usage.alone_bytes[&Holder(2)], bytes(10..15));
+    assert_eq!(usage.alone_bytes[&Holder(3)], bytes(20..25));
+    assert_eq!(usage.group_bytes, [(Group(7), bytes(15..20))].into());
     assert_eq!(usage.shared_bytes, bytes(5..10));
-    assert_eq!(usage.unheld_bytes, bytes(20..30) + RECORD_LEN as u64);
+    assert_eq!(usage.unheld_bytes, bytes(25..30) + RECORD_LEN as u64);
 }
 
 /// Eight threads read what is wanted, one puts blocks and relies on what it was told is here, while sweep follows sweep. Between what stays

@@ -68,25 +68,36 @@ pub(super) async fn ports(context: &Context, report: &mut Report<'_>) {
     }
 }
 
-/// The farm this user's commands speak to.
-/// How what the farm stores stands against its quota.
-fn storage(level: StoreLevel, report: &mut Report<'_>) {
-    const ADVICE: &str = "`tessera store` shows what uses the space: remove jobs, or raise store_quota_bytes (`tessera settings`)";
-    match level {
-        StoreLevel::Fine => {}
-        StoreLevel::Warning => report.plain(
-            "farm's storage",
-            "what it may store is nearly used up",
-            ADVICE,
+/// How what the farm stores, and what of it is this user's, stands against its quota.
+fn storage(farm: &Farm, report: &mut Report<'_>) {
+    for (name, who, level, setting) in [
+        ("farm's storage", "it", farm.store, "store_quota_bytes"),
+        (
+            "your storage",
+            "you",
+            farm.own_store,
+            "store_user_quota_bytes",
         ),
-        StoreLevel::Full => report.broken(
-            "farm's storage",
-            "what it may store is used up, and no new files are taken in",
-            ADVICE,
-        ),
+    ] {
+        let advice = format!(
+            "`tessera store` shows what uses the space: remove jobs, or have {setting} raised (`tessera settings`)"
+        );
+        match level {
+            StoreLevel::Fine => {}
+            StoreLevel::Warning => {
+                let what = format!("what {who} may store is nearly used up");
+                report.plain(name, what, advice);
+            }
+            StoreLevel::Full => {
+                let what =
+                    format!("what {who} may store is used up, and no new files are taken in");
+                report.broken(name, what, advice);
+            }
+        }
     }
 }
 
+/// The farm this user's commands speak to.
 pub(super) async fn farm(context: &Context, report: &mut Report<'_>) {
     let connection = match farm::find(context) {
         Ok(Some(connection)) => connection,
@@ -119,7 +130,7 @@ pub(super) async fn farm(context: &Context, report: &mut Report<'_>) {
                     "the same version on all machines is best",
                 );
             }
-            storage(farm.store, report);
+            storage(&farm, report);
             clock(&connection.api, report).await;
         }
         Err(error) => report.broken(

@@ -128,6 +128,7 @@ fn how_it_stands(sheet: &mut Sheet, job: &JobDetail) {
         "frames",
         format!("{} of {} done{failed}", summary.done, summary.frames),
     );
+    sheet.say("fetched", fetched(job));
     let blender = match &summary.build {
         Some(build) => build.to_string(),
         None => "no worker has one that can open the file".to_owned(),
@@ -139,6 +140,23 @@ fn how_it_stands(sheet: &mut Sheet, job: &JobDetail) {
         .map(ToString::to_string)
         .collect();
     sheet.say("blocked", blocked.join(", "));
+}
+
+/// Whether somebody has what was delivered, once no more will come.
+fn fetched(job: &JobDetail) -> String {
+    let summary = &job.summary;
+    match job.fetched_at {
+        Some(at) => format!(
+            "{} ({})",
+            moment::absolute(at),
+            moment::relative(at, moment::now())
+        ),
+        None if summary.state.is_over() && summary.done > 0 => format!(
+            "not yet: the farm keeps its frames until `tessera fetch {}` has brought them",
+            summary.id
+        ),
+        None => String::new(),
+    }
 }
 
 fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {

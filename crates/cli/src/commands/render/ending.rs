@@ -99,6 +99,7 @@ impl Session<'_> {
     pub(super) async fn interrupted(&mut self) -> anyhow::Error {
         self.progress.stage("Ending");
         let mut notes = String::new();
+        let mut over = None;
         if let (Some(job), true) = (self.job, self.joined) {
             notes = left_alone(job);
         } else if let (Some(Target::Farm(connection)), Some(job), false) =
@@ -107,7 +108,10 @@ impl Session<'_> {
             let api = connection.api.retrying(tessera_client::Retry::once());
             let cancelled = tokio::time::timeout(CANCELLING, api.act(job, JobAction::Cancel)).await;
             notes = match cancelled {
-                Ok(Ok(_)) => format!("job {job} is cancelled, "),
+                Ok(Ok(_)) => {
+                    over = Some(job);
+                    format!("job {job} is cancelled, ")
+                }
                 _ => format!(
                     "job {job} could not be cancelled (`tessera job cancel {job}` does it), "
                 ),
@@ -115,6 +119,9 @@ impl Session<'_> {
         }
         if let Some(delivery) = self.delivery.take() {
             delivery.end(LAST_FRAMES).await;
+        }
+        if let Some(job) = over {
+            self.tell_fetched(job).await;
         }
         let (done, _) = self.progress.counts();
         match (&self.frames, &self.plan) {

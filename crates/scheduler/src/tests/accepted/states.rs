@@ -72,11 +72,11 @@ fn a_job_expires_when_it_was_over_for_long_enough() {
     world.pass(Duration::from_secs(10));
     world.input(Input::Job(again, JobCommand::Retry));
     world.input(Input::Job(again, JobCommand::Cancel));
-    assert_eq!(world.scheduler.over_before(ended, 9), []);
+    assert_eq!(world.scheduler.expired(ended, 9), []);
     let later = Timestamp(ended.0 + 1);
-    assert_eq!(world.scheduler.over_before(later, 9), [over]);
+    assert_eq!(world.scheduler.expired(later, 9), [over]);
     let latest = Timestamp(world.clock().wall.0 + 1);
-    assert_eq!(world.scheduler.over_before(latest, 1), [over]);
+    assert_eq!(world.scheduler.expired(latest, 1), [over]);
     for (id, over_before, goes) in [
         (active, latest, false),
         (again, later, false),
@@ -87,6 +87,82 @@ fn a_job_expires_when_it_was_over_for_long_enough() {
         assert_eq!(effects.outcome == Outcome::Applied, goes, "{id}");
         assert_eq!(effects.changes.contains(&Change::JobRemoved(id)), goes);
     }
+}
+
+fn fetched(world: &mut World, id: JobId, frames: u32) -> Result<Vec<Change>, String> {
+    let effects = world.input(Input::Job(id, JobCommand::Fetched { frames }));
+    match effects.outcome {
+        Outcome::Applied => Ok(effects.changes),
+        Outcome::Refused(refusal) => Err(refusal.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whether time alone would remove it.
+fn goes(world: &World, id: JobId) -> bool {
+    let latest = Timestamp(world.clock().wall.0 + 1);
+    world.scheduler.expired(latest, 9).contains(&id)
+}
+
+#[test]
+fn what_nobody_has_fetched_does_not_expire() {
+    let mut world = World::new();
+    let a = world.join(1);
+    let id = world.submit(with("1..3", |new| new.settings.max_attempts = 1));
+    world.render(a, 0);
+    world.fail(a, 0);
+    assert_eq!(
+        fetched(&mut world, id, 1),
+        Err("job 1 is not over: its frames are fetched when no more will come".into())
+    );
+    world.render(a, 0);
+    assert_eq!(state(&world, id), JobState::Failed);
+    assert!(!goes(&world, id));
+    let over_before = Timestamp(world.clock().wall.0 + 1);
+    let effects = world.input(Input::Job(id, JobCommand::Expire { over_before }));
+    assert!(matches!(effects.outcome, Outcome::Refused(_)) && effects.changes.is_empty());
+    assert_eq!(
+        fetched(&mut world, id, 1),
+        Err(
+            "1 frames of job 1 were fetched and 2 are delivered: `tessera fetch 1` brings all of them"
+                .into()
+        )
+    );
+    let at = world.clock().wall;
+    let mark = FetchedMark { frames: 2, at };
+    assert_eq!(
+        fetched(&mut world, id, 2),
+        Ok(vec![Change::JobFetched(id, mark)])
+    );
+    assert_eq!(fetched(&mut world, id, 2), Ok(vec![]), "it is so already");
+    assert!(goes(&world, id));
+    let seen = |world: &World| world.scheduler.job(world.clock(), id).unwrap().fetched_at;
+    assert_eq!(seen(&world), Some(at));
+
+    // What comes later is not fetched with it.
+    world.input(Input::Job(id, JobCommand::Retry));
+    assert_eq!((seen(&world), goes(&world, id)), (Some(at), false));
+    world.finish();
+    assert_eq!(state(&world, id), JobState::Done);
+    assert_eq!((seen(&world), goes(&world, id)), (None, false));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(
+        fetched(&mut world, id, 3).map(|changes| changes.len()),
+        Ok(1)
+    );
+    assert!(goes(&world, id));
+    // And the record remembers.
+    world.restart();
+    assert!(goes(&world, id));
+}
+
+#[test]
+fn a_job_of_which_nothing_came_waits_for_nobody_to_fetch_it() {
+    let mut world = World::new();
+    let id = world.submit(job("1..3"));
+    world.input(Input::Job(id, JobCommand::Cancel));
+    assert!(goes(&world, id));
+    assert_eq!(fetched(&mut world, id, 0), Ok(vec![]));
 }
 
 #[test]
