@@ -102,7 +102,9 @@ fn divided_frames(split: &Split, frames: u32, slots: u32) -> u32 {
     if slots < 2 || samples < least {
         return 0;
     }
-    frames.min(slots.saturating_mul(TAIL_FRAMES)).min(DIVIDED_MAX)
+    frames
+        .min(slots.saturating_mul(TAIL_FRAMES))
+        .min(DIVIDED_MAX)
 }
 
 /// How many places, from a free one on, are handed out to a worker as one unit.

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Change, Chunking, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, LeaseKey,
-    Step, StepIndex, UnitId, WorkerId, WorkerRecord,
+    Change, Chunking, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, LeaseKey, Step,
+    StepIndex, UnitId, WorkerId, WorkerRecord,
 };
 use tessera_scheduler::Input;
 use tessera_state::Snapshot;

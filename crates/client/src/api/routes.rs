@@ -10,8 +10,8 @@ use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, StepI
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, Fetched, FrameStatus, Health,
     JobAction, JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest,
-    Pairing, Parts, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction, WorkerIdentity,
-    WorkerStatus,
+    Pairing, Parts, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction,
+    WorkerIdentity, WorkerStatus,
 };
 use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;

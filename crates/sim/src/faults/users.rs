@@ -74,9 +74,9 @@ fn fetch(world: &mut World) {
     let Some(&id) = pick(world, &jobs) else {
         return;
     };
-    let steps = world.books.jobs[&id].steps.iter();
-    let home: Vec<FrameBits> = steps.map(|step| step.done.clone()).collect();
-    let frames = home.iter().map(FrameBits::count).sum();
+    let book = &world.books.jobs[&id];
+    let home: Vec<FrameBits> = book.steps.iter().map(|step| step.done.clone()).collect();
+    let (_, frames, _) = book.frame_counts();
     world.homes.insert(id, home);
     let takes = world
         .dice(Fault::Users)

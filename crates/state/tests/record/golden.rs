@@ -4,7 +4,10 @@
 
 use std::path::PathBuf;
 
-use tessera_model::{Change, Chunking, JobId, JobState, StepIndex, Timestamp, WorkerId};
+use tessera_model::{
+    Change, Chunking, FileRole, JobId, JobState, Lease, Slice, Split, SplitBy, StepIndex, StepKind,
+    Timestamp, Window, WorkerId,
+};
 use tessera_state::State;
 
 use crate::facts::{self, JOB, STEP, WORKER, done, failed, key, leased, unit};
@@ -116,6 +119,53 @@ fn everything_v5() -> Vec<Change> {
     changes
 }
 
+/// Frames are divided: units have lengths, results are parts.
+fn everything_v6() -> Vec<Change> {
+    let mut changes = everything_v5();
+    let mut job = facts::job(7, &["1..2", "1..2"]);
+    let overrides = job.steps[0].overrides().clone();
+    job.steps[0].kind = StepKind::Slices(overrides.clone());
+    job.steps[0].split = Some(Split {
+        width: 1920,
+        height: 1080,
+        samples: 64,
+        by: SplitBy::Halvings(4),
+    });
+    job.steps[1].kind = StepKind::Assemble(overrides);
+    job.steps[1].by_frame = true;
+    let leased = |unit, span| {
+        Change::Leased(Lease {
+            key: key(JobId(7), STEP, unit, 1),
+            worker: WORKER,
+            span,
+        })
+    };
+    let mut part = facts::result(JobId(7), STEP, 0);
+    let window = |width| Window {
+        x: 0,
+        y: 0,
+        width,
+        height: 540,
+    };
+    part.files[0].role = FileRole::Slice {
+        slice: Slice {
+            window: window(960),
+            samples: None,
+        },
+        rendered: window(968),
+    };
+    changes.extend([
+        Change::JobAdded(job),
+        leased(0, 1),
+        leased(1, 7),
+        leased(8, 24),
+        Change::LeaseEnded(key(JobId(7), STEP, 8, 1)),
+        Change::FrameDone(Box::new(part)),
+        Change::UnitClosed(unit(JobId(7), STEP, 0)),
+    ]);
+    changes
+}
+
 #[tokio::test]
 async fn version_1_is_read() {
     is_read(1, &everything_v1()).await;
@@ -139,6 +189,11 @@ async fn version_4_is_read() {
 #[tokio::test]
 async fn version_5_is_read() {
     is_read(5, &everything_v5()).await;
+}
+
+#[tokio::test]
+async fn version_6_is_read() {
+    is_read(6, &everything_v6()).await;
 }
 
 async fn is_read(version: u32, everything: &[Change]) {
@@ -171,18 +226,18 @@ async fn is_read(version: u32, everything: &[Change]) {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v5.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v6.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_5() {
+async fn write_version_6() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v5()).await.unwrap();
+    state.commit(term, &everything_v6()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(5).exists(),
+        !golden(6).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(5)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(6)).unwrap();
 }
