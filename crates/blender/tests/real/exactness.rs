@@ -138,7 +138,7 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// What is not the same, in words.
-fn difference(theirs: &Path, ours: &Path) -> Option<String> {
+pub fn difference(theirs: &Path, ours: &Path) -> Option<String> {
     let what = match theirs.extension().and_then(|extension| extension.to_str()) {
         Some("exr") => {
             let channels = pixels::difference(theirs, ours);

@@ -30,6 +30,24 @@ def texts(path: str) -> dict[str, str]:
         }
 
 
+def channels(path: str) -> set[str]:
+    """Names of the channels of a file in one part."""
+    with open(path, "rb") as file:
+        return {name for name, _kind in _channels(_header(file))}
+
+
+def rename(path: str, before: str, after: str) -> None:
+    """Gives an attribute another name of the same length."""
+    with open(path, "r+b") as file:
+        _header(file)
+        end = file.tell()
+        file.seek(0)
+        at = file.read(end).find(b"\0" + before.encode() + b"\0")
+        if at >= 0:
+            file.seek(at + 1)
+            file.write(after.encode())
+
+
 def write(path: str, width: int, height: int, channels: Channels, attributes: dict[str, str]) -> None:
     """One part of 32-bit floats, not compressed. Samples lie in the file row by row as they are given."""
     names = sorted(channels)
@@ -63,7 +81,7 @@ def write(path: str, width: int, height: int, channels: Channels, attributes: di
 def read(path: str) -> Channels:
     """A file of the form that `write` makes."""
     with open(path, "rb") as file:
-        (header,) = _headers(file)
+        header = _header(file)
         names = [name for name, kind in _channels(header) if kind == FLOAT]
         left, top, right, bottom = struct.unpack("<4i", header["dataWindow"][1])
         width, height = right - left + 1, bottom - top + 1
@@ -75,6 +93,13 @@ def read(path: str) -> Channels:
             for name in names:
                 channels[name].fromfile(file, width)
         return channels
+
+
+def _header(file: BinaryIO) -> Header:
+    headers = list(_headers(file))
+    if len(headers) != 1:
+        raise ValueError(f"{file.name} has {len(headers)} parts and not one")
+    return headers[0]
 
 
 def _headers(file: BinaryIO) -> Iterator[Header]:

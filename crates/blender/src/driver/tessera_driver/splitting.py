@@ -127,6 +127,8 @@ def _pipeline(scene: Any) -> Iterator[str]:
         yield "it renders a region of the frame already"
     if render.use_freestyle and any(layer.use_freestyle for layer in _layers(scene)):
         yield "Freestyle draws the lines of the whole frame at once"
+    if render.use_multiview and (3, 5, 0) <= bpy.app.version < (5, 0, 0):
+        yield "putting several views together was never proven with this Blender"
     if render.use_sequencer and any(_shows(strip) for strip in _strips(scene)):
         yield "strips of the sequencer make its frames, not the scene itself"
     tree = physics.compositor_tree(scene)
