@@ -91,7 +91,6 @@ def passes(scene: Any) -> None:
         for name in LAYER_PASSES:
             setattr(layer, name, True)
         layer.aovs.add().name = "glow"
-        layer.cycles.pass_debug_sample_count = True
 
 
 def image_format(settings: Any, name: str, **values: Any) -> None:
@@ -117,11 +116,10 @@ def everything() -> None:
 
 
 def denoised() -> None:
-    """One view layer that is denoised, with the data of it, and one that is not; exposed."""
+    """One view layer that is denoised, with the data of it, and one that is not."""
     scene = base()
     passes(scene)
     scene.cycles.use_denoising = True
-    scene.cycles.film_exposure = 0.7
     scene.view_layers[0].cycles.denoising_store_passes = True
     scene.view_layers[1].cycles.use_denoising = False
     scene.render.film_transparent = True
@@ -136,6 +134,16 @@ def denoised_picture() -> None:
     scene.cycles.samples = 16
     scene.render.dither_intensity = 1.0
     image_format(scene.render.image_settings, "PNG")
+
+
+def denoised_exposed() -> None:
+    """Denoised with an exposure, which files have and memory has not."""
+    scene = base()
+    scene.cycles.use_denoising = True
+    scene.cycles.film_exposure = 0.7
+    scene.cycles.samples = 20
+    scene.cycles.use_adaptive_sampling = False
+    whole_exr(scene)
 
 
 def denoised_stereo() -> None:
@@ -217,11 +225,13 @@ def views() -> None:
 
 
 def ranges() -> None:
-    """A fixed number of samples, which can be cut into ranges, in scene-linear colours of another space."""
+    """A fixed number of samples, which can be cut into ranges."""
     scene = base()
     passes(scene)
     scene.cycles.use_adaptive_sampling = False
     scene.cycles.samples = 64
+    for layer in scene.view_layers:
+        layer.cycles.pass_debug_sample_count = True
     whole_exr(scene)
 
 
@@ -252,10 +262,61 @@ def panorama() -> None:
     scene.render.image_settings.linear_colorspace_settings.name = "Linear ACES" if not NEW else "ACES2065-1"
 
 
+def whole() -> None:
+    """Scenes whose frames are rendered whole, named by why."""
+    base()
+    plain = bpy.context.scene
+
+    def scene(name: str) -> Any:
+        bpy.context.window.scene = plain
+        bpy.ops.scene.new(type="LINK_COPY")
+        bpy.context.scene.name = name
+        return bpy.context.scene
+
+    eevee = scene("engine")
+    eevee.render.engine = "BLENDER_WORKBENCH"
+    freestyle = scene("freestyle")
+    freestyle.render.use_freestyle = True
+    scene("region").render.use_border = True
+    scene("time").cycles.time_limit = 60
+    if NEW:
+        scene("guiding").cycles.use_guiding = True
+    counted = scene("counted")
+    counted.view_layers[0].cycles.pass_debug_sample_count = True
+    subset = scene("subset")
+    subset.cycles.sample_offset = 3
+    strips = scene("strips").sequence_editor_create()
+    strips = strips.strips if hasattr(strips, "strips") else strips.sequences
+    strips.new_effect("C", "COLOR", 1, 1, **({"length": 30} if NEW else {"frame_end": 25}))
+    drawn = scene("pencil")
+    bpy.ops.object.grease_pencil_add() if NEW else bpy.ops.object.gpencil_add()
+    pencil = bpy.context.object
+    for collection in pencil.users_collection:
+        collection.objects.unlink(pencil)
+    own = bpy.data.collections.new("own")
+    drawn.collection.children.link(own)
+    own.objects.link(pencil)
+    for name, shown in (("other", plain), ("unused", None)):
+        composited = scene(name)
+        tree, out = stage.compositor(composited)
+        node = tree.nodes.new("CompositorNodeRLayers" if shown else "CompositorNodeRGB")
+        if shown:
+            node.scene = shown
+        tree.links.new(node.outputs[0], out.inputs[0])
+    catcher = scene("catcher")
+    catcher.cycles.use_denoising = True
+    ground = bpy.data.objects.new("ground", bpy.data.objects["Suzanne"].data)
+    ground.is_shadow_catcher = True
+    lower = bpy.data.collections.new("lower")
+    catcher.collection.children.link(lower)
+    lower.objects.link(ground)
+
+
 KINDS: list[Callable[[], None]] = [
     everything,
     denoised,
     denoised_picture,
+    denoised_exposed,
     denoised_stereo,
     composited,
     stereo,
@@ -263,6 +324,7 @@ KINDS: list[Callable[[], None]] = [
     ranges,
     camera,
     panorama,
+    whole,
 ]
 
 for kind in KINDS:

@@ -31,8 +31,7 @@ GUIDES = {"Denoising Normal": "XYZ", "Denoising Albedo": "RGB"}
 LAYER = "Layer"
 """Name of the layer in files for the denoiser."""
 
-METADATA = ("cycles.", "cryptomatte/")
-"""How the names of those texts begin that the engine adds to a frame."""
+CRYPTOMATTES = ("CryptoObject", "CryptoMaterial", "CryptoAsset")
 
 VIEWS_ARE_SET_APART = bpy.app.version >= (5, 0, 0)
 """Reading a file with several views, Blender takes their names out of those of channels and then does not find them."""
@@ -86,7 +85,7 @@ class Assembly:
         """A copy in which names of channels are what they seem to be."""
         path = os.path.join(self._folder.name, "views.exr")
         shutil.copyfile(self._merged, path)
-        exr.rename(path, "multiView", "noMoreOne")
+        exr.forget_views(path)
         return path
 
     def _replace(self, render: Render) -> None:
@@ -120,9 +119,20 @@ class Assembly:
                     combined[index::4] = denoised[channel]
                 passes["Combined"].rect.foreach_set(combined)
             engine.end_result(result)
-        for name, text in self._texts.items():
-            if name.startswith(METADATA):
-                engine.get_result().stamp_data_add_field(name, text)
+        for name in self._metadata(layer):
+            if name in self._texts:
+                engine.get_result().stamp_data_add_field(name, self._texts[name])
+
+    def _metadata(self, layer: str) -> Iterator[str]:
+        """Names of the texts that Cycles adds to a frame, in its own order, which some formats keep."""
+        yield f"cycles.{layer}.samples"
+        for pass_name in CRYPTOMATTES:
+            for name, text in self._texts.items():
+                if name.startswith("cryptomatte/") and text == f"{layer}.{pass_name}":
+                    folder = name.removesuffix("name")
+                    yield from (name, f"{folder}hash", f"{folder}conversion", f"{folder}manifest")
+        for time in ("total_time", "render_time", "synchronization_time"):
+            yield f"cycles.{layer}.{time}"
 
     def _load(self, engine: Any, layer: str, view: str) -> Any:
         """What the file has of a view layer, in a result of the engine."""

@@ -36,16 +36,17 @@ def channels(path: str) -> set[str]:
         return {name for name, _kind in _channels(_header(file))}
 
 
-def rename(path: str, before: str, after: str) -> None:
-    """Gives an attribute another name of the same length."""
+def forget_views(path: str) -> None:
+    """Makes a file in one part say no more that its channels are of several views. Their names say it still."""
     with open(path, "r+b") as file:
         _header(file)
         end = file.tell()
         file.seek(0)
-        at = file.read(end).find(b"\0" + before.encode() + b"\0")
+        at = file.read(end).find(b"multiView\0stringvector\0")
         if at >= 0:
-            file.seek(at + 1)
-            file.write(after.encode())
+            # A name of no meaning.
+            file.seek(at)
+            file.write(b"onceViews")
 
 
 def write(path: str, width: int, height: int, channels: Channels, attributes: dict[str, str]) -> None:

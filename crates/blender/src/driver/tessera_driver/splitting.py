@@ -150,6 +150,8 @@ def _sampling(scene: Any) -> Iterator[str]:
     cycles = scene.cycles
     if cycles.time_limit > 0:
         yield "its render has a time limit, so what it looks like depends on the speed of the machine"
+    if cycles.use_adaptive_sampling and any(layer.cycles.pass_debug_sample_count for layer in _layers(scene)):
+        yield "the pass with the number of samples is relative to the samples of the part that a pixel is in"
     if cycles.sample_offset or getattr(cycles, "use_sample_subset", False):
         yield "it renders a range of its samples already"
     if getattr(cycles, "use_guiding", False):
