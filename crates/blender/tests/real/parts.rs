@@ -13,24 +13,38 @@ use crate::exactness::difference;
 use crate::pixels;
 use crate::support::{Stage, builds};
 
-/// Kinds that every Blender renders; of those that are denoised Debian's renders none.
+/// Kinds that every Blender renders, those first that are rendered in every run of the tests; with `slow-tests` all are.
 const KINDS: [&str; 7] = [
-    "everything",
     "composited",
     "stereo",
+    "everything",
     "views",
     "ranges",
     "camera",
     "panorama",
 ];
+/// Kinds that Debian's Blender cannot render.
 const DENOISED: [&str; 4] = [
     "denoised",
     "denoised_picture",
     "denoised_stereo",
     "denoised_exposed",
 ];
+
+/// Kinds that are rendered in this run of the tests.
+fn kinds(build: &Build) -> Vec<&'static str> {
+    let (plain, denoised) = match cfg!(feature = "slow-tests") {
+        true => (KINDS.len(), DENOISED.len()),
+        false => (2, 2),
+    };
+    let denoised = match build.kind {
+        BuildKind::Module => &DENOISED[..denoised],
+        BuildKind::Executable => &[],
+    };
+    [&KINDS[..plain], denoised].concat()
+}
 /// In no order.
-const FRAMES: [i32; 2] = [3, 2];
+const FRAMES: [i32; 2] = [3, -2];
 const SIZE: (u32, u32) = (72, 40);
 /// Last bits of floats, of what Cycles itself adds up.
 const ROUNDING: f64 = 1e-6;
@@ -81,6 +95,9 @@ struct Parts<'a> {
     stage: &'a mut Stage,
     kind: &'a str,
     scene: SceneInfo,
+    overrides: Overrides,
+    name: Option<String>,
+    size: (u32, u32),
     count: u32,
 }
 
@@ -94,6 +111,9 @@ impl<'a> Parts<'a> {
             stage,
             kind,
             scene,
+            overrides: Overrides::default(),
+            name: None,
+            size: SIZE,
             count: 0,
         }
     }
@@ -111,7 +131,8 @@ impl<'a> Parts<'a> {
             scene: "Scene".into(),
             frame,
             out_dir,
-            ..Render::default()
+            name: self.name.clone(),
+            overrides: self.overrides.clone(),
         };
         let log = self.stage.log("whole");
         self.stage.blender.render(&render, &log).await.unwrap()
@@ -127,7 +148,7 @@ impl<'a> Parts<'a> {
             scene: "Scene".into(),
             frame,
             out: self.path("slice").with_extension("exr"),
-            overrides: Overrides::default(),
+            overrides: self.overrides.clone(),
             window,
             samples,
         };
@@ -139,7 +160,7 @@ impl<'a> Parts<'a> {
         let output = self.path("merged").with_extension("exr");
         let averaged = self.scene.split.averaged.iter();
         let options = MergeOptions {
-            size: Some((SIZE.0 as usize, SIZE.1 as usize)),
+            size: Some((self.size.0 as usize, self.size.1 as usize)),
             samples: Some(slices[0].samples_total),
             passes: averaged
                 .map(|pass| (pass.clone(), Class::Average))
@@ -151,18 +172,19 @@ impl<'a> Parts<'a> {
         output
     }
 
-    async fn assemble(&mut self, frame: i32, merged: PathBuf) -> Rendered {
+    async fn assemble(&mut self, frame: i32, merged: PathBuf) -> Result<Rendered, Error> {
         let out_dir = self.path("assembled");
         std::fs::create_dir(&out_dir).unwrap();
         let assemble = Assemble {
             scene: "Scene".into(),
             frame,
             out_dir,
+            name: self.name.clone(),
+            overrides: self.overrides.clone(),
             merged,
-            ..Assemble::default()
         };
         let log = self.stage.log("assemble");
-        self.stage.blender.assemble(&assemble, &log).await.unwrap()
+        self.stage.blender.assemble(&assemble, &log).await
     }
 }
 
@@ -243,7 +265,7 @@ async fn tiled(stage: &mut Stage, build: &Build, kind: &str) {
         merged.push(parts.merged(&slices));
     }
     for (at, frame) in FRAMES.into_iter().enumerate().rev() {
-        let assembled = parts.assemble(frame, merged[at].clone()).await;
+        let assembled = parts.assemble(frame, merged[at].clone()).await.unwrap();
         let what = format!("{build}, {kind}, frame {frame}");
         same(&what, &wholes[at], &assembled, rounding_of(kind));
         assert_eq!(wholes[at].persistent, assembled.persistent);
@@ -263,10 +285,9 @@ async fn tiled(stage: &mut Stage, build: &Build, kind: &str) {
 async fn tiles_make_the_frame() {
     for build in builds().await {
         let mut stage = Stage::new(&build).await;
-        stage.make("parts.py", &[]);
-        let denoises = build.kind == BuildKind::Module;
-        let denoised = DENOISED.into_iter().filter(|_| denoises);
-        for kind in KINDS.into_iter().chain(denoised) {
+        let kinds = kinds(&build);
+        stage.make("parts.py", &kinds);
+        for kind in kinds {
             tiled(&mut stage, &build, kind).await;
         }
     }
@@ -298,7 +319,7 @@ async fn ranges_of_samples_make_the_frame() {
             );
         }
         let merged = parts.merged(&slices);
-        let assembled = parts.assemble(3, merged).await;
+        let assembled = parts.assemble(3, merged).await.unwrap();
         same(
             &format!("{build}, ranges"),
             &whole,
@@ -319,7 +340,7 @@ async fn ranges_of_samples_make_the_frame() {
         // All of it once more, after that.
         let all = parts.slice(3, tile(1, 1, 0), None).await.unwrap();
         let merged = parts.merged(&[all]);
-        let assembled = parts.assemble(3, merged).await;
+        let assembled = parts.assemble(3, merged).await.unwrap();
         same(&format!("{build}, all samples"), &whole, &assembled, None);
 
         let mut parts = Parts::of(&mut stage, "everything").await;
@@ -329,6 +350,75 @@ async fn ranges_of_samples_make_the_frame() {
             length: 8,
         };
         refused(parts.slice(3, tile(1, 1, 0), Some(some)).await, "adaptive");
+    }
+}
+
+#[tokio::test]
+async fn what_the_job_changes_holds_for_parts_too() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("parts.py", &["composited"]);
+        let mut parts = Parts::of(&mut stage, "composited").await;
+        parts.name = Some("shot_##".into());
+        parts.size = (108, 60);
+        for exr in [true, false] {
+            parts.overrides = Overrides {
+                samples: Some(8),
+                resolution_percentage: Some(75),
+                exr,
+                ..Overrides::default()
+            };
+            let whole = parts.whole(3).await;
+            let mut slices = Vec::new();
+            for (x, width) in [(0, 50), (50, 58)] {
+                let window = PixelWindow {
+                    x,
+                    y: 0,
+                    width,
+                    height: 60,
+                };
+                slices.push(parts.slice(3, window, None).await.unwrap());
+            }
+            assert_eq!(slices[0].samples_total, 8, "{build}");
+            let merged = parts.merged(&slices);
+            let assembled = parts.assemble(3, merged).await.unwrap();
+            same(&format!("{build}, exr: {exr}"), &whole, &assembled, None);
+            let name = if exr { "shot_03.exr" } else { "shot_03.png" };
+            assert_eq!(assembled.files[0].name, name, "{build}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_frame_of_the_scene_is_not_put_together() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("parts.py", &["composited", "stereo"]);
+        let mut parts = Parts::of(&mut stage, "stereo").await;
+        let other = parts.slice(1, tile(1, 1, 0), None).await.unwrap().path;
+        let mut parts = Parts::of(&mut stage, "composited").await;
+        let own = parts.slice(1, tile(1, 1, 0), None).await.unwrap().path;
+        let part = parts.slice(1, tile(2, 1, 0), None).await.unwrap().path;
+        let none = parts.path("none");
+        std::fs::write(&none, b"no picture").unwrap();
+        let absent = none.with_extension("not");
+        for (path, words) in [(none, "no EXR"), (absent, "No such file"), (part, "36x40")] {
+            match parts.assemble(1, path).await {
+                Err(Error::Refused { refusal, .. }) => {
+                    assert_eq!(refusal.code, RefusalCode::Unreadable, "{build}");
+                    assert!(refusal.text.contains(words), "{build}: {refusal:?}");
+                }
+                said => panic!("{build}: {said:?}"),
+            }
+        }
+        parts.assemble(1, own).await.unwrap();
+        // That one needs a look at what the scene renders, which is begun for it, and not rendered with again.
+        match parts.assemble(1, other).await {
+            Err(Error::Failed { refusal, .. }) => {
+                assert!(refusal.text.contains("no pass"), "{build}: {refusal:?}");
+            }
+            said => panic!("{build}: {said:?}"),
+        }
     }
 }
 

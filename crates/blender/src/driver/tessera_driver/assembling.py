@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
@@ -52,9 +53,13 @@ class Assembly:
         self._merged: str = request["merged"]
         try:
             self._texts = exr.texts(self._merged)
-            self._channels = exr.channels(self._merged)
-        except (OSError, ValueError) as error:
+            size, self._channels = exr.outline(self._merged)
+        except (OSError, ValueError, struct.error) as error:
             raise Refusal("unreadable", f"the merged frame cannot be read: {error}") from error
+        expected = splitting.frame_size(scene)
+        if size != expected:
+            has, needs = ("x".join(map(str, pixels)) for pixels in (size, expected))
+            raise Refusal("unreadable", f"the merged frame has {has} pixels and not {needs}: {self._merged}")
         self._layers = [layer.name for layer in splitting.denoised(scene)]
         self._denoised: dict[Place, exr.Channels] = {}
         self._failure: Exception | None = None

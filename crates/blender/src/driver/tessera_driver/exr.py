@@ -30,10 +30,11 @@ def texts(path: str) -> dict[str, str]:
         }
 
 
-def channels(path: str) -> set[str]:
-    """Names of the channels of a file in one part."""
+def outline(path: str) -> tuple[tuple[int, int], set[str]]:
+    """Columns and rows of a file in one part, and the names of its channels."""
     with open(path, "rb") as file:
-        return {name for name, _kind in _channels(_header(file))}
+        header = _header(file)
+        return _size(header), {name for name, _kind in _channels(header)}
 
 
 def forget_views(path: str) -> None:
@@ -84,8 +85,7 @@ def read(path: str) -> Channels:
     with open(path, "rb") as file:
         header = _header(file)
         names = [name for name, kind in _channels(header) if kind == FLOAT]
-        left, top, right, bottom = struct.unpack("<4i", header["dataWindow"][1])
-        width, height = right - left + 1, bottom - top + 1
+        width, height = _size(header)
         if header["compression"][1] != b"\0" or len(names) != len(list(_channels(header))):
             raise ValueError(f"{path} is compressed, or holds other than 32-bit floats")
         channels: Channels = {name: array("f") for name in names}
@@ -126,6 +126,11 @@ def _name(file: BinaryIO) -> str:
             raise ValueError(f"{file.name} ends within its header")
         found += byte
     return found.decode(errors="surrogateescape")
+
+
+def _size(header: Header) -> tuple[int, int]:
+    left, top, right, bottom = struct.unpack("<4i", header["dataWindow"][1])
+    return right - left + 1, bottom - top + 1
 
 
 def _channel(name: str) -> bytes:
