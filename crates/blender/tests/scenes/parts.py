@@ -281,6 +281,12 @@ def whole() -> None:
     scene("time").cycles.time_limit = 60
     if NEW:
         scene("guiding").cycles.use_guiding = True
+        foggy = scene("volume")
+        foggy.world = bpy.data.worlds.new("fog")
+        foggy.world.use_nodes = True
+        nodes = foggy.world.node_tree.nodes
+        fog = nodes.new("ShaderNodeVolumeScatter")
+        foggy.world.node_tree.links.new(fog.outputs[0], nodes["World Output"].inputs["Volume"])
     counted = scene("counted")
     counted.view_layers[0].cycles.pass_debug_sample_count = True
     subset = scene("subset")

@@ -156,6 +156,24 @@ def _sampling(scene: Any) -> Iterator[str]:
         yield "it renders a range of its samples already"
     if getattr(cycles, "use_guiding", False):
         yield "path guiding learns from all of the frame"
+    # Since 5.0, unless biased: measured to differ by up to 0.14, far from all seams.
+    if not getattr(cycles, "volume_biased", True) and _has_volumes(scene):
+        yield "its volumes are sampled by what was seen around each pixel"
+
+
+def _has_volumes(scene: Any) -> bool:
+    # Nodes may give a material to what has none in the file, so all materials are looked at.
+    shaded = [*bpy.data.materials, *filter(None, [scene.world])]
+    sockets = (
+        node.inputs.get("Volume")
+        for owner in shaded
+        if owner.node_tree is not None
+        for node in owner.node_tree.nodes
+        if node.bl_idname in ("ShaderNodeOutputMaterial", "ShaderNodeOutputWorld")
+    )
+    return any(socket is not None and socket.is_linked for socket in sockets) or any(
+        owner.type == "VOLUME" for owner in physics.objects_of(scene)
+    )
 
 
 def _denoising(scene: Any) -> Iterator[str]:
