@@ -138,7 +138,7 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// What is not the same, in words.
-fn difference(theirs: &Path, ours: &Path) -> Option<String> {
+pub fn difference(theirs: &Path, ours: &Path) -> Option<String> {
     let what = match theirs.extension().and_then(|extension| extension.to_str()) {
         Some("exr") => {
             let channels = pixels::difference(theirs, ours);
@@ -150,7 +150,7 @@ fn difference(theirs: &Path, ours: &Path) -> Option<String> {
             let (theirs, ours) = (pixels::of_png(theirs), pixels::of_png(ours));
             (theirs != ours).then(|| format!("{:?} {:?}", theirs.3, ours.3))
         }
-        Some("jpeg") => {
+        Some("jpeg" | "jpg") => {
             (pixels::of_jpeg(theirs) != pixels::of_jpeg(ours)).then(|| "bytes".to_owned())
         }
         // These formats hold nothing that changes from run to run.

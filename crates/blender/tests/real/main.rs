@@ -18,6 +18,7 @@ mod idle;
 mod libraries;
 mod orphans;
 mod overrides;
+mod parts;
 mod persistent;
 mod pixels;
 mod scan;

@@ -13,6 +13,8 @@ rendering but for the last bits of floats).
 from __future__ import annotations
 
 import os
+import shutil
+import struct
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
@@ -30,8 +32,10 @@ GUIDES = {"Denoising Normal": "XYZ", "Denoising Albedo": "RGB"}
 LAYER = "Layer"
 """Name of the layer in files for the denoiser."""
 
-METADATA = ("cycles.", "cryptomatte/")
-"""How the names of those texts begin that the engine adds to a frame."""
+CRYPTOMATTES = ("CryptoObject", "CryptoMaterial", "CryptoAsset")
+
+VIEWS_ARE_SET_APART = bpy.app.version >= (5, 0, 0)
+"""Reading a file with several views, Blender takes their names out of those of channels and then does not find them."""
 
 Render = Callable[[Any, Any], None]
 """What an engine does to render a view layer: the engine, and the dependency graph with the layer."""
@@ -49,25 +53,45 @@ class Assembly:
         self._merged: str = request["merged"]
         try:
             self._texts = exr.texts(self._merged)
-        except (OSError, ValueError) as error:
-            raise Refusal("unreadable", f"the frame that was put together cannot be read: {error}") from error
+            size, self._channels = exr.outline(self._merged)
+        except (OSError, ValueError, struct.error) as error:
+            raise Refusal("unreadable", f"the merged frame cannot be read: {error}") from error
+        expected = splitting.frame_size(scene)
+        if size != expected:
+            has, needs = ("x".join(map(str, pixels)) for pixels in (size, expected))
+            raise Refusal("unreadable", f"the merged frame has {has} pixels and not {needs}: {self._merged}")
         self._layers = [layer.name for layer in splitting.denoised(scene)]
         self._denoised: dict[Place, exr.Channels] = {}
         self._failure: Exception | None = None
+        self._folder = tempfile.TemporaryDirectory(dir=bpy.app.tempdir)
         self._engine = _cycles()
         self._render: Render | None = None
 
     def __enter__(self) -> None:
-        if self._layers:
-            self._denoise()
-        self._replace(self._give)
+        try:
+            if self._scene.render.use_multiview and VIEWS_ARE_SET_APART:
+                self._merged = self._without_views()
+            if self._layers:
+                self._denoise()
+            self._replace(self._give)
+        except BaseException:
+            self._folder.cleanup()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        if self._failure is not None and error is None:
+        self._folder.cleanup()
+        if self._failure is not None:
             raise self._failure
+
+    def _without_views(self) -> str:
+        """A copy in which names of channels are what they seem to be."""
+        path = os.path.join(self._folder.name, "views.exr")
+        shutil.copyfile(self._merged, path)
+        exr.forget_views(path)
+        return path
 
     def _replace(self, render: Render) -> None:
         """Blender calls the engine by the names in its class."""
@@ -97,45 +121,63 @@ class Assembly:
                 combined = _pixels(passes["Combined"])
                 passes["Noisy Image"].rect.foreach_set(combined)
                 for index, channel in enumerate("RGB"):
-                    combined[index::4] = denoised[f"{LAYER}.Combined.{channel}"]
+                    combined[index::4] = denoised[channel]
                 passes["Combined"].rect.foreach_set(combined)
             engine.end_result(result)
-        for name, text in self._texts.items():
-            if name.startswith(METADATA):
-                engine.get_result().stamp_data_add_field(name, text)
+        for name in self._metadata(layer):
+            if name in self._texts:
+                engine.get_result().stamp_data_add_field(name, self._texts[name])
+
+    def _metadata(self, layer: str) -> Iterator[str]:
+        """Names of the texts that Cycles adds to a frame, in its own order, which some formats keep."""
+        yield f"cycles.{layer}.samples"
+        for pass_name in CRYPTOMATTES:
+            for name, text in self._texts.items():
+                if name.startswith("cryptomatte/") and text == f"{layer}.{pass_name}":
+                    folder = name.removesuffix("name")
+                    yield from (name, f"{folder}hash", f"{folder}conversion", f"{folder}manifest")
+        for time in ("total_time", "render_time", "synchronization_time"):
+            yield f"cycles.{layer}.{time}"
 
     def _load(self, engine: Any, layer: str, view: str) -> Any:
         """What the file has of a view layer, in a result of the engine."""
         width, height = splitting.frame_size(self._scene)
         result = engine.begin_result(0, 0, width, height, layer=layer, view=view)
+        for render_pass in result.layers[0].passes:
+            self._has(layer, view, render_pass)
         result.load_from_file(self._merged)
         return result
+
+    def _has(self, layer: str, view: str, render_pass: Any) -> None:
+        """Of what is not in the file, Blender would say a word to nobody and give black."""
+        if render_pass.name == "Noisy Image" and layer in self._layers:
+            return
+        name = ".".join(filter(None, (layer, render_pass.name, view)))
+        if not {f"{name}.{channel}" for channel in render_pass.channel_id} <= self._channels:
+            raise Refusal("unreadable", f"the merged frame has no pass {name}: {self._merged}")
 
     # Denoising
 
     def _denoise(self) -> None:
         """Has the view layers denoised that Cycles would have denoised once it had rendered them."""
-        with tempfile.TemporaryDirectory(dir=bpy.app.tempdir) as folder:
-            written = self._write_inputs(folder)
-            for (layer, view), path in written.items():
-                _denoise(self._scene, layer, path)
-                factor = self._factor(layer)
-                channels = exr.read(path)
-                for name, samples in channels.items():
-                    if ".Combined." in name:
-                        channels[name] = _scaled(samples, 1 / factor)
-                self._denoised[layer, view] = channels
+        for (layer, view), path in self._write_inputs().items():
+            _denoise(self._scene, layer, path)
+            factor = self._factor(layer)
+            channels = exr.read(path)
+            self._denoised[layer, view] = {
+                channel: _scaled(channels[f"{LAYER}.Combined.{channel}"], 1 / factor) for channel in "RGB"
+            }
 
-    def _write_inputs(self, folder: str) -> dict[Place, str]:
-        """Files with what the denoiser reads. The passes that it goes by are no passes of the frame: Blender is asked for
-        a picture that has them, of which nothing is kept."""
+    def _write_inputs(self) -> dict[Place, str]:
+        """Files with what the denoiser reads. The passes that it goes by are no passes of the frame: Blender is asked
+        for a picture that has them, of which nothing is kept."""
         written: dict[Place, str] = {}
 
         def write(engine: Any, depsgraph: Any) -> None:
             layer = depsgraph.view_layer.name
             for view in _views(engine) if layer in self._layers else ():
                 result = self._load(engine, layer, view)
-                path = os.path.join(folder, f"{len(written)}.exr")
+                path = os.path.join(self._folder.name, f"{len(written)}.exr")
                 self._write_input(path, layer, result.layers[0].passes)
                 written[layer, view] = path
                 engine.end_result(result, cancel=True)
@@ -149,11 +191,11 @@ class Assembly:
         self._replace(write)
         try:
             bpy.ops.render.render(scene=scene.name)
+        except RuntimeError as error:
+            raise self._failure or Refusal("render", str(error)) from error
         finally:
             self._restore()
             output.revert(undo)
-        if self._failure is not None:
-            raise self._failure
         return written
 
     def _write_input(self, path: str, layer: str, passes: Any) -> None:
@@ -173,7 +215,7 @@ class Assembly:
         exr.write(path, width, height, channels, {f"cycles.{LAYER}.samples": "1"})
 
     def _factor(self, layer: str) -> float:
-        """Colours in memory over those in files. Where each pixel has a number of samples of its own, both are means."""
+        """Colours in memory over those in files. Where each pixel has samples of its own number, both are means."""
         cycles = self._scene.cycles
         means = cycles.use_adaptive_sampling or self._scene.view_layers[layer].cycles.pass_debug_sample_count
         samples = 1 if means else int(self._texts.get(f"cycles.{layer}.samples", cycles.samples))

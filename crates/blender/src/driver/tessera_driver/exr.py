@@ -30,6 +30,26 @@ def texts(path: str) -> dict[str, str]:
         }
 
 
+def outline(path: str) -> tuple[tuple[int, int], set[str]]:
+    """Columns and rows of a file in one part, and the names of its channels."""
+    with open(path, "rb") as file:
+        header = _header(file)
+        return _size(header), {name for name, _kind in _channels(header)}
+
+
+def forget_views(path: str) -> None:
+    """Makes a file in one part say no more that its channels are of several views. Their names say it still."""
+    with open(path, "r+b") as file:
+        _header(file)
+        end = file.tell()
+        file.seek(0)
+        at = file.read(end).find(b"multiView\0stringvector\0")
+        if at >= 0:
+            # A name of no meaning.
+            file.seek(at)
+            file.write(b"onceViews")
+
+
 def write(path: str, width: int, height: int, channels: Channels, attributes: dict[str, str]) -> None:
     """One part of 32-bit floats, not compressed. Samples lie in the file row by row as they are given."""
     names = sorted(channels)
@@ -63,10 +83,9 @@ def write(path: str, width: int, height: int, channels: Channels, attributes: di
 def read(path: str) -> Channels:
     """A file of the form that `write` makes."""
     with open(path, "rb") as file:
-        (header,) = _headers(file)
+        header = _header(file)
         names = [name for name, kind in _channels(header) if kind == FLOAT]
-        left, top, right, bottom = struct.unpack("<4i", header["dataWindow"][1])
-        width, height = right - left + 1, bottom - top + 1
+        width, height = _size(header)
         if header["compression"][1] != b"\0" or len(names) != len(list(_channels(header))):
             raise ValueError(f"{path} is compressed, or holds other than 32-bit floats")
         channels: Channels = {name: array("f") for name in names}
@@ -75,6 +94,13 @@ def read(path: str) -> Channels:
             for name in names:
                 channels[name].fromfile(file, width)
         return channels
+
+
+def _header(file: BinaryIO) -> Header:
+    headers = list(_headers(file))
+    if len(headers) != 1:
+        raise ValueError(f"{file.name} has {len(headers)} parts and not one")
+    return headers[0]
 
 
 def _headers(file: BinaryIO) -> Iterator[Header]:
@@ -100,6 +126,11 @@ def _name(file: BinaryIO) -> str:
             raise ValueError(f"{file.name} ends within its header")
         found += byte
     return found.decode(errors="surrogateescape")
+
+
+def _size(header: Header) -> tuple[int, int]:
+    left, top, right, bottom = struct.unpack("<4i", header["dataWindow"][1])
+    return right - left + 1, bottom - top + 1
 
 
 def _channel(name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -159,6 +160,8 @@ IMAGE_PROPERTIES = (
     "exr_codec",
     "compression",
     "views_format",
+    "use_exr_interleave",
+    "color_management",
 )
 """Of an image format, in an order in which each may be set after those before it."""
 
@@ -166,6 +169,8 @@ IMAGE_PROPERTIES = (
 def _keep_image_settings(scene: Any, undo: Undo) -> None:
     settings = scene.render.image_settings
     before = [(name, getattr(settings, name)) for name in IMAGE_PROPERTIES if hasattr(settings, name)]
+    space = settings.linear_colorspace_settings
+    written_in = space.name
 
     def restore() -> None:
         for name, value in before:
@@ -173,6 +178,9 @@ def _keep_image_settings(scene: Any, undo: Undo) -> None:
                 setattr(settings, name, value)
             except TypeError:
                 pass  # Means nothing in the format that is set again, e.g. a codec of EXR in PNG.
+        # A new format begins with a space of its own.
+        if written_in and space.name != written_in:
+            space.name = written_in
 
     undo.append(restore)
 
@@ -205,7 +213,21 @@ def use_linear_exr(scene: Any, undo: Undo) -> None:
     use_exr(scene, undo)
     settings = scene.render.image_settings
     settings.views_format = "MULTIVIEW"
-    set_property(settings, "color_management", "FOLLOW_SCENE", undo)
+    if hasattr(settings, "use_exr_interleave"):
+        # In one part: of several, 5.0 does not find the views again, nor writes those whose pixels are not square.
+        settings.use_exr_interleave = True
+    settings.color_management = "FOLLOW_SCENE"
+    # Asked or not, 3.4 writes in this space.
+    settings.linear_colorspace_settings.name = _scene_linear()
+
+
+@functools.cache
+def _scene_linear() -> str:
+    """The name of the colour space that is rendered in: the one that images of floats begin with."""
+    image = bpy.data.images.new("scene linear", 1, 1, float_buffer=True)
+    name = image.colorspace_settings.name
+    bpy.data.images.remove(image)
+    return name
 
 
 # File-output nodes
