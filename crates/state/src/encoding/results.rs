@@ -452,17 +452,6 @@ mod tests {
                     blob: blob(5),
                 },
                 FrameFile {
-                    role: FileRole::Slice {
-                        slice: Slice {
-                            window: read_window([1, 2, 3, 4]),
-                            samples: Some(8..32),
-                        },
-                        rendered: read_window([0, 1, 5, 6]),
-                    },
-                    name: "part.exr".into(),
-                    blob: blob(5),
-                },
-                FrameFile {
                     role: FileRole::Node(1),
                     name: "a/b.exr".into(),
                     blob: blob(7),
@@ -487,6 +476,24 @@ mod tests {
                 .collect(),
             at: Timestamp(-5),
         }
+    }
+
+    #[test]
+    fn parts_of_frames_read_back() {
+        let parts = [None, Some(8..32)].map(|samples| {
+            let mut result = sample(1);
+            result.files[0].role = FileRole::Slice {
+                slice: Slice {
+                    window: read_window([1, 2, 3, 4]),
+                    samples,
+                },
+                rendered: read_window([0, 1, 5, 6]),
+            };
+            result
+        });
+        let bytes = encode_results(&parts);
+        let read = decode_results(JobId(7), StepIndex(2), &bytes);
+        assert_eq!(read, Ok(parts.to_vec()));
     }
 
     #[test]

@@ -257,7 +257,7 @@ pub fn worker(id: u32, name: &str) -> WorkerRecord {
         id: WorkerId(id),
         name: name.into(),
         facts: Some(WorkerFacts {
-            divides: true,
+            divides: false,
             slots: 2,
             threads: 8,
             cores: 16,

@@ -154,7 +154,10 @@ fn everything_v6() -> Vec<Change> {
         },
         rendered: window(968),
     };
+    let mut divides = facts::worker(8, "divides");
+    divides.facts.as_mut().unwrap().divides = true;
     changes.extend([
+        Change::WorkerSet(divides),
         Change::JobAdded(job),
         leased(0, 1),
         leased(1, 7),

@@ -384,7 +384,7 @@ impl JobModel {
 
     fn frames(&self, step: StepIndex) -> Option<u32> {
         let step = self.job.steps.get(usize::from(step.0))?;
-        Some(step.frames.len())
+        Some(step.positions())
     }
 
     fn snapshot(&self) -> JobSnapshot {
@@ -397,7 +397,7 @@ impl JobModel {
             steps: steps
                 .map(|(index, step)| {
                     let bits = |positions: &mut dyn Iterator<Item = &(StepIndex, u32)>| {
-                        let mut bits = FrameBits::new(step.frames.len());
+                        let mut bits = FrameBits::new(step.positions());
                         for &(_, position) in positions.filter(|(of, _)| *of == index) {
                             bits.set(position);
                         }
