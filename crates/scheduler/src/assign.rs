@@ -300,7 +300,7 @@ pub(crate) fn try_job(scheduler: &Scheduler, worker: &WorkerEntry, id: JobId) ->
     if job.blocked.contains(&worker.record.id) {
         return None;
     }
-    let (step, unit) = next_unit(scheduler, job, worker.record.id)?;
+    let (step, unit) = next_unit(scheduler, job, worker)?;
     Some(Choice {
         job: id,
         step,
@@ -310,13 +310,20 @@ pub(crate) fn try_job(scheduler: &Scheduler, worker: &WorkerEntry, id: JobId) ->
 }
 
 /// The first free unit of a job that this worker may have: not one that failed here while others could have it.
-fn next_unit(scheduler: &Scheduler, job: &JobEntry, worker: WorkerId) -> Option<(StepIndex, u32)> {
+fn next_unit(
+    scheduler: &Scheduler,
+    job: &JobEntry,
+    worker: &WorkerEntry,
+) -> Option<(StepIndex, u32)> {
     let mut passed_over = 0;
     for index in job.open_steps() {
         let step = job.step(index)?;
+        if slicing::leaves_to_others(scheduler, job, index, worker) {
+            continue;
+        }
         let mut from = 0;
         while let Some(unit) = step.next_free(from) {
-            if !failed_here(scheduler, job, index, unit, worker) {
+            if !failed_here(scheduler, job, index, unit, worker.record.id) {
                 return Some((index, unit));
             }
             passed_over += 1;
@@ -459,9 +466,13 @@ pub(crate) fn give(
     let span = if latest > 0 {
         step.span(choice.unit)
     } else {
-        slicing::span(scheduler, entry, choice.step, choice.unit, worker)
+        slicing::span(scheduler, now, choice.job, choice.step, choice.unit, worker)
     };
-    let frames = entry.frames_of(choice.step, choice.unit);
+    let frames = scheduler
+        .jobs
+        .get(&choice.job)
+        .map(|entry| entry.frames_of(choice.step, choice.unit))
+        .unwrap_or_default();
     let held = hold(scheduler, now, key, worker, span);
     debug_assert!(held, "a free unit can be held");
     if !held {

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tessera_model::WorkerId;
 
@@ -31,6 +32,8 @@ pub(crate) struct Need {
     pub workers: u32,
     /// Their slots.
     pub slots: u32,
+    /// Speeds of these slots in thousandths of the average, together, and when that was counted; only where frames are divided.
+    pub speeds: Option<(Duration, u64)>,
 }
 
 /// One unit for each slot, as [`Hungry::load`] counts.
@@ -166,6 +169,7 @@ pub(crate) fn intern(scheduler: &mut Scheduler, criteria: Vec<Criterion>) -> Nee
         jobs: 1,
         workers: 0,
         slots: 0,
+        speeds: None,
     });
     place_all(scheduler);
     id

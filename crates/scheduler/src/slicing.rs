@@ -6,17 +6,24 @@
 //! who comes late finds something left, and all end together. (Guided self-scheduling, Polychronopoulos and Kuck 1987,
 //! weighted by speed.)
 
-use tessera_model::{FrameSet, Split, SplitBy, Step, StepIndex, StepKind, WorkerId};
+use std::time::Duration;
+
+use tessera_model::{FrameSet, JobId, Split, SplitBy, Step, StepIndex, StepKind, WorkerId};
 
 use crate::job::JobEntry;
 use crate::pace::Speed;
+use crate::pools::NeedId;
 use crate::scheduler::Scheduler;
+use crate::worker::WorkerEntry;
 
 /// No run of places takes much longer than this, as far as it is known: what is lost with a worker is no more.
 pub(crate) const LONGEST_US: u64 = 30_000_000;
 
 /// No run of places takes less than this, as far as it is known: each costs its beginning, its files and its way.
 const SHORTEST_US: u64 = 700_000;
+
+/// How often speeds are added up anew.
+const COUNTED_EVERY: Duration = Duration::from_secs(1);
 
 /// While nothing is known of what a frame takes, each slot is given one of so many parts of what would be its own: enough to learn from.
 const UNKNOWN_PART: u64 = 8;
@@ -32,7 +39,7 @@ const TAIL_SAMPLES_MIN: u64 = 64_000_000;
 
 /// Frames at the end of an animation that are divided, for each slot: as long as a slow worker is at the last whole one it took,
 /// the others have something to do.
-const TAIL_FRAMES: u32 = 3;
+const TAIL_FRAMES: u32 = 2;
 
 /// Most frames of a job that are divided: bounds the lists that are kept of them.
 const DIVIDED_MAX: u32 = 512;
@@ -107,18 +114,91 @@ fn divided_frames(split: &Split, frames: u32, slots: u32) -> u32 {
         .min(DIVIDED_MAX)
 }
 
-/// How many places, from a free one on, are handed out to a worker as one unit.
-pub(crate) fn span(
+/// Speeds of all slots that a job's places may go to, together: counted anew every second.
+fn speeds(scheduler: &mut Scheduler, now: Duration, need: NeedId) -> u64 {
+    if let Some((at, speeds)) = scheduler.pools.needs[need].speeds
+        && now < at + COUNTED_EVERY
+    {
+        return speeds;
+    }
+    let pools = &scheduler.pools;
+    let speed = |worker: &WorkerEntry| {
+        let pool = pools.pools.get(&worker.spot?.pool)?;
+        let able = pool.meets(need);
+        able.then(|| u64::from(worker.speed.0) * worker.slots() as u64)
+    };
+    let speeds = scheduler.workers.values().filter_map(speed).sum();
+    scheduler.pools.needs[need].speeds = Some((now, speeds));
+    speeds
+}
+
+/// Whether a worker leaves the whole frames of a job to others and takes parts of divided ones: it would still be at its frame
+/// when all the rest is done. One that nothing is known of lets none lie ready.
+pub(crate) fn leaves_to_others(
     scheduler: &Scheduler,
     job: &JobEntry,
+    index: StepIndex,
+    worker: &WorkerEntry,
+) -> bool {
+    let at = usize::from(index.0);
+    let divided = job.steps.iter().skip(at + 1);
+    let Some(divided) = divided
+        .filter(|step| step.places.is_some())
+        .find(|step| step.free_units() > 0)
+    else {
+        return false;
+    };
+    let step = &job.steps[at];
+    if step.places.is_some() {
+        return false;
+    }
+    if worker.measured == 0 {
+        return worker.leases.len() >= worker.slots();
+    }
+    let (Some(here_us), Some(average_us), Some((_, speeds))) = (
+        job.expect_us(index, 1, worker.speed),
+        job.expect_us(index, 1, Speed::default()),
+        scheduler.pools.needs[job.need].speeds,
+    ) else {
+        return false;
+    };
+    let places = u64::from(divided.places.unwrap_or(1).max(1));
+    let whole_us = u64::from(step.free_units()).saturating_mul(average_us);
+    let divided_us = u64::from(divided.free_units()).saturating_mul(average_us) / places;
+    let left_us = (whole_us + divided_us).saturating_mul(Speed::default().0.into()) / speeds.max(1);
+    // It begins after what is in its hands.
+    let turns = 1 + worker.leases.len() / worker.slots().max(1);
+    here_us.saturating_mul(turns as u64) > left_us
+}
+
+/// How many places, from a free one on, are handed out to a worker as one unit.
+pub(crate) fn span(
+    scheduler: &mut Scheduler,
+    now: Duration,
+    id: JobId,
     index: StepIndex,
     unit: u32,
     worker: WorkerId,
 ) -> u32 {
-    let (Some(step), Some(model)) = (job.step(index), job.job.steps.get(index.0 as usize)) else {
+    let Some(entry) = scheduler.jobs.get(&id) else {
         return 1;
     };
-    let Some(split) = model.divided() else {
+    if entry.steps.iter().all(|step| step.places.is_none()) {
+        return 1;
+    }
+    let need = entry.need;
+    let model = entry.job.steps.get(index.0 as usize);
+    let split = model.and_then(Step::divided).copied();
+    // Whole frames are handed out by it as well.
+    let speeds = speeds(scheduler, now, need);
+    let Some(split) = split else {
+        return 1;
+    };
+    let Some((job, step)) = scheduler
+        .jobs
+        .get(&id)
+        .and_then(|job| Some((job, job.step(index)?)))
+    else {
         return 1;
     };
     let run = step.free_run(unit);
@@ -129,16 +209,17 @@ pub(crate) fn span(
         .workers
         .get(&worker)
         .map_or_else(Speed::default, |worker| worker.speed);
-    let slots = u64::from(scheduler.pools.needs[job.need].slots.max(1));
     let left = u64::from(step.free_units());
     let Some(place_ns) = job
         .expect_us(index, 1000, speed)
         .map(|thousand_us| thousand_us.max(1))
     else {
+        let slots = u64::from(scheduler.pools.needs[need].slots.max(1));
         let part = left / (slots * UNKNOWN_PART);
         return part.clamp(1, u64::from(run)) as u32;
     };
-    let part = left * u64::from(speed.0) / (slots * PART * u64::from(Speed::default().0));
+    let speeds = speeds.max(u64::from(speed.0));
+    let part = left * u64::from(speed.0) / (speeds * PART);
     let places = |us: u64| (us * 1000 / place_ns).max(1);
     let part = part.clamp(
         places(SHORTEST_US),
@@ -195,8 +276,8 @@ mod tests {
         assert_eq!(planned("1", 1), [("whole", "1".into())]);
         assert_eq!(planned("1", 2), divided("1"));
         assert_eq!(planned("1..3", 4), divided("1..3"));
-        let mut tail = divided("89..100");
-        tail.insert(0, ("whole", "1..88".into()));
+        let mut tail = divided("93..100");
+        tail.insert(0, ("whole", "1..92".into()));
         assert_eq!(planned("1..100", 4), tail);
         let steps = plan(vec![render("1..100", Some(halved))], 4);
         assert_eq!(
@@ -204,7 +285,7 @@ mod tests {
             [false, true, false]
         );
         assert!(steps[2].by_frame);
-        assert_eq!(steps[1].positions(), 12 * 256);
+        assert_eq!(steps[1].positions(), 8 * 256);
     }
 
     #[test]

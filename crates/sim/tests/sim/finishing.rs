@@ -72,7 +72,9 @@ fn ideal(scenario: &Scenario, work_seconds: f64) -> f64 {
         }
     }
     let frame = scenario.jobs[0].frame.as_secs_f64();
-    let smallest = (frame / f64::from(1 << HALVINGS)).max(SMALLEST);
+    // On a worker of average speed.
+    let average = (0..workers).map(slowness).sum::<f64>() / workers as f64;
+    let smallest = (frame / f64::from(1 << HALVINGS)).max(SMALLEST) * average;
     high + smallest + ASSEMBLING
 }
 
