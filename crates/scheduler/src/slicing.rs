@@ -133,7 +133,7 @@ fn speeds(scheduler: &mut Scheduler, now: Duration, need: NeedId) -> u64 {
 }
 
 /// Whether a worker leaves the whole frames of a job to others and takes parts of divided ones: it would still be at its frame
-/// when all the rest is done. One that nothing is known of lets none lie ready.
+/// when all the rest is done, and there are faster ones. One that nothing is known of lets none lie ready.
 pub(crate) fn leaves_to_others(
     scheduler: &Scheduler,
     job: &JobEntry,
@@ -166,6 +166,11 @@ pub(crate) fn leaves_to_others(
     let whole_us = u64::from(step.free_units()).saturating_mul(average_us);
     let divided_us = u64::from(divided.free_units()).saturating_mul(average_us) / places;
     let left_us = (whole_us + divided_us).saturating_mul(Speed::default().0.into()) / speeds.max(1);
+    let need = &scheduler.pools.needs[job.need];
+    if u64::from(worker.speed.0) * u64::from(need.slots) >= speeds {
+        // Somebody has to take them.
+        return false;
+    }
     // It begins after what is in its hands.
     let turns = 1 + worker.leases.len() / worker.slots().max(1);
     here_us.saturating_mul(turns as u64) > left_us
