@@ -275,6 +275,13 @@ async fn pack_once(
         state,
         at,
     };
+    // How they all stand is looked at first, which takes a while of very many.
+    tell(PackStage::Reading {
+        files_done: 0,
+        files: 1 + asked.scan.files.len() as u64,
+        bytes_done: 0,
+        bytes: 0,
+    });
     let mut read = files::read(main, &asked.scan, &options.maps, memory, tell).await?;
     let copies = match options.pack_textures {
         true => Some(textures::put_inside(&mut read, main, &asked, options, tell).await?),

@@ -64,6 +64,8 @@ pub struct Sent {
 pub struct SendProgress {
     /// Bytes of bodies sent so far, as they are on the wire.
     pub sent_bytes: u64,
+    /// Bytes of answers so far.
+    pub received_bytes: u64,
     /// Bytes of blocks that are out, before compression. A cut takes back those that did not arrive.
     pub done_bytes: u64,
     /// Bytes of blocks to send as far as known, before compression. Grows while lists are being sent.

@@ -106,6 +106,9 @@ pub enum LineKind {
     Sending {
         /// Bytes sent so far, as they are on the wire: compressed, questions included. Not to be compared with the total.
         sent_bytes: u64,
+        /// Bytes of answers so far: what the farm lacks.
+        #[serde(default)]
+        received_bytes: u64,
         /// Bytes of blocks sent so far, before compression. A cut takes back those that did not arrive.
         #[serde(default)]
         done_bytes: u64,

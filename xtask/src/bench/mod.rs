@@ -9,6 +9,7 @@ mod idle;
 mod light;
 mod manager;
 mod memory;
+mod merging;
 mod packing;
 mod scaling;
 mod scenes;
@@ -27,8 +28,8 @@ use table::Figure;
 
 pub use scheduler::Counting;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, packing, the scheduler,
-/// the manager
+/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging, the
+/// scheduler, the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -80,6 +81,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("transfer", transfer::measure),
     ("memory", memory::measure),
     ("packing", packing::measure),
+    ("merging", merging::measure),
     ("scheduler", scheduler::whole_farm),
     ("scheduler-frames", scheduler::frames_compared),
     ("scheduler-hungry", scheduler::hungry_farm),

@@ -242,6 +242,7 @@ pub(crate) async fn send_and_submit(
         ));
         output.line(LineKind::Sending {
             sent_bytes: sent.sent_bytes,
+            received_bytes: sent.received_bytes,
             done_bytes: sent.done_bytes,
             total_bytes: sent.total_bytes,
         });
@@ -250,6 +251,7 @@ pub(crate) async fn send_and_submit(
     // The last word on it: all that handing in cost, the questions and the request itself included, also if nothing was lacking.
     output.line(LineKind::Sending {
         sent_bytes: sent.sent_bytes,
+        received_bytes: sent.received_bytes,
         done_bytes: last.done_bytes,
         total_bytes: last.total_bytes,
     });

@@ -77,6 +77,7 @@ fn submit(boss: &Home, project: &Project) -> (u64, u64) {
             sent_bytes,
             done_bytes,
             total_bytes,
+            ..
         } => {
             assert_eq!(done_bytes, total_bytes, "all of it arrived");
             Some((*sent_bytes, *total_bytes))

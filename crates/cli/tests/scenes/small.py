@@ -60,7 +60,7 @@ def layers() -> None:
 
 
 def still() -> None:
-    """One frame that takes long enough to be divided among workers, with adaptive sampling, a compositor and a node's own files."""
+    """One frame that takes long enough to be divided among workers, with adaptive sampling."""
     scene = base()
     scene.render.resolution_x, scene.render.resolution_y = 320, 180
     scene.cycles.samples = 128

@@ -184,7 +184,8 @@ impl<'a> Transfer<'a> {
         at_any_rate: bool,
         progress: &mut impl FnMut(SendProgress),
     ) {
-        let sent_bytes = self.api.traffic().sent_bytes;
+        let traffic = self.api.traffic();
+        let sent_bytes = traffic.sent_bytes;
         if !at_any_rate && sent_bytes < self.told_bytes + PROGRESS_BYTES {
             return;
         }
@@ -194,6 +195,7 @@ impl<'a> Transfer<'a> {
         self.total_bytes = self.total_bytes.max(done_bytes);
         progress(SendProgress {
             sent_bytes,
+            received_bytes: traffic.received_bytes,
             done_bytes,
             total_bytes: self.total_bytes,
         });

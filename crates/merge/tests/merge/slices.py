@@ -1,9 +1,9 @@
 """Renders one frame whole and in slices in a real Blender.
 
 Run as `blender -b --python slices.py -- OUTDIR`, or by a Python that has bpy. Writes folders of 32-bit multilayer EXR,
-each with `whole.exr` and its slices: `samples/`, `tiles/`, `both/`, `mixed/` (some samples of the whole frame, the others
-of halves of it), `stereo/` (two views, by samples and tiles) and `adaptive/` (tiles of a frame with adaptive sampling and
-motion vectors). A slice is named by the samples that it has, and by what is kept and what was rendered:
+each with `whole.exr` and its slices: `samples/`, `tiles/`, `both/`, `mixed/` (some samples of the whole frame, the
+others of halves of it), `stereo/` (two views, by samples and tiles) and `adaptive/` (tiles of a frame with adaptive
+sampling and motion vectors). A slice is named by the samples that it has, and by what is kept and what was rendered:
 `0+64 0,0,18x13 0,0,26x21.exr`.
 """
 

@@ -9,7 +9,7 @@
 //! Each is run on an empty place, then again on what is there (`unchanged`); twice, taking turns, and the better one counts.
 //!
 //! Edit: a scene of 60 MB saved compressed, its camera moved and saved again in one session; `tessera submit` and `rsync -a` of the
-//! one file. Counted: all bodies that the command sends, questions, lists and the job itself included; `Total bytes sent` and `received` of rsync's
+//! one file. Counted: all bodies both ways, questions, lists, answers and the job itself included; `Total bytes sent` and `received` of rsync's
 //! `--stats`, since the sums of what is there come from the other end.
 
 mod project;
@@ -64,7 +64,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         project.bytes / 1_000_000
     );
     let (mut ours, mut whole, mut theirs) = (Best::NONE, Best::NONE, Best::NONE);
-    let mut sent_bytes = 0;
+    let mut wire_bytes = 0;
     for round in 0..ROUNDS {
         let place = folder.join(format!("rsync-{round}"));
         let daemon = Daemon::start(&place)?;
@@ -80,7 +80,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let again = submit(&home, &project.blend)?;
         ours.take(first.reading, again.reading);
         whole.take(first.whole, again.whole);
-        sent_bytes = again.sent_bytes;
+        wire_bytes = again.wire_bytes;
         drop(manager);
         std::fs::remove_dir_all(home.folder())?;
     }
@@ -107,7 +107,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             unit: "×",
             aim: Aim::AtLeast(3.0),
             note: format!(
-                "{:.3} s and {sent_bytes} bytes against {:.3} s; the whole command {:.2} s",
+                "{:.3} s and {wire_bytes} bytes against {:.3} s; the whole command {:.2} s",
                 ours.unchanged.as_secs_f64(),
                 theirs.unchanged.as_secs_f64(),
                 whole.unchanged.as_secs_f64()
@@ -146,7 +146,7 @@ fn edit(bench: &Bench, folder: &Path) -> Result<Figure> {
     submit(&home, &blend)?;
     daemon.copy(&sent)?;
     std::fs::rename(&after, &blend)?;
-    let ours = submit(&home, &blend)?.sent_bytes;
+    let ours = submit(&home, &blend)?.wire_bytes;
     let theirs = daemon.copy(&sent)?.wire_bytes;
     Ok(Figure {
         name: "bytes of an edit of a compressed 60 MB file, rsync's against ours".into(),
@@ -162,7 +162,8 @@ struct Submitted {
     /// From the first file read.
     reading: Duration,
     whole: Duration,
-    sent_bytes: u64,
+    /// Both ways.
+    wire_bytes: u64,
 }
 
 fn submit(home: &Home, blend: &Path) -> Result<Submitted> {
@@ -186,13 +187,15 @@ fn submit(home: &Home, blend: &Path) -> Result<Submitted> {
         (reading, last)
     });
     let output = child.stdout.take().context("no standard output")?;
-    let mut sent_bytes = None;
+    let mut wire_bytes = None;
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if let LineKind::Sending {
-            sent_bytes: sent, ..
+            sent_bytes: sent,
+            received_bytes,
+            ..
         } = serde_json::from_str::<Line>(&line)?.what
         {
-            sent_bytes = Some(sent);
+            wire_bytes = Some(sent + received_bytes);
         }
     }
     let status = child.wait()?;
@@ -204,7 +207,7 @@ fn submit(home: &Home, blend: &Path) -> Result<Submitted> {
     Ok(Submitted {
         reading: ended - reading.context("`tessera submit -vv` did not say when it read files")?,
         whole: ended - begun,
-        sent_bytes: sent_bytes.context("`tessera submit --json` did not say how much it sent")?,
+        wire_bytes: wire_bytes.context("`tessera submit --json` did not say how much it sent")?,
     })
 }
 
