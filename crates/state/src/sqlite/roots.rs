@@ -1,7 +1,7 @@
 //! The walk over every blob the record names.
 
 use sqlx::{Row, SqliteConnection};
-use tessera_model::{FrameError, FrameResult, Job, StepIndex};
+use tessera_model::{FileRole, FrameError, FrameFile, FrameResult, Job, StepIndex};
 
 use super::fault::Fault;
 use super::{Sqlite, job_id};
@@ -76,7 +76,9 @@ async fn waiting(
     roots: &mut Vec<BlobRoot>,
 ) -> Result<RootCursor, Fault> {
     let rows = sqlx::query(
-        "SELECT job, step, position, body FROM accept WHERE (job, step, position) > (?, ?, ?)
+        "SELECT job, step, position, body,
+             EXISTS (SELECT 1 FROM job AS of WHERE of.id = accept.job AND of.state = 'done')
+         FROM accept WHERE (job, step, position) > (?, ?, ?)
          ORDER BY job, step, position LIMIT ?",
     )
     .bind(job)
@@ -90,7 +92,11 @@ async fn waiting(
         let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
         let position = row.try_get(2)?;
         let frame = (job_id(job), StepIndex(step), position);
-        result_roots(&decode_waiting(frame, row.try_get(3)?)?, roots);
+        result_roots(
+            &decode_waiting(frame, row.try_get(3)?)?,
+            row.try_get(4)?,
+            roots,
+        );
         next = RootCursor::Waiting(job, step, position);
     }
     Ok(next)
@@ -102,7 +108,9 @@ async fn packed(
     roots: &mut Vec<BlobRoot>,
 ) -> Result<RootCursor, Fault> {
     let rows = sqlx::query(
-        "SELECT job, step, page, positions, body FROM result_page
+        "SELECT job, step, page, positions, body,
+             EXISTS (SELECT 1 FROM job AS of WHERE of.id = result_page.job AND of.state = 'done')
+         FROM result_page
          WHERE (job, step, page) > (?, ?, ?) ORDER BY job, step, page LIMIT ?",
     )
     .bind(job)
@@ -116,8 +124,9 @@ async fn packed(
         let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
         let page = row.try_get(2)?;
         let key = (job_id(job), StepIndex(step), page);
+        let is_done = row.try_get(5)?;
         for result in decode_page(key, row.try_get(3)?, row.try_get(4)?)? {
-            result_roots(&result, roots);
+            result_roots(&result, is_done, roots);
         }
         next = RootCursor::Packed(job, step, page);
     }
@@ -147,15 +156,14 @@ async fn errors(
     Ok(next)
 }
 
-fn result_roots(result: &FrameResult, roots: &mut Vec<BlobRoot>) {
+/// Of a job that is done nobody needs parts of frames any more: the frames are there, and it stays done.
+fn result_roots(result: &FrameResult, is_done: bool, roots: &mut Vec<BlobRoot>) {
     let job = result.lease.unit.job;
     let root = |blob, kind| BlobRoot { blob, kind, job };
-    roots.extend(
-        result
-            .files
-            .iter()
-            .map(|file| root(file.blob, RootKind::Result)),
-    );
+    let is_part = |file: &FrameFile| matches!(file.role, FileRole::Slice { .. });
+    let files = result.files.iter();
+    let needed = files.filter(|file| !(is_done && is_part(file)));
+    roots.extend(needed.map(|file| root(file.blob, RootKind::Result)));
     roots.push(root(result.stdout, RootKind::Log));
     roots.push(root(result.stderr, RootKind::Log));
 }

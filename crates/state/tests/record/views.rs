@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tessera_model::{Change, JobId, JobState, StepIndex, Term};
+use tessera_model::{Blob, Change, FileRole, JobId, JobState, Slice, StepIndex, Term, Window};
 use tessera_state::{BlobRoot, MAX_RESULTS_PER_READ, RootKind, State};
 
 use crate::backend::{Backend, Record, on_every_backend};
@@ -218,6 +218,67 @@ async fn every_blob_is_a_root(backend: Backend) {
     assert_eq!(roots.next_batch().await.unwrap(), None);
 }
 
+/// Parts of frames are needed until the job is done, packed or not; its frames always are.
+async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
+    let part = |at| {
+        let mut part = result(JOB, STEP, at);
+        for file in &mut part.files {
+            file.role = FileRole::Slice {
+                slice: Slice {
+                    window: Window {
+                        x: 0,
+                        y: 0,
+                        width: 8,
+                        height: 8,
+                    },
+                    samples: None,
+                },
+                rendered: Window {
+                    x: 0,
+                    y: 0,
+                    width: 9,
+                    height: 9,
+                },
+            };
+        }
+        Change::FrameDone(Box::new(part))
+    };
+    // More than wait to be packed, and a few that do.
+    let mut batch: Vec<_> = (0..200).chain([300]).map(part).collect();
+    batch.push(done(JOB, StepIndex(1), 0));
+    let (record, term) = Record::farm(backend, &["1..400", "1"], &batch).await;
+    let state = &record.state;
+    let results = async || {
+        let mut seen = BTreeSet::new();
+        let mut roots = state.blob_roots();
+        while let Some(batch) = roots.next_batch().await.unwrap() {
+            let results = batch
+                .into_iter()
+                .filter(|root| root.kind == RootKind::Result);
+            seen.extend(results.map(|root| root.blob));
+        }
+        seen
+    };
+    let files = |step, at| {
+        result(JOB, step, at)
+            .files
+            .into_iter()
+            .map(|file| file.blob)
+    };
+    let frame: BTreeSet<Blob> = files(StepIndex(1), 0).collect();
+    let mut all = frame.clone();
+    all.extend((0..200).chain([300]).flat_map(|at| files(STEP, at)));
+    assert_eq!(results().await, all);
+    let over = |state| Change::JobState(JOB, state, facts::LATER);
+    state
+        .commit(term, &[over(JobState::Cancelled)])
+        .await
+        .unwrap();
+    assert_eq!(results().await, all, "it may be taken up again");
+    state.commit(term, &[over(JobState::Done)]).await.unwrap();
+    assert_eq!(results().await, frame);
+}
+
 /// Packing moves rows while the walk is under way: what was there at its beginning is seen all the same.
 async fn roots_are_seen_though_results_are_packed_meanwhile(backend: Backend) {
     let scattered: Vec<_> = (0..1024).step_by(8).map(|at| done(JOB, STEP, at)).collect();
@@ -245,5 +306,6 @@ on_every_backend!(
     errors_come_newest_first,
     every_frame_once_is_seen_as_such,
     every_blob_is_a_root,
+    parts_of_frames_are_roots_until_their_job_is_done,
     roots_are_seen_though_results_are_packed_meanwhile,
 );
