@@ -4,6 +4,7 @@ mod accepted;
 mod asked_back;
 mod audit;
 mod counted;
+mod divided;
 mod doubled;
 mod explained;
 mod fitness;

@@ -437,7 +437,7 @@ fn wrong_codes() {
         runtime: tokio::runtime::Runtime::new().unwrap(),
     };
     let guess =
-        serde_json::json!({"secret": "00".repeat(10), "protocol": 1, "worker": null}).to_string();
+        serde_json::json!({"secret": "00".repeat(10), "protocol": tessera_wire::PROTOCOL, "worker": null}).to_string();
     let statuses: Vec<u16> = (0..12)
         .map(|_| {
             let tls = target.trust.client_config(None).unwrap();

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, StepKind, UnitId,
-    WorkerId,
+    Attempt, Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, StepKind,
+    UnitId, WorkerId,
 };
 
 use super::Applied;
@@ -315,9 +315,7 @@ pub(crate) fn record_failure(
         stop_others(scheduler, now, key, position, effects);
         give_up_followers(scheduler, now, key, given_up.clone(), effects);
         if !in_order {
-            for at in given_up {
-                refresh_unit(scheduler, now.elapsed, key.unit.job, key.unit.step, at);
-            }
+            stop_rest(scheduler, now, key, given_up, effects);
         }
     }
     refresh_unit(
@@ -409,6 +407,28 @@ fn stop_others(
 ) {
     others_need_it_no_more(scheduler, now, key, position);
     stop_if_over(scheduler, now, key, effects);
+}
+
+/// The other parts of a divided frame that was given up are not rendered any more.
+fn stop_rest(
+    scheduler: &mut Scheduler,
+    now: Now,
+    key: LeaseKey,
+    given_up: Range<u32>,
+    effects: &mut Effects,
+) {
+    for at in given_up {
+        let unit = UnitId {
+            index: at,
+            ..key.unit
+        };
+        if unit != key.unit {
+            // Of no lease that there is.
+            let attempt = Attempt(0);
+            stop_if_over(scheduler, now, LeaseKey { unit, attempt }, effects);
+        }
+        refresh_unit(scheduler, now.elapsed, unit.job, unit.step, at);
+    }
 }
 
 /// When nothing of a unit is wanted any more its other leases end.

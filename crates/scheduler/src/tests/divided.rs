@@ -1,0 +1,220 @@
+//! Frames that are divided among workers.
+
+use std::time::Duration;
+
+use tessera_model::{Change, JobId, JobState, Split, SplitBy, StepIndex, WorkerId};
+
+use super::world::{World, with};
+use crate::{JobCommand, NewJob, Order};
+
+const SLICES: StepIndex = StepIndex(0);
+const ASSEMBLED: StepIndex = StepIndex(1);
+
+fn split(by: SplitBy) -> Split {
+    Split {
+        width: 1920,
+        height: 1080,
+        samples: 128,
+        by,
+    }
+}
+
+fn still(by: SplitBy) -> NewJob {
+    with("1", |new| new.steps[0].split = Some(split(by)))
+}
+
+/// Step, first position and length of what was handed out, oldest first.
+fn handed_out(world: &World) -> Vec<(WorkerId, StepIndex, u32, u32)> {
+    let orders = world.orders.iter();
+    let leases = orders.filter_map(|(worker, order)| match order {
+        Order::Lease { key, span, .. } => Some((*worker, key.unit.step, key.unit.index, *span)),
+        _ => None,
+    });
+    leases.collect()
+}
+
+fn measured(world: &mut World, id: JobId, frame: Duration) {
+    let cost = &mut world.scheduler.jobs.get_mut(&id).unwrap().cost;
+    cost.frame_us = Some(frame.as_micros() as u64);
+}
+
+fn view(world: &World, id: JobId) -> crate::JobView {
+    world.scheduler.job(world.clock(), id).unwrap()
+}
+
+#[test]
+fn a_worker_is_given_half_of_its_part_and_less_and_less() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(still(SplitBy::Halvings(8)));
+    // Nothing is known of what it takes: an eighth of each one's part.
+    let given = handed_out(&world);
+    assert_eq!(given, [(a, SLICES, 0, 16), (b, SLICES, 16, 15)]);
+    measured(&mut world, id, Duration::from_secs(64));
+    world.start(a, 0);
+    world.start(b, 0);
+    world.pass(Duration::from_secs(4));
+    world.render(a, 0);
+    assert_eq!(handed_out(&world)[2], (a, SLICES, 31, 56));
+    world.render(b, 0);
+    // Of the 169 places that are left, by a speed next to the other's.
+    let given = handed_out(&world)[3];
+    assert_eq!((given.1, given.2), (SLICES, 87));
+    assert!((38..=46).contains(&given.3), "{given:?}");
+    let shown = view(&world, id);
+    assert_eq!((shown.frames, shown.done), (1, 0));
+    assert_eq!((shown.places, shown.places_done), (256, 31));
+    world.finish();
+    assert_eq!(view(&world, id).state, JobState::Done);
+}
+
+#[test]
+fn one_result_is_of_all_places_of_its_run_and_comes_once() {
+    let mut world = World::new();
+    let a = world.join(1);
+    world.join(1);
+    let id = world.submit(still(SplitBy::Halvings(8)));
+    let (key, orders) = world.hands[&a][0].clone();
+    let before = world.record.accepts.len();
+    world.deliver(a, key, orders[0]);
+    world.deliver(a, key, orders[0]);
+    assert_eq!(world.record.accepts.len() - before, 16);
+    assert!(world.record.accepts.values().all(|&times| times == 1));
+    assert_eq!(world.scheduler.jobs[&id].steps[0].done.count(), 16);
+}
+
+#[test]
+fn the_frame_is_put_together_when_all_of_it_is_there() {
+    let mut world = World::new();
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(still(SplitBy::Grid {
+        columns: 2,
+        rows: 1,
+    }));
+    assert_eq!(
+        handed_out(&world),
+        [(a, SLICES, 0, 1), (b, SLICES, 1, 1)],
+        "tiles that were asked for are given one by one"
+    );
+    world.render(b, 0);
+    assert_eq!(handed_out(&world).len(), 2);
+    world.render(a, 0);
+    assert_eq!(handed_out(&world).len(), 3);
+    let (_, step, position, _) = handed_out(&world)[2];
+    assert_eq!((step, position), (ASSEMBLED, 0));
+    world.finish();
+    assert_eq!(view(&world, id).done, 1);
+}
+
+#[test]
+fn what_a_lost_worker_had_is_handed_out_as_it_was() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let (a, b) = (world.join(1), world.join(1));
+    world.submit(still(SplitBy::Halvings(8)));
+    world.hands.get_mut(&a).unwrap().clear();
+    world.cut(a);
+    world.pass(Duration::from_secs(10));
+    world.orders.clear();
+    world.render(b, 0);
+    assert_eq!(handed_out(&world), [(b, SLICES, 0, 16)]);
+    world.restart();
+    world.finish();
+}
+
+#[test]
+fn a_frame_that_lacks_a_part_is_given_up_and_nothing_more_of_it_rendered() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(with("1..2", |new| {
+        new.settings.max_attempts = 1;
+        new.steps[0].split = Some(split(SplitBy::Grid {
+            columns: 3,
+            rows: 1,
+        }));
+    }));
+    assert_eq!(handed_out(&world).len(), 2);
+    world.orders.clear();
+    world.fail(a, 0);
+    // Of its frame the third tile is left, and the second under way at the other; it is the next frame's turn.
+    let given = handed_out(&world);
+    assert_eq!(given, [(a, SLICES, 3, 1), (b, SLICES, 4, 1)]);
+    let shown = view(&world, id);
+    assert_eq!((shown.failed, shown.done), (1, 0));
+    // Who is at another part of it has it taken away.
+    let cancelled = world.hands[&b].iter().all(|(key, _)| key.unit.index > 1);
+    assert!(cancelled, "{:?}", world.hands[&b]);
+    world.finish();
+    let shown = view(&world, id);
+    assert_eq!((shown.failed, shown.done), (1, 1));
+    assert_eq!(shown.state, JobState::Failed);
+    world.input(crate::Input::Job(id, JobCommand::Retry));
+    world.finish();
+    assert_eq!(view(&world, id).state, JobState::Done);
+}
+
+#[test]
+fn who_cannot_render_parts_is_given_none() {
+    let mut world = World::new();
+    let (a, b) = (world.join(1), world.join(1));
+    world.say(b, |facts| facts.divides = false);
+    let id = world.submit(still(SplitBy::Halvings(8)));
+    assert!(world.hands[&b].is_empty());
+    let why = world.scheduler.why_worker(world.clock(), b).unwrap();
+    assert!(
+        why.to_string().contains("a worker of this version"),
+        "{why}"
+    );
+    assert!(handed_out(&world).iter().all(|given| given.0 == a));
+    world.say(b, |facts| facts.divides = true);
+    assert!(!world.hands[&b].is_empty());
+    world.finish();
+    assert_eq!(view(&world, id).state, JobState::Done);
+}
+
+#[test]
+fn whole_frames_and_the_parts_of_the_last_ones_are_rendered_side_by_side() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let workers = [world.join(1), world.join(1)];
+    let id = world.submit(with("1..5", |new| {
+        new.steps[0].split = Some(split(SplitBy::Halvings(8)));
+    }));
+    let job = world.scheduler.job_ref(id).unwrap();
+    let frames: Vec<String> = job
+        .steps
+        .iter()
+        .map(|step| step.frames.to_string())
+        .collect();
+    assert_eq!(frames, ["1", "2..5", "2..5"]);
+    // One has the whole frame, the other does not wait for it.
+    let steps: Vec<StepIndex> = handed_out(&world).iter().map(|given| given.1).collect();
+    assert_eq!(steps, [StepIndex(0), StepIndex(1)]);
+    for worker in workers {
+        world.render(worker, 0);
+    }
+    world.finish();
+    let shown = view(&world, id);
+    assert_eq!((shown.frames, shown.done), (5, 5));
+}
+
+#[test]
+fn only_whole_frames_can_be_submitted() {
+    let mut world = World::new();
+    let mut new = still(SplitBy::Halvings(8));
+    let overrides = new.steps[0].overrides().clone();
+    new.steps[0].kind = tessera_model::StepKind::Slices(overrides);
+    let effects = world.input(crate::Input::Submit(Box::new(new)));
+    assert!(effects.changes.is_empty());
+    let mut new = still(SplitBy::Halvings(13));
+    new.steps[0].frames = "1".parse().unwrap();
+    let effects = world.input(crate::Input::Submit(Box::new(new)));
+    assert!(
+        !effects
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::JobAdded(_)))
+    );
+}
