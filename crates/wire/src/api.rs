@@ -261,6 +261,15 @@ pub struct Fetched {
     pub frames: u32,
 }
 
+impl JobSummary {
+    /// Percent of the parts of divided frames that are done, while some are not.
+    #[must_use]
+    pub fn percent_of_parts(&self) -> Option<u32> {
+        let open = self.places_done < self.places;
+        open.then(|| (u64::from(self.places_done) * 100 / u64::from(self.places)) as u32)
+    }
+}
+
 impl JobDetail {
     /// The frames that it makes, in their order; none if there are none.
     #[must_use]

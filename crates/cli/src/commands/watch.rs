@@ -185,7 +185,11 @@ impl View {
                 job.id.to_string(),
                 job.settings.name.clone(),
                 names::phase(job.phase).to_owned(),
-                bar(job.done, job.frames),
+                // Of a still the parts tell more.
+                match job.percent_of_parts().filter(|_| job.done == 0) {
+                    Some(percent) => bar(percent, 100),
+                    None => bar(job.done, job.frames),
+                },
                 format!("{}/{}", job.done, job.frames),
                 job.failed.to_string(),
                 job.owner.to_string(),

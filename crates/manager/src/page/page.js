@@ -175,12 +175,15 @@ function drawJob(card, job) {
   }
   const bar = card.querySelector(".bar");
   const share = (count) => `${(100 * count) / job.frames}%`;
-  bar.querySelector(".done").style.width = share(job.done);
+  // Of a still the parts that workers have done tell more.
+  const parts = job.places_done < job.places ? job.places_done / job.places : null;
+  bar.querySelector(".done").style.width = job.done === 0 && parts ? `${100 * parts}%` : share(job.done);
   bar.querySelector(".busy").style.width = share(Math.min(job.leased, job.frames - job.done - job.failed));
   bar.querySelector(".failed").style.width = share(job.failed);
   bar.setAttribute("aria-label", `${job.done} of ${job.frames} frames`);
   bar.setAttribute("aria-valuenow", String(Math.round((100 * job.done) / job.frames)));
   const facts = [`${job.done.toLocaleString()} of ${job.frames.toLocaleString()} frames`];
+  if (parts !== null) facts.push(`${Math.floor(100 * parts)} % of what is divided among workers`);
   if (job.failed) facts.push(`${job.failed.toLocaleString()} failed`);
   facts.push(job.owner, new Date(job.submitted_at).toLocaleString());
   if (job.build) facts.push(`Blender ${job.build.version}`);

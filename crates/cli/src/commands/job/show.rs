@@ -128,6 +128,9 @@ fn how_it_stands(sheet: &mut Sheet, job: &JobDetail) {
         "frames",
         format!("{} of {} done{failed}", summary.done, summary.frames),
     );
+    let parts = summary.percent_of_parts();
+    let parts = parts.map(|percent| format!("{percent} % of the frames divided among workers"));
+    sheet.say("parts", parts.unwrap_or_default());
     sheet.say("fetched", fetched(job));
     let blender = match &summary.build {
         Some(build) => build.to_string(),
