@@ -55,14 +55,14 @@ pub enum ToWorker {
         /// Which.
         key: LeaseKey,
     },
-    /// Others that have these files, or are just getting them. Not to workers of protocol 1.
+    /// Others that have these files, or are just getting them.
     Peers {
         /// The file tree.
         manifest: Blob,
         /// Where they can be asked, in addition to those it knows.
         sources: Vec<Source>,
     },
-    /// A certificate is void from now on. Not to workers of protocol 1.
+    /// A certificate is void from now on.
     Void {
         /// Its serial number.
         serial: String,
@@ -114,7 +114,7 @@ pub struct LeaseOffer {
     pub overrides: Overrides,
     /// Which frames, in this order; of one that is divided or put together, that one alone.
     pub frames: Vec<FrameToRender>,
-    /// What is made of them. Not to workers of protocol 2 and before, but for whole frames.
+    /// What is made of them. Workers of protocol 2 are given whole frames only.
     #[serde(default)]
     pub work: Work,
     /// The frames depend on those before them: the scene is opened afresh for the first one, and none may be left out.
