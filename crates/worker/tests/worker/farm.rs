@@ -283,6 +283,8 @@ async fn start_manager(
     config.listen = vec![listen];
     config.discovery = false;
     config.scheduler.retry_after_ms = 1;
+    // On a busy machine coming back takes longer than between real ones.
+    config.scheduler.closed_after_ms = 5_000;
     let (ready, running) = oneshot::channel();
     let stop = CancellationToken::new();
     let manager = tokio::spawn(tessera_manager::run(config, ready, stop.clone()));
