@@ -174,6 +174,14 @@ impl StepBook {
         }
     }
 
+    /// What a report of a position of a unit is about: where frames are divided, all of the unit.
+    fn reported(&self, unit: u32, position: u32) -> Range<u32> {
+        match self.is_divided {
+            true => self.positions(unit),
+            false => position..position + 1,
+        }
+    }
+
     /// The unit of a position.
     pub(crate) fn unit_of(&self, position: u32) -> u32 {
         let cut = self.cuts.range(..=position).next_back();
@@ -239,12 +247,22 @@ impl Books {
             }
             books.jobs.insert(job.job.id, book);
         }
+        for &(unit, _, span) in &snapshot.attempts {
+            let job = books.jobs.get_mut(&unit.job);
+            let step = job.and_then(|job| job.steps.get_mut(usize::from(unit.step.0)));
+            if let Some(step) = step.filter(|step| step.is_divided && span > 1) {
+                step.cuts.insert(unit.index, span);
+            }
+        }
         for lease in &snapshot.leases {
             books.begin(lease.key, lease.worker);
         }
         for (key, position, worker) in &snapshot.failed {
+            let job = books.jobs.get(&key.unit.job);
+            let step = job.and_then(|job| job.steps.get(usize::from(key.unit.step.0)));
+            let reported = step.map(|step| step.reported(key.unit.index, *position));
             if let Some(lease) = books.leases.get_mut(key) {
-                lease.failed.insert(*position);
+                lease.failed.extend(reported.into_iter().flatten());
             }
             let job = books.jobs.get_mut(&key.unit.job);
             let step = job.and_then(|job| job.steps.get_mut(usize::from(key.unit.step.0)));
@@ -317,10 +335,7 @@ impl Books {
             Change::FrameFailed(error) => {
                 let unit = error.lease.unit;
                 let step = self.step(unit.job, unit.step)?;
-                let reported = match step.is_divided {
-                    true => step.positions(unit.index),
-                    false => error.position..error.position + 1,
-                };
+                let reported = step.reported(unit.index, error.position);
                 if let Some(lease) = self.leases.get_mut(&error.lease) {
                     lease.failed.extend(reported);
                 }
