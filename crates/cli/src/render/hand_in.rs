@@ -43,7 +43,7 @@ pub(crate) async fn earlier(
         && detail.steps.iter().all(|step| step.overrides() == asked);
     let covers = || missing.iter().all(|frame| frames.position(frame).is_some());
     let fits = useful && same && covers();
-    fits.then(|| Handed {
+    fits.then_some(Handed {
         job,
         frames,
         build: detail.summary.build,

@@ -43,7 +43,7 @@ fn view(world: &World, id: JobId) -> crate::JobView {
 }
 
 #[test]
-fn a_worker_is_given_half_of_its_part_and_less_and_less() {
+fn a_worker_is_given_a_third_of_its_part_and_less_and_less() {
     let mut world = World::new();
     world.set(|farm| farm.queued_per_slot = 0);
     let (a, b) = (world.join(1), world.join(1));
@@ -56,12 +56,12 @@ fn a_worker_is_given_half_of_its_part_and_less_and_less() {
     world.start(b, 0);
     world.pass(Duration::from_secs(4));
     world.render(a, 0);
-    assert_eq!(handed_out(&world)[2], (a, SLICES, 31, 56));
+    assert_eq!(handed_out(&world)[2], (a, SLICES, 31, 37));
     world.render(b, 0);
-    // Of the 169 places that are left, by a speed next to the other's.
+    // Of the 188 places that are left, by a speed next to the other's.
     let given = handed_out(&world)[3];
-    assert_eq!((given.1, given.2), (SLICES, 87));
-    assert!((38..=46).contains(&given.3), "{given:?}");
+    assert_eq!((given.1, given.2), (SLICES, 68));
+    assert!((28..=34).contains(&given.3), "{given:?}");
     let shown = view(&world, id);
     assert_eq!((shown.frames, shown.done), (1, 0));
     assert_eq!((shown.places, shown.places_done), (256, 31));
