@@ -74,14 +74,15 @@ pub struct Term(pub u64);
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// What is handed to a worker as a whole: one chunk of frames of one step of one job.
+/// What is handed to a worker as a whole: a chunk of frames, or a part of a divided one, of one step of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnitId {
     /// The job.
     pub job: JobId,
     /// The step in it.
     pub step: StepIndex,
-    /// The chunk in the step's frame set: unit `i` covers the frames at positions `i * chunk ..`.
+    /// Which of the step: the number of a chunk as the step's layout has them ([`Chunking`](crate::Chunking)), or, where frames are
+    /// divided, the position of its first place.
     pub index: u32,
 }
 
