@@ -79,24 +79,53 @@ fn look_at(scheduler: &mut Scheduler, now: Now, id: WorkerId, effects: &mut Effe
             worker.link = Link::Absent;
         }
         effects.workers.insert(id);
-        for key in worker.leases.clone() {
-            lose(scheduler, now, key, effects);
-        }
+        let keys = worker.leases.iter().copied().collect();
+        lose(scheduler, now, keys, effects);
     }
     watch(scheduler, id);
 }
 
-/// A lease is gone with its worker. A frame that goes so too often may be what kills them: it is given up.
-pub(crate) fn lose(scheduler: &mut Scheduler, now: Now, key: LeaseKey, effects: &mut Effects) {
+/// Leases are gone with their worker. A frame that goes so too often may be what kills them: it is given up. Of those that
+/// went together only the ones count that had gone most often before: a frame beside one that kills is not to pay for it.
+pub(crate) fn lose(
+    scheduler: &mut Scheduler,
+    now: Now,
+    keys: Vec<LeaseKey>,
+    effects: &mut Effects,
+) {
+    let suspects: Vec<(LeaseKey, u32, u32)> = keys
+        .iter()
+        .filter_map(|key| {
+            let position = scheduler.leases.get(key)?.rendering?;
+            let step = scheduler.jobs.get(&key.unit.job)?.step(key.unit.step)?;
+            Some((*key, position, step.lost.get(&position).copied().unwrap_or(0)))
+        })
+        .collect();
+    let most = suspects.iter().map(|(.., lost)| *lost).max();
+    for key in keys {
+        let blamed = suspects
+            .iter()
+            .find(|(of, _, lost)| *of == key && Some(*lost) == most);
+        lose_one(scheduler, now, key, blamed.map(|(_, at, _)| *at), effects);
+    }
+}
+
+fn lose_one(
+    scheduler: &mut Scheduler,
+    now: Now,
+    key: LeaseKey,
+    blamed: Option<u32>,
+    effects: &mut Effects,
+) {
     let held = scheduler.leases.get(&key);
-    let rendering = held.and_then(|held| held.rendering.map(|at| (held.worker, at)));
+    let worker = held.map(|held| held.worker);
     let was_urgent = held.is_some_and(|held| held.urgent);
     end_lease(scheduler, now.elapsed, key, effects);
     if was_urgent {
         line::go_first(scheduler, key.unit.job);
     }
     effects.changes.push(Change::LeaseEnded(key));
-    let Some((worker, position)) = rendering else {
+    let (Some(worker), Some(position)) = (worker, blamed) else {
         return;
     };
     let lost_max = scheduler.settings.lost_max;

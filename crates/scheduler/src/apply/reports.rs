@@ -74,7 +74,7 @@ pub(super) fn returned(
     }
     // Given back on purpose: not lost.
     set_rendering(scheduler, now.elapsed, key, None);
-    lose(scheduler, now, key, effects);
+    lose(scheduler, now, vec![key], effects);
     Ok(Outcome::Applied)
 }
 

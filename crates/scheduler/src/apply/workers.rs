@@ -100,9 +100,7 @@ pub(super) fn linked(
     builds::recount(scheduler, id);
     set_facts(scheduler, now, id, facts, effects);
     pools::place(scheduler, id);
-    for key in gone {
-        lose(scheduler, now, key, effects);
-    }
+    lose(scheduler, now, gone, effects);
     let drop = holds
         .iter()
         .filter(|&&key| !keep(scheduler, now, id, key, true, effects))

@@ -211,3 +211,33 @@ fn a_unit_lost_seven_times_is_tried_again_and_not_after_the_eighth() {
     assert_eq!((frames[0].failed, frames[0].failures), (true, 1));
     assert!(!frames[1].failed);
 }
+
+/// Frame 5 takes its worker with it again and again; what is beside it is rendered in the end.
+#[test]
+fn a_frame_beside_one_that_kills_does_not_pay_for_it() {
+    let mut world = World::new();
+    let a = world.join(2);
+    let id = world.submit(job("5..14"));
+    let lost = |world: &World, position: u32| {
+        let step = world.scheduler.jobs[&id].step(StepIndex(0)).unwrap();
+        step.lost.get(&position).copied().unwrap_or(0)
+    };
+    let at = |world: &World, killer: bool| {
+        let mut hands = world.hands[&a].iter();
+        hands.position(|(key, _)| (key.unit.index == 0) == killer)
+    };
+    for times in 1..=7 {
+        let (killer, beside) = (at(&world, true).unwrap(), at(&world, false).unwrap());
+        let beside = world.start(a, beside).unit.index;
+        world.start(a, killer);
+        world.hands.get_mut(&a).unwrap().clear();
+        world.link(a);
+        assert_eq!(lost(&world, 0), times);
+        // Either may be what did it, as long as neither was lost before.
+        assert_eq!(lost(&world, beside), u32::from(times == 1), "{times}");
+        let again = world.hands[&a]
+            .iter()
+            .position(|(key, _)| key.unit.index == beside);
+        world.render(a, again.unwrap());
+    }
+}
