@@ -87,6 +87,21 @@ impl Split {
         !matches!(self.by, SplitBy::Grid { .. })
     }
 
+    /// How many places from `first` on to give out together where about `wished` are meant, of `free` that are there: of halved
+    /// frames down to half as many, so that they are few rectangles, each with little around it.
+    #[must_use]
+    pub fn run(&self, first: u32, wished: u32, free: u32) -> u32 {
+        let wished = wished.clamp(1, free.max(1));
+        if !matches!(self.by, SplitBy::Halvings(_)) {
+            return wished;
+        }
+        // A rectangle of so many places, a power of two, ends where that divides the number of the next place.
+        let size = |len: &u32| (first + len).trailing_zeros();
+        (wished.div_ceil(2)..=wished)
+            .max_by_key(size)
+            .unwrap_or(wished)
+    }
+
     /// What is wrong with it, in words; nothing if it can be used.
     ///
     /// # Errors
@@ -295,6 +310,27 @@ mod tests {
         assert_eq!(windows(1..8).len(), 3);
         assert_eq!(windows(250..999).len(), 2);
         assert_eq!(windows(7..7), []);
+    }
+
+    #[test]
+    fn a_run_is_near_what_is_meant_and_ends_where_rectangles_end() {
+        let halved = split(1920, 1080, SplitBy::Halvings(8));
+        assert_eq!(halved.run(0, 42, 256), 32);
+        assert_eq!(halved.run(32, 28, 224), 16);
+        assert_eq!(halved.run(48, 28, 208), 16);
+        assert_eq!(halved.run(64, 10, 160), 8);
+        assert_eq!(halved.run(255, 10, 1), 1);
+        assert_eq!(halved.run(7, 1, 249), 1);
+        assert_eq!(halved.run(0, 0, 3), 1);
+        for first in 0..256 {
+            for wished in 1..=256 - first {
+                let run = halved.run(first, wished, 256 - first);
+                assert!(run >= 1 && first + run <= 256);
+                assert!(2 * run >= wished && run <= wished);
+            }
+        }
+        let samples = split(16, 9, SplitBy::Samples);
+        assert_eq!(samples.run(3, 42, 50), 42);
     }
 
     #[test]

@@ -98,7 +98,11 @@ pub(crate) fn lose(
         .filter_map(|key| {
             let position = scheduler.leases.get(key)?.rendering?;
             let step = scheduler.jobs.get(&key.unit.job)?.step(key.unit.step)?;
-            Some((*key, position, step.lost.get(&position).copied().unwrap_or(0)))
+            Some((
+                *key,
+                position,
+                step.lost.get(&position).copied().unwrap_or(0),
+            ))
         })
         .collect();
     let most = suspects.iter().map(|(.., lost)| *lost).max();

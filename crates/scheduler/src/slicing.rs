@@ -1,7 +1,7 @@
 //! How frames are divided among workers: which are, and how much of one a worker is given.
 //!
 //! A frame is worth dividing where fewer frames are left than slots: of a still, of a short animation, of the end of a long one.
-//! Each of these is divided into many small places, and a worker is given a run of them: a third of what would be its
+//! Each of these is divided into many small places, and a worker is given a run of them: half of what would be its
 //! part if all that is left were dealt out by speed. So everybody is given less and less, the slow less than the fast,
 //! who comes late finds something left, and all end together. (Guided self-scheduling, Polychronopoulos and Kuck 1987,
 //! weighted by speed.)
@@ -29,7 +29,7 @@ const COUNTED_EVERY: Duration = Duration::from_secs(1);
 const UNKNOWN_PART: u64 = 8;
 
 /// Afterwards one of so many.
-const PART: u64 = 3;
+const PART: u64 = 2;
 
 /// A frame of fewer samples, all pixels together, is done before its parts would be put together.
 const SAMPLES_MIN: u64 = 4_000_000;
@@ -210,6 +210,7 @@ pub(crate) fn span(
     if !split.joins() || run <= 1 {
         return 1;
     }
+    let place = unit % split.places().max(1);
     let speed = scheduler
         .workers
         .get(&worker)
@@ -221,7 +222,7 @@ pub(crate) fn span(
     else {
         let slots = u64::from(scheduler.pools.needs[need].slots.max(1));
         let part = left / (slots * UNKNOWN_PART);
-        return part.clamp(1, u64::from(run)) as u32;
+        return split.run(place, part as u32, run);
     };
     let speeds = speeds.max(u64::from(speed.0));
     let part = left * u64::from(speed.0) / (speeds * PART);
@@ -230,7 +231,7 @@ pub(crate) fn span(
         places(SHORTEST_US),
         places(LONGEST_US).max(places(SHORTEST_US)),
     );
-    part.min(u64::from(run)) as u32
+    split.run(place, part.min(u64::from(run)) as u32, run)
 }
 
 #[cfg(test)]
