@@ -51,6 +51,9 @@ use files::{OpenPacks, pack_path, read_exact_at};
 use record::{RECORD_LEN, Record, RecordKind};
 use writer::{MAX_PACK_BYTES, Writer};
 
+/// Packs that are full and not on disk yet: putting waits for the disk at this many.
+const FULL_PACKS_MAX: usize = 4;
+
 /// Blocks on disk. One process at a time has a folder; its threads share the store by reference.
 #[derive(Debug)]
 pub struct Store {
@@ -239,14 +242,31 @@ impl Store {
             &block.bytes,
             plain_len,
         );
-        let mut writer = self.writer();
-        // Another thread may have put it while this one was packing.
-        if self.contains(&block.digest) {
-            return Ok(());
+        let full_packs = {
+            let mut writer = self.writer();
+            // Another thread may have put it while this one was packing.
+            if self.contains(&block.digest) {
+                return Ok(());
+            }
+            let (pack, entry) = writer.append(&record, &block.bytes)?;
+            self.catalogue_mut().apply(pack, &entry);
+            writer.full_packs()
+        };
+        self.settle_full(full_packs)
+    }
+
+    /// Full packs go to the disk as they come, so that a sync finds little to do, and are never many.
+    fn settle_full(&self, full_packs: usize) -> Result<(), StoreError> {
+        let turn = match full_packs {
+            0 => return Ok(()),
+            1..FULL_PACKS_MAX => self.sync_turn.try_lock().ok(),
+            _ => Some(self.sync_turn()),
+        };
+        match turn {
+            Some(turn) => self.bring(turn, true),
+            // Another thread is at it.
+            None => Ok(()),
         }
-        let (pack, entry) = writer.append(&record, &block.bytes)?;
-        self.catalogue_mut().apply(pack, &entry);
-        Ok(())
     }
 
     /// The bytes of a block, verified; `None` if it is not here.
@@ -374,29 +394,30 @@ impl Store {
     /// After a failure nothing more can be put ([`StoreError::Failed`]): what did not reach the disk cannot be told from what did,
     /// until the store is opened again.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let _turn = self
-            .sync_turn
-            .lock()
-            .expect("nothing panics while it holds this");
-        let Some(unsynced) = self.writer().unsynced()? else {
+        self.bring(self.sync_turn(), false)
+    }
+
+    /// Outside the writer's lock: others go on putting while the disk works.
+    fn bring(&self, _turn: MutexGuard<'_, ()>, only_full: bool) -> Result<(), StoreError> {
+        let Some(unsynced) = self.writer().unsynced(only_full)? else {
             return Ok(());
         };
-        // Outside the writer's lock: others go on putting while the disk works.
-        match unsynced.file.sync_data() {
+        match unsynced.bring(&self.packs) {
             Ok(()) => {
                 self.writer().synced(&unsynced);
                 Ok(())
             }
-            Err(source) => {
+            Err((path, source)) => {
                 self.writer().sync_failed();
-                Err(StoreError::io(
-                    &self.dir,
-                    &pack_path(&self.packs, unsynced.number),
-                    "sync",
-                    source,
-                ))
+                Err(StoreError::io(&self.dir, &path, "sync", source))
             }
         }
+    }
+
+    fn sync_turn(&self) -> MutexGuard<'_, ()> {
+        self.sync_turn
+            .lock()
+            .expect("nothing panics while it holds this")
     }
 
     /// Bytes of all packs: what it takes of the disk. Unlike [`Store::stats`] quick enough to ask at every request.

@@ -1,11 +1,18 @@
 //! How long things take, as measured: the cost of a job's frames and the speed of workers, in relation to each other.
 //!
-//! One frame tells only the product of the two; each is moved an eighth of the way to what explains it, a new worker further. Nothing of it
-//! is recorded: a restarted manager measures anew.
+//! One measurement tells only the product of the two; each is moved towards what explains it, by the weight of what was measured
+//! against the weight of what was known: a whole frame weighs one. A part of a frame tells little of who rendered it, since parts of
+//! one picture differ by much more than machines do. Nothing of it is recorded: a restarted manager measures anew.
 
-/// Weight of what was known against one new measurement: 7 to 1 follows a change within some ten frames and is not
+/// Most that what is known may weigh, in millionths of a frame: 7 to 1 follows a change within some ten frames and is not
 /// thrown by a single one.
-const KNOWN: u64 = 7;
+const KNOWN_MAX: u64 = 7 * FRAME;
+
+/// The weight of a frame, and what weights are counted in.
+pub(crate) const FRAME: u64 = 1_000_000;
+
+/// What it weighs that a worker of which nothing is known is taken for an average one, against parts of a frame.
+const TAKEN_FOR: u64 = FRAME;
 
 /// A worker of average speed.
 const AVERAGE: u32 = 1000;
@@ -27,35 +34,67 @@ impl Default for Speed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Cost {
     pub frame_us: Option<u64>,
+    /// What that weighs, in millionths of a frame.
+    known: u64,
     pub load_us: Option<u64>,
 }
 
+/// What was measured at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Measured {
+    /// What the whole frame would have taken so.
+    pub frame_us: u64,
+    /// How much of it was rendered, in millionths; all of a frame that is not divided.
+    pub part: u64,
+    /// What it says of the worker, in millionths of a frame.
+    pub weight: u64,
+}
+
+impl Measured {
+    /// A whole frame.
+    pub(crate) fn frame(frame_us: u64) -> Self {
+        Self {
+            frame_us,
+            part: FRAME,
+            weight: FRAME,
+        }
+    }
+}
+
 impl Cost {
-    /// Learns from a frame that took `took_us` on a worker of this speed, of which so many frames were measured before; returns
-    /// the worker's new speed. Of one that is new, the first frame tells how fast it is, if what the frame takes is known.
-    pub(crate) fn learn(&mut self, took_us: u64, speed: Speed, measured: u32) -> Speed {
-        let took = took_us.max(1);
+    /// Learns from what took so long on a worker of this speed, of which results of so much weight were measured before; returns
+    /// its new speed. Of one that is new, the first whole frame tells how fast it is, if what the frame takes is known.
+    pub(crate) fn learn(&mut self, measured: Measured, speed: Speed, before: u64) -> Speed {
+        let Measured {
+            frame_us,
+            part,
+            weight,
+        } = measured;
+        let took = frame_us.max(1);
+        let is_part = weight < FRAME;
         let at_average = took.saturating_mul(speed.0.into()) / u64::from(AVERAGE);
         let Some(known) = self.frame_us else {
             self.frame_us = Some(at_average);
+            self.known = if is_part { part } else { KNOWN_MAX };
             return speed;
         };
-        if measured > 0 {
-            self.frame_us = Some((known.saturating_mul(KNOWN) + at_average) / (KNOWN + 1));
+        if is_part || before > 0 {
+            self.frame_us = Some(mean((known, self.known), (at_average, part)));
+            self.known = (self.known + part).min(KNOWN_MAX);
         }
-        let weight = u64::from(measured).min(KNOWN);
+        let before = before.clamp(if is_part { TAKEN_FOR } else { 0 }, KNOWN_MAX);
         let seen = known.saturating_mul(AVERAGE.into()) / took;
         let seen = seen.clamp(
             u64::from(AVERAGE / SPEED_RATIO_MAX),
             u64::from(AVERAGE * SPEED_RATIO_MAX),
         );
-        Speed(((u64::from(speed.0) * weight + seen) / (weight + 1)) as u32)
+        Speed(mean((speed.0.into(), before), (seen, weight)).max(1) as u32)
     }
 
     /// Learns from an opening of the scene.
     pub(crate) fn learn_load(&mut self, took_us: u64) {
         let known = self.load_us.unwrap_or(took_us);
-        self.load_us = Some((known.saturating_mul(KNOWN) + took_us) / (KNOWN + 1));
+        self.load_us = Some(mean((known, KNOWN_MAX), (took_us, FRAME)));
     }
 
     /// What so many frames are expected to take on a worker of this speed.
@@ -63,6 +102,12 @@ impl Cost {
         let frame = self.frame_us?.saturating_mul(AVERAGE.into()) / u64::from(speed.0.max(1));
         Some(frame.saturating_mul(frames.into()))
     }
+}
+
+/// The mean of two values by their weights.
+fn mean((one, its): (u64, u64), (other, weight): (u64, u64)) -> u64 {
+    let sum = u128::from(one) * u128::from(its) + u128::from(other) * u128::from(weight);
+    u64::try_from(sum / u128::from((its + weight).max(1))).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -74,11 +119,11 @@ mod tests {
         // Two workers, one three times as fast, and two jobs of 1 s and 4 s.
         let (mut light, mut heavy) = (Cost::default(), Cost::default());
         let (mut slow, mut fast) = (Speed::default(), Speed::default());
-        for measured in 0..100 {
-            slow = light.learn(1_500_000, slow, measured);
-            fast = light.learn(500_000, fast, measured);
-            slow = heavy.learn(6_000_000, slow, measured);
-            fast = heavy.learn(2_000_000, fast, measured);
+        for before in (0..100).map(|frames| frames * FRAME) {
+            slow = light.learn(Measured::frame(1_500_000), slow, before);
+            fast = light.learn(Measured::frame(500_000), fast, before);
+            slow = heavy.learn(Measured::frame(6_000_000), slow, before);
+            fast = heavy.learn(Measured::frame(2_000_000), fast, before);
         }
         let near = |value: u64, of: u64| value.abs_diff(of) * 10 < of;
         assert!(near(u64::from(fast.0), 3 * u64::from(slow.0)));
@@ -89,18 +134,44 @@ mod tests {
     #[test]
     fn a_new_workers_first_frame_tells_its_speed_and_nothing_of_the_job() {
         let mut cost = Cost::default();
-        assert_eq!(cost.learn(1_000_000, Speed::default(), 0), Speed::default());
-        assert_eq!(cost.learn(4_000_000, Speed::default(), 0), Speed(250));
-        assert_eq!(cost.frame_us, Some(1_000_000));
-        assert_eq!(cost.learn(2_000_000, Speed(250), 1), Speed(375));
+        let mut learn = |us, speed, before| {
+            (
+                cost.learn(Measured::frame(us), speed, before),
+                cost.frame_us,
+            )
+        };
+        let average = Speed::default();
+        assert_eq!(learn(1_000_000, average, 0), (average, Some(1_000_000)));
+        assert_eq!(learn(4_000_000, average, 0), (Speed(250), Some(1_000_000)));
+        let (speed, _) = learn(2_000_000, Speed(250), FRAME);
+        assert_eq!(speed, Speed(375));
+    }
+
+    #[test]
+    fn parts_tell_what_the_frame_takes_and_little_of_who_rendered_them() {
+        let mut cost = Cost::default();
+        let part = |frame_us, part| Measured {
+            frame_us,
+            part,
+            weight: 2 * part,
+        };
+        let mut speed = Speed::default();
+        // A cheap corner, then what is dear.
+        speed = cost.learn(part(1_000_000, FRAME / 10), speed, 0);
+        speed = cost.learn(part(10_000_000, FRAME / 10), speed, FRAME / 5);
+        assert_eq!(cost.frame_us, Some(5_500_000));
+        assert!((500..900).contains(&speed.0), "{speed:?}");
+        // Of a worker known by many frames they tell next to nothing.
+        let known = cost.learn(part(55_000_000, FRAME / 10), Speed::default(), 50 * FRAME);
+        assert!((950..=1000).contains(&known.0), "{known:?}");
     }
 
     #[test]
     fn nothing_measured_can_make_a_worker_infinitely_slow() {
         let mut cost = Cost::default();
         let mut speed = Speed::default();
-        for (measured, took) in (0..).zip([1, u64::MAX, 1, u64::MAX, 0, u64::MAX]) {
-            speed = cost.learn(took, speed, measured);
+        for (frames, took) in (0..).zip([1, u64::MAX, 1, u64::MAX, 0, u64::MAX]) {
+            speed = cost.learn(Measured::frame(took), speed, frames * FRAME);
             assert!(speed.0 > 0);
         }
         assert!(cost.expect_us(u32::MAX, speed).is_some());

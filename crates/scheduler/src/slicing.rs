@@ -1,7 +1,7 @@
 //! How frames are divided among workers: which are, and how much of one a worker is given.
 //!
 //! A frame is worth dividing where fewer frames are left than slots: of a still, of a short animation, of the end of a long one.
-//! Each of these is divided into many small places, and a worker is given a run of them: half of what would be its
+//! Each of these is divided into many small places, and a worker is given a run of them: a third of what would be its
 //! part if all that is left were dealt out by speed. So everybody is given less and less, the slow less than the fast,
 //! who comes late finds something left, and all end together. (Guided self-scheduling, Polychronopoulos and Kuck 1987,
 //! weighted by speed.)
@@ -29,7 +29,7 @@ const COUNTED_EVERY: Duration = Duration::from_secs(1);
 const UNKNOWN_PART: u64 = 8;
 
 /// Afterwards one of so many.
-const PART: u64 = 2;
+const PART: u64 = 3;
 
 /// A frame of fewer samples, all pixels together, is done before its parts would be put together.
 const SAMPLES_MIN: u64 = 4_000_000;

@@ -55,8 +55,8 @@ pub(crate) struct WorkerEntry {
     pub files: VecDeque<[u8; 32]>,
     /// How fast it renders.
     pub speed: Speed,
-    /// Results that it was measured by.
-    pub measured: u32,
+    /// What the results weigh that it was measured by, in millionths of a frame.
+    pub measured: u64,
     /// Needs it meets, one bit each, as far as they were looked at.
     pub meets: Vec<u64>,
     /// Needs that were looked at.

@@ -32,8 +32,9 @@ pub(crate) struct Offer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
-    /// So many of its places.
+    /// A run of its places.
     Places {
+        first: u32,
         count: u32,
         of: u32,
     },

@@ -58,6 +58,8 @@ pub struct ScenarioJob {
     pub submit_at: Duration,
     /// How its frames may be divided among workers.
     pub split: Option<Split>,
+    /// How uneven its frames are, 0 to 1: parts of one take so much more and less than the mean.
+    pub uneven: f64,
 }
 
 /// What was measured, job by job.
@@ -126,6 +128,7 @@ fn work(index: usize, job: &ScenarioJob) -> Work {
         frame: job.frame,
         load: job.load,
         scene,
+        uneven: job.uneven,
     })
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Work {
     pub job: Option<JobId>,
     /// It always fails on this machine.
     pub bad_machine: Option<MachineIndex>,
+    /// How uneven its frames are, 0 to 1: places take so much more and less than the mean.
+    uneven: f64,
     seed: u64,
     poisoned: Vec<(u16, u32)>,
     lethal: Vec<(u16, u32)>,
@@ -63,6 +65,7 @@ pub(crate) struct Plain {
     pub frame: Duration,
     pub load: Duration,
     pub scene: u64,
+    pub uneven: f64,
 }
 
 impl From<Plain> for Work {
@@ -77,6 +80,7 @@ impl From<Plain> for Work {
             scene: plain.scene,
             job: None,
             bad_machine: None,
+            uneven: plain.uneven,
             seed: plain.scene,
             poisoned: Vec::new(),
             lethal: Vec::new(),
@@ -96,6 +100,9 @@ pub(crate) enum Fate {
 /// What a part of a frame takes besides its pixels.
 const SLICE_TAKES: Duration = Duration::from_millis(100);
 
+/// How often places are dear and cheap again on the way through a frame.
+const DEAR_TIMES: u32 = 3;
+
 /// What it takes to put a frame together.
 const ASSEMBLING_TAKES: Duration = Duration::from_millis(800);
 
@@ -106,9 +113,18 @@ impl Work {
         let whole = self.frame * (50 + jitter as u32) / 100;
         match part {
             Part::Whole => whole,
-            Part::Places { count, of } => whole * count / of + SLICE_TAKES,
+            Part::Places { first, count, of } => {
+                let upto = |place: u32| self.cost_upto(f64::from(place) / f64::from(of));
+                whole.mul_f64(upto(first + count) - upto(first)) + SLICE_TAKES
+            }
             Part::Assembled => ASSEMBLING_TAKES,
         }
+    }
+
+    /// How much of what a frame takes is needed up to this part of its places. Corners are cheap, and what is dear comes several times.
+    fn cost_upto(&self, part: f64) -> f64 {
+        let turn = std::f64::consts::TAU * f64::from(DEAR_TIMES);
+        part - self.uneven * (turn * part).sin() / turn
     }
 
     /// The frame, as it was asked for, that a position of the job is of: the farm may have divided the only step.
@@ -334,6 +350,7 @@ fn work(
         scene,
         job: None,
         bad_machine: None,
+        uneven: dice.between(0, 9) as f64 / 10.0,
         seed: fate(&[plan.seed, index as u64]),
         poisoned: Vec::new(),
         lethal: Vec::new(),

@@ -155,9 +155,9 @@ impl Store {
 
     /// The records of a pack; none if it went meanwhile.
     fn entries(&self, number: u32) -> Result<Option<Vec<Entry>>, StoreError> {
-        let active = self.writer().active_entries(number);
-        if active.is_some() {
-            return Ok(active);
+        let unsettled = self.writer().unsettled_entries(number);
+        if unsettled.is_some() {
+            return Ok(unsettled);
         }
         match entries_of(&self.dir, &self.packs, number) {
             Ok(entries) => Ok(Some(entries)),
@@ -236,7 +236,7 @@ impl<G: FnMut() -> ControlFlow<()>> Sweep<'_, G> {
         let numbers = self.store.catalogue().pack_numbers();
         for number in numbers.into_iter().rev() {
             step!((self.go_on)());
-            let active = self.store.writer().active_entries(number).is_some();
+            let unsettled = self.store.writer().unsettled_entries(number).is_some();
             let entries = match self.store.entries(number) {
                 Ok(Some(entries)) => entries,
                 Ok(None) => continue,
@@ -263,13 +263,14 @@ impl<G: FnMut() -> ControlFlow<()>> Sweep<'_, G> {
                 }
             }
             drop(catalogue);
-            let ended_early = !active && all_bytes < self.store.writer().pack_min_bytes();
+            let ended_early = !unsettled && all_bytes < self.store.writer().pack_min_bytes();
             let sparse = wanted_bytes * 2 < all_bytes || ended_early || damaged;
-            if !sparse || (active && entries.is_empty()) {
+            if !sparse || (unsettled && entries.is_empty()) {
                 continue;
             }
-            if active {
-                self.store.writer().end_pack(number)?;
+            if unsettled {
+                self.store.writer().end_pack(number);
+                self.store.sync()?;
             }
             if wanted_bytes == 0 {
                 plan.unwanted.push(number);

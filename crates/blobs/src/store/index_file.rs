@@ -89,13 +89,12 @@ pub(super) fn load(path: &Path, of: IndexOf) -> Option<Vec<Entry>> {
     parse(&fs::read(path).ok()?, of)
 }
 
-/// Writes the index to `path`, whole or not at all.
+/// Writes the index to `path`, whole or not at all, as long as the power stays on; what a power loss leaves is known by its sum.
 pub(super) fn save(path: &Path, of: IndexOf, entries: &[Entry]) -> io::Result<()> {
     let partial = path.with_extension("idx.partial");
     let mut file = File::create(&partial)?;
     let written = file
         .write_all(&serialise(of, entries))
-        .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&partial, path));
     if written.is_err() {
         // Best effort: what is left is overwritten by the next index of this pack, and read by nobody.

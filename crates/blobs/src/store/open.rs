@@ -69,6 +69,10 @@ pub(super) fn load(
             }
             None => {
                 let (_, found) = read_pack(dir, &path)?;
+                // The process before this one may have written it and never synced it; an index says that it is on disk.
+                File::open(&path)
+                    .and_then(|pack| pack.sync_all())
+                    .map_err(|source| StoreError::io(dir, &path, "sync", source))?;
                 if let Err(error) = index_file::save(&index, of, &found) {
                     tracing::warn!(pack = %path.display(), %error, "the index of a pack could not be made; opening will be slow again");
                 }

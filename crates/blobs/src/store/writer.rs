@@ -1,9 +1,10 @@
-//! The one pack that is being written, and how it becomes full.
+//! The one pack that is being written, and those that became full and are not known to be on disk yet.
 //!
-//! Records are written at the end, one write each; a write that fails is taken back, so that the next begins where it did. A pack
-//! that has no room for the next record is synced, gets its index and is never written again.
+//! Records are written at the end; a write that fails is taken back, so that the next begins where it did. A pack that has no room
+//! for the next record is never written again. A sync brings it to disk, while others go on with the next one; then it gets its index.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +31,10 @@ pub(super) struct Writer {
     dir: PathBuf,
     packs: PathBuf,
     active: Option<ActivePack>,
+    /// Oldest first.
+    full: Vec<ActivePack>,
+    /// The names of packs with lower numbers are on disk.
+    names_synced: u32,
     next_number: u32,
     pack_max_bytes: usize,
     /// A sync failed: what the system holds and what the disk holds may differ from here on, and no later sync would tell.
@@ -47,10 +52,32 @@ pub(super) struct ActivePack {
 }
 
 /// What a sync has to bring to disk.
+#[derive(Debug)]
 pub(super) struct Unsynced {
-    pub(super) number: u32,
-    pub(super) file: Arc<File>,
-    pub(super) end: usize,
+    packs: Vec<UnsyncedPack>,
+    /// The names of packs with lower numbers too, if they are not.
+    names: Option<u32>,
+}
+
+#[derive(Debug)]
+struct UnsyncedPack {
+    number: u32,
+    file: Arc<File>,
+    end: usize,
+}
+
+impl Unsynced {
+    /// Brings it there, in any time. What failed, with the path.
+    pub(super) fn bring(&self, packs: &Path) -> Result<(), (PathBuf, io::Error)> {
+        for pack in &self.packs {
+            let failed = |error| (pack_path(packs, pack.number), error);
+            pack.file.sync_data().map_err(failed)?;
+        }
+        if self.names.is_some() {
+            sync_folder(packs).map_err(|error| (packs.to_owned(), error))?;
+        }
+        Ok(())
+    }
 }
 
 impl Writer {
@@ -65,6 +92,8 @@ impl Writer {
             dir: dir.to_owned(),
             packs: packs.to_owned(),
             active,
+            full: Vec::new(),
+            names_synced: 0,
             next_number,
             pack_max_bytes,
             failed: false,
@@ -87,17 +116,14 @@ impl Writer {
             .as_ref()
             .is_some_and(|active| active.end + record.len() > self.pack_max_bytes)
         {
-            self.seal()?;
+            self.full.extend(self.active.take());
         }
         let active = match self.active.take() {
             Some(active) => active,
             None => self.begin_pack()?,
         };
         let active = self.active.insert(active);
-        let mut bytes = Vec::with_capacity(record.len());
-        record.write(&mut bytes);
-        bytes.extend_from_slice(payload);
-        if let Err(error) = write_all_at(&active.file, &bytes, active.end as u64) {
+        if let Err(error) = write_record(active, record, payload) {
             // Best effort: if it stays, the next record overwrites it, and a scan knows it for torn.
             let _ = active.file.set_len(active.end as u64);
             return Err(StoreError::io(
@@ -108,7 +134,7 @@ impl Writer {
             ));
         }
         let entry = Entry::new(record, active.end);
-        active.end += bytes.len();
+        active.end += record.len();
         active.entries.push(entry);
         Ok((active.number, entry))
     }
@@ -125,10 +151,7 @@ impl Writer {
             .create_new(true)
             .open(&path)
             .map_err(fail)?;
-        let begun = write_all_at(&file, PACK_MAGIC, 0)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| sync_folder(&self.packs));
-        if let Err(error) = begun {
+        if let Err(error) = write_all_at(&file, PACK_MAGIC, 0) {
             // Best effort: an empty pack does no harm.
             let _ = std::fs::remove_file(&path);
             return Err(fail(error));
@@ -138,58 +161,42 @@ impl Writer {
             file: Arc::new(file),
             end: PACK_MAGIC.len(),
             entries: Vec::new(),
-            synced_end: PACK_MAGIC.len(),
+            synced_end: 0,
         })
     }
 
-    /// Ends the active pack: synced, then indexed.
-    fn seal(&mut self) -> Result<(), StoreError> {
-        let Some(active) = self.active.take() else {
-            return Ok(());
-        };
-        if let Err(error) = active.file.sync_all() {
-            self.failed = true;
-            return Err(StoreError::io(
-                &self.dir,
-                &pack_path(&self.packs, active.number),
-                "sync",
-                error,
-            ));
-        }
-        let of = IndexOf {
-            number: active.number,
-            pack_len: active.end as u64,
-        };
-        let saved = index_file::save(&index_path(&self.packs, active.number), of, &active.entries)
-            .and_then(|()| sync_folder(&self.packs));
-        if let Err(error) = saved {
-            tracing::warn!(pack = active.number, %error, "the index of a full pack could not be written; it is made when the store is next opened");
-        }
-        Ok(())
+    /// The records of a pack, if it is the one being written, or full and not known to be on disk.
+    pub(super) fn unsettled_entries(&self, number: u32) -> Option<Vec<Entry>> {
+        let pack = self.unsettled().find(|pack| pack.number == number)?;
+        Some(pack.entries.clone())
     }
 
-    /// The records of a pack, if it is the one being written.
-    pub(super) fn active_entries(&self, number: u32) -> Option<Vec<Entry>> {
-        let active = self
+    fn unsettled(&self) -> impl Iterator<Item = &ActivePack> {
+        self.full.iter().chain(&self.active)
+    }
+
+    /// Ends the pack that is being written before it is full: whoever does so is about to remove it, after a sync.
+    pub(super) fn end_pack(&mut self, number: u32) {
+        if self
             .active
             .as_ref()
-            .filter(|active| active.number == number)?;
-        Some(active.entries.clone())
-    }
-
-    /// Ends a pack before it is full, if it is the one being written: whoever does so is about to remove it.
-    pub(super) fn end_pack(&mut self, number: u32) -> Result<(), StoreError> {
-        match &self.active {
-            Some(active) if active.number == number => self.seal(),
-            _ => Ok(()),
+            .is_some_and(|active| active.number == number)
+        {
+            self.full.extend(self.active.take());
         }
     }
 
-    /// The pack being written, and how many of its bytes are known to be on disk.
+    /// Unsettled packs, and how many of their bytes are known to be on disk.
     #[cfg(test)]
-    pub(super) fn active_synced(&self) -> Option<(u32, u64)> {
-        let active = self.active.as_ref()?;
-        Some((active.number, active.synced_end as u64))
+    pub(super) fn unsettled_ends(&self) -> Vec<(u32, u64)> {
+        self.unsettled()
+            .map(|pack| (pack.number, pack.synced_end as u64))
+            .collect()
+    }
+
+    /// Full packs that are not known to be on disk.
+    pub(super) fn full_packs(&self) -> usize {
+        self.full.len()
     }
 
     /// A pack shorter than this that is not being written any more was ended early.
@@ -197,36 +204,70 @@ impl Writer {
         (self.pack_max_bytes / 4) as u64
     }
 
-    /// What is written but not known to be on disk.
-    pub(super) fn unsynced(&self) -> Result<Option<Unsynced>, StoreError> {
+    /// What is written but not known to be on disk; of full packs alone if `only_full`.
+    pub(super) fn unsynced(&self, only_full: bool) -> Result<Option<Unsynced>, StoreError> {
         if self.failed {
             return Err(StoreError::Failed {
                 dir: self.dir.clone(),
             });
         }
-        let unsynced = self
+        let active = self
             .active
-            .as_ref()
-            .filter(|active| active.synced_end < active.end);
-        Ok(unsynced.map(|active| Unsynced {
-            number: active.number,
-            file: Arc::clone(&active.file),
-            end: active.end,
-        }))
+            .iter()
+            .filter(|active| !only_full && active.synced_end < active.end);
+        let packs: Vec<UnsyncedPack> = self
+            .full
+            .iter()
+            .chain(active)
+            .map(|pack| UnsyncedPack {
+                number: pack.number,
+                file: Arc::clone(&pack.file),
+                end: pack.end,
+            })
+            .collect();
+        let names = (self.names_synced < self.next_number).then_some(self.next_number);
+        Ok((!packs.is_empty() || names.is_some()).then_some(Unsynced { packs, names }))
     }
 
-    /// Takes note of a sync.
+    /// Takes note of a sync: packs that are full get their index.
     pub(super) fn synced(&mut self, what: &Unsynced) {
-        if let Some(active) = self
-            .active
-            .as_mut()
-            .filter(|active| active.number == what.number)
-        {
-            active.synced_end = active.synced_end.max(what.end);
+        for pack in &what.packs {
+            let found = self.full.iter_mut().chain(&mut self.active);
+            for found in found.filter(|found| found.number == pack.number) {
+                found.synced_end = found.synced_end.max(pack.end);
+            }
+        }
+        self.names_synced = self.names_synced.max(what.names.unwrap_or(0));
+        for pack in self.full.extract_if(.., |pack| pack.synced_end == pack.end) {
+            let of = IndexOf {
+                number: pack.number,
+                pack_len: pack.end as u64,
+            };
+            if let Err(error) =
+                index_file::save(&index_path(&self.packs, pack.number), of, &pack.entries)
+            {
+                tracing::warn!(pack = pack.number, %error, "the index of a full pack could not be written; it is made when the store is next opened");
+            }
         }
     }
 
     pub(super) fn sync_failed(&mut self) {
         self.failed = true;
     }
+}
+
+/// A record of so much is copied before it is written, in one go with its payload.
+const COPIED_MAX: usize = 64 << 10;
+
+/// At the end of the pack. A write cut short leaves a torn tail, as one that never began.
+fn write_record(pack: &ActivePack, record: &Record, payload: &[u8]) -> io::Result<()> {
+    let at = pack.end as u64;
+    let mut bytes = Vec::with_capacity(record.len().min(COPIED_MAX));
+    record.write(&mut bytes);
+    if record.len() <= COPIED_MAX {
+        bytes.extend_from_slice(payload);
+        return write_all_at(&pack.file, &bytes, at);
+    }
+    write_all_at(&pack.file, &bytes, at)?;
+    write_all_at(&pack.file, payload, at + bytes.len() as u64)
 }

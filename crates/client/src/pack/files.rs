@@ -124,18 +124,22 @@ pub(super) async fn read(
             manifest.insert(place, Entry::file(cut))?;
         }
     }
-    let states = tokio::task::spawn_blocking(move || unchanged(&states).map(|()| states)).await??;
+    // Beside the lists, which say nothing of the disk.
+    let looking = tokio::task::spawn_blocking(move || unchanged(&states).map(|()| states));
     let root = origin.add_manifest(&manifest);
     let limited = limited(scan, maps)?;
     let of_frames = limited
         .iter()
         .filter_map(|(path, frames)| Some((path, &manifest.get(path)?.blob, frames)));
+    let inputs = FrameInputs::of(of_frames);
+    let needed_by_all = match limited.is_empty() {
+        true => root,
+        false => needed_by_all(&manifest, &limited),
+    };
+    let states = looking.await??;
     Ok(Files {
-        inputs: FrameInputs::of(of_frames),
-        needed_by_all: match limited.is_empty() {
-            true => root,
-            false => needed_by_all(&manifest, &limited),
-        },
+        inputs,
+        needed_by_all,
         main_file: tree_path(asked.main)?,
         manifest,
         root,

@@ -16,6 +16,7 @@ use crate::effects::{Effects, Order, Outcome, Refusal};
 use crate::input::Now;
 use crate::job::JobEntry;
 use crate::lapse::lose;
+use crate::pace::{FRAME, Measured};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use crate::{depend, line};
@@ -193,7 +194,6 @@ fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult, positions:
         return;
     }
     let places = u64::from(step.places());
-    let whole = |took: u64| took.saturating_mul(places) / u64::from(positions.max(1));
     let timings = &result.timings;
     let told = timings.sync_us + timings.render_us + timings.write_us;
     let held = scheduler.leases.get(&result.lease);
@@ -202,8 +202,20 @@ fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult, positions:
         .and_then(|held| held.begun);
     let seen = begun.map(|begun| now.elapsed.saturating_sub(begun).as_micros() as u64);
     if let Some(took) = (told > 0).then_some(told).or(seen) {
-        worker.speed = job.cost.learn(whole(took), worker.speed, worker.measured);
-        worker.measured = worker.measured.saturating_add(1);
+        let measured = if step.divided().is_none() {
+            Measured::frame(took)
+        } else {
+            let part = FRAME * u64::from(positions) / places;
+            // All that a worker would be given of a frame says as much of it as a frame; a single part never does.
+            let slots = u64::from(scheduler.pools.needs[job.need].slots.max(1));
+            Measured {
+                frame_us: took.saturating_mul(places) / u64::from(positions.max(1)),
+                part,
+                weight: (part * slots).min(FRAME / 4),
+            }
+        };
+        worker.speed = job.cost.learn(measured, worker.speed, worker.measured);
+        worker.measured = worker.measured.saturating_add(measured.weight);
     }
     let load = timings.transfer_us + timings.load_us;
     if load > 0 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tessera_model::{After, JobId, Share, WorkerId};
 
 use super::world::{World, job, prioritised, with};
-use crate::pace::{Cost, Speed};
+use crate::pace::{Cost, FRAME, Measured, Speed};
 use crate::parts::demand;
 use crate::{Input, JobCommand, NewJob, WorkerCommand, line};
 
@@ -52,9 +52,15 @@ fn pass(world: &mut World, workers: &[WorkerId], time: Duration) {
 fn the_first_frame_tells_the_cost_and_the_next_ones_both() {
     let mut cost = Cost::default();
     assert_eq!(cost.expect_us(1, Speed::default()), None);
-    assert_eq!(cost.learn(1_500_000, Speed(2000), 9), Speed(2000));
+    assert_eq!(
+        cost.learn(Measured::frame(1_500_000), Speed(2000), 9 * FRAME),
+        Speed(2000)
+    );
     assert_eq!(cost.frame_us, Some(3_000_000));
-    assert_eq!(cost.learn(1_000_000, Speed(1000), 9), Speed(1250));
+    assert_eq!(
+        cost.learn(Measured::frame(1_000_000), Speed(1000), 9 * FRAME),
+        Speed(1250)
+    );
     assert_eq!(cost.frame_us, Some(2_750_000));
     assert_eq!(cost.expect_us(3, Speed(500)), Some(16_500_000));
     assert_eq!(cost.expect_us(1, Speed(0)), Some(2_750_000_000));
@@ -62,10 +68,8 @@ fn the_first_frame_tells_the_cost_and_the_next_ones_both() {
 
 #[test]
 fn no_single_frame_makes_a_worker_more_than_fifty_times_faster_or_slower() {
-    let known = Cost {
-        frame_us: Some(1_000_000),
-        load_us: None,
-    };
+    let mut known = Cost::default();
+    known.learn(Measured::frame(1_000_000), Speed(1000), 0);
     for (took, speed) in [
         (1, 7125),
         (20_000, 7125),
@@ -75,7 +79,11 @@ fn no_single_frame_makes_a_worker_more_than_fifty_times_faster_or_slower() {
         (10_000_000_000, 877),
     ] {
         let mut cost = known;
-        assert_eq!(cost.learn(took, Speed(1000), 9), Speed(speed), "{took}");
+        assert_eq!(
+            cost.learn(Measured::frame(took), Speed(1000), 9 * FRAME),
+            Speed(speed),
+            "{took}"
+        );
     }
 }
 

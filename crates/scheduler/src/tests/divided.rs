@@ -43,7 +43,7 @@ fn view(world: &World, id: JobId) -> crate::JobView {
 }
 
 #[test]
-fn a_worker_is_given_half_of_its_part_and_less_and_less() {
+fn a_worker_is_given_a_third_of_its_part_and_less_and_less() {
     let mut world = World::new();
     world.set(|farm| farm.queued_per_slot = 0);
     let (a, b) = (world.join(1), world.join(1));
@@ -56,11 +56,10 @@ fn a_worker_is_given_half_of_its_part_and_less_and_less() {
     world.start(b, 0);
     world.pass(Duration::from_secs(4));
     world.render(a, 0);
-    // Half of 116 places, down to where a rectangle ends.
-    assert_eq!(handed_out(&world)[2], (a, SLICES, 24, 40));
+    // A third of 116 places and a little more, down to where a rectangle ends.
+    assert_eq!(handed_out(&world)[2], (a, SLICES, 24, 24));
     world.render(b, 0);
-    // Half of its part of 192, by half the speed, is some 30; a rectangle ends after 16.
-    assert_eq!(handed_out(&world)[3], (b, SLICES, 64, 16));
+    assert_eq!(handed_out(&world)[3], (b, SLICES, 48, 32));
     let shown = view(&world, id);
     assert_eq!((shown.frames, shown.done), (1, 0));
     assert_eq!((shown.places, shown.places_done), (256, 24));

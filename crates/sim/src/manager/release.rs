@@ -69,6 +69,7 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
             let part = match step.kind {
                 StepKind::Render(_) => Part::Whole,
                 StepKind::Slices(_) => Part::Places {
+                    first: key.unit.index % step.places(),
                     count: span,
                     of: step.places(),
                 },

@@ -24,6 +24,7 @@ fn job(owner: &str, category: &str, priority: u32, frame: Duration) -> ScenarioJ
         load: (frame * 2).clamp(Duration::from_millis(300), Duration::from_secs(10)),
         submit_at: Duration::ZERO,
         split: None,
+        uneven: 0.0,
     }
 }
 

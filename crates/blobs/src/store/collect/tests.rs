@@ -195,10 +195,11 @@ fn killed_after_any_step_it_has_lost_nothing_wanted() {
         for power_fails in [false, true] {
             let left = tempfile::tempdir().unwrap();
             copy_packs(dir.path(), left.path());
-            if power_fails && let Some(unsynced) = store.writer().active_synced() {
-                let path = pack_path(&left.path().join("packs"), unsynced.0);
+            let unsettled = store.writer().unsettled_ends();
+            for (number, synced_end) in unsettled.into_iter().filter(|_| power_fails) {
+                let path = pack_path(&left.path().join("packs"), number);
                 let file = OpenOptions::new().write(true).open(path).unwrap();
-                file.set_len(unsynced.1).unwrap();
+                file.set_len(synced_end).unwrap();
             }
             let found = open(left.path());
             for number in &wanted {
