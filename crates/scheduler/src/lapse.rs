@@ -79,7 +79,7 @@ fn look_at(scheduler: &mut Scheduler, now: Now, id: WorkerId, effects: &mut Effe
             worker.link = Link::Absent;
         }
         effects.workers.insert(id);
-        let keys = worker.leases.iter().copied().collect();
+        let keys = worker.leases.to_vec();
         lose(scheduler, now, keys, effects);
     }
     watch(scheduler, id);
