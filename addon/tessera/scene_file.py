@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file that is sent: what is open now, in a temporary copy, or the user's own file.
+
+The copy lies beside the user's file, so that every relative path in it means the same. It is written by Blender's own
+"Save Copy", which leaves the open file's name, its undo steps and its state as they are. For the moment of writing,
+scenes have the engine that workers shall use in place of Tessera.
+"""
+
+import contextlib
+import glob
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .settings import ENGINE, real_engine
+
+# Copies that a Blender left behind which did not come to remove them: no job takes so long to send.
+LEFT_BEHIND_S = 2 * 24 * 3600
+
+_numbers = itertools.count(1)
+
+
+class CannotSendError(Exception):
+    """There is nothing that could be sent, and why."""
+
+
+class SceneFile:
+    """A file to be sent, and what to remove once it was."""
+
+    def __init__(self, path: Path, temporary: list[Path] | None = None, engine: str | None = None) -> None:
+        self.path = path
+        # The engine to be said to the program, where the file has Tessera.
+        self.engine = engine
+        self._temporary = temporary or []
+
+    def remove(self) -> None:
+        """Removes what is temporary. May be called again."""
+        for path in self._temporary:
+            with contextlib.suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        self._temporary = []
+
+
+def own_file() -> Path | None:
+    """Where the open file lies; none if it was never saved."""
+    return Path(bpy.data.filepath) if bpy.data.filepath else None
+
+
+def take(source: str, scene: bpy.types.Scene, passes_only: bool = False) -> SceneFile:
+    """The file to send, by `source` as in the job's settings.
+
+    `passes_only`: the file shall give what an engine gives to Blender, before compositor and sequencer, which Blender
+    itself runs afterwards; and of a border only what is inside. That takes a copy.
+    """
+    if source == "MEMORY" or passes_only:
+        return _copy(scene, passes_only)
+    own = own_file()
+    if own is None:
+        raise CannotSendError("The file was never saved: save it, or send what is open")
+    if source == "SAVE":
+        try:
+            bpy.ops.wm.save_mainfile()
+        except RuntimeError as error:
+            raise CannotSendError(f"The file cannot be saved: {plain(error)}") from error
+    engine = real_engine(scene) if scene.render.engine == ENGINE else None
+    return SceneFile(own, engine=engine)
+
+
+def plain(error: Exception) -> str:
+    """What Blender says, without the word in front."""
+    return " ".join(str(error).removeprefix("Error: ").split())
+
+
+def _copy(scene: bpy.types.Scene, passes_only: bool) -> SceneFile:
+    own = own_file()
+    if own is None:
+        return _write_aside("untitled.blend", scene, passes_only)
+    _remove_left_behind(own)
+    path = own.with_name(f".{own.stem}.tessera-{os.getpid()}-{next(_numbers)}.blend")
+    if not os.access(own.parent, os.W_OK):
+        return _write_aside(own.name, scene, passes_only)
+    copied = SceneFile(path, [path, *_caches(own, path)])
+    try:
+        _write(path, scene, passes_only)
+    except CannotSendError:
+        copied.remove()
+        raise
+    return copied
+
+
+def _write_aside(name: str, scene: bpy.types.Scene, passes_only: bool) -> SceneFile:
+    """A copy in a folder of its own: Blender writes other relative paths into it, to the same files."""
+    folder = Path(tempfile.mkdtemp(prefix="tessera-"))
+    copied = SceneFile(folder / name, [folder])
+    own = own_file()
+    if own is not None:
+        _caches(own, copied.path)
+    try:
+        _write(copied.path, scene, passes_only)
+    except CannotSendError:
+        copied.remove()
+        raise
+    return copied
+
+
+def _write(path: Path, scene: bpy.types.Scene, passes_only: bool) -> None:
+    with _as_workers_open_it(scene, passes_only):
+        try:
+            bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, check_existing=False, compress=False)
+        except RuntimeError as error:
+            raise CannotSendError(f"A copy of the scene cannot be written: {plain(error)}") from error
+
+
+@contextlib.contextmanager
+def _as_workers_open_it(scene: bpy.types.Scene, passes_only: bool) -> Iterator[None]:
+    """The scenes as they shall be in the copy; as they were afterwards."""
+    undo: list[tuple[Any, str, Any]] = []
+
+    def put(owner: Any, name: str, value: Any) -> None:
+        before = getattr(owner, name)
+        if before != value:
+            undo.append((owner, name, before))
+            setattr(owner, name, value)
+
+    try:
+        for each in bpy.data.scenes:
+            if each.render.engine == ENGINE and each.library is None:
+                put(each.render, "engine", real_engine(each))
+        if passes_only:
+            render = scene.render
+            put(render, "use_compositing", False)
+            put(render, "use_sequencer", False)
+            put(render, "use_crop_to_border", True)
+            put(render.image_settings, "views_format", "MULTIVIEW")
+        yield
+    finally:
+        for owner, name, before in reversed(undo):
+            setattr(owner, name, before)
+
+
+def _caches(own: Path, copy: Path) -> list[Path]:
+    """Blender looks for baked physics in a folder named after the file: the copy gets that by its own name too."""
+    source = own.with_name(f"blendcache_{own.stem}")
+    if not source.is_dir():
+        return []
+    target = copy.with_name(f"blendcache_{copy.stem}")
+    try:
+        target.symlink_to(source, target_is_directory=True)
+    except OSError:
+        # Windows lets only some users make links to folders.
+        shutil.copytree(source, target, copy_function=_link_or_copy)
+    return [target]
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _remove_left_behind(own: Path) -> None:
+    """Copies of a Blender that crashed."""
+    with contextlib.suppress(OSError):
+        stem = glob.escape(own.stem)
+        for pattern in (f".{stem}.tessera-*.blend", f"blendcache_.{stem}.tessera-*"):
+            for path in own.parent.glob(pattern):
+                if time.time() - path.lstat().st_mtime > LEFT_BEHIND_S:
+                    SceneFile(path, [path]).remove()
