@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,10 @@ class TesseraRender(bpy.types.RenderEngine):
             scene_file.CannotSendError,
         ) as error:
             self._fail(f"Tessera: {error}")
+        except Exception as error:
+            # Whatever it is: a frame that did not come must not be written as a black one.
+            traceback.print_exc()
+            self._fail(f"Tessera: the frame cannot be shown: {error}")
 
     def _fail(self, message: str) -> None:
         """Blender stops an animation for an error, and writes nothing of the frame."""
@@ -239,6 +244,8 @@ class TesseraRender(bpy.types.RenderEngine):
         for each in found.passes:
             if each.name != "Combined":
                 self.add_pass(each.name, len(each.channels), each.channels, layer=each.layer)
+        if source.views:
+            exr.forget_views(path)
         result = self.begin_result(0, 0, found.width, found.height)
         try:
             result.load_from_file(str(path))

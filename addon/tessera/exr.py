@@ -16,6 +16,9 @@ MULTIPART = 0x1000
 # No attribute of Blender's files comes near it; a broken file shall not ask for all memory.
 ATTRIBUTE_MAX_BYTES = 64 << 20
 
+# The header of a file with thousands of channels is smaller.
+HEADER_LOOKED_AT_BYTES = 1 << 20
+
 # How Blender orders the channels of a pass, which a file has in the order of the alphabet.
 ORDERS = ("RGBA", "RGB", "XYZW", "XYZ", "UVA", "rgba", "rgb")
 
@@ -52,6 +55,19 @@ def outline(path: Path, layers: list[str], views: list[str]) -> Outline:
             return _read(file, layers, views)
     except (OSError, struct.error, ValueError) as error:
         raise NotReadableError(f"{path} cannot be read: {error}") from error
+
+
+def forget_views(path: Path) -> None:
+    """Makes the views of a file plain passes, `Combined.left`: as such every Blender finds them, 5.0 not otherwise.
+
+    The attribute that lists them gets a name of the same length, so that all else stays where it is.
+    """
+    with open(path, "r+b") as file:
+        start = file.read(HEADER_LOOKED_AT_BYTES)
+        at = start.find(b"\0multiView\0stringvector\0")
+        if at >= 0:
+            file.seek(at + 1)
+            file.write(b"views ago")
 
 
 def _read(file: BinaryIO, layers: list[str], views: list[str]) -> Outline:

@@ -7,6 +7,7 @@ scenes have the engine that workers shall use in place of Tessera.
 """
 
 import contextlib
+import functools
 import glob
 import itertools
 import os
@@ -125,6 +126,7 @@ def _write(path: Path, scene: bpy.types.Scene, passes_only: bool) -> None:
 def _as_workers_open_it(scene: bpy.types.Scene, passes_only: bool) -> Iterator[None]:
     """The scenes as they shall be in the copy; as they were afterwards."""
     undo: list[tuple[Any, str, Any]] = []
+    stack = contextlib.ExitStack()
 
     def put(owner: Any, name: str, value: Any) -> None:
         before = getattr(owner, name)
@@ -141,11 +143,66 @@ def _as_workers_open_it(scene: bpy.types.Scene, passes_only: bool) -> Iterator[N
             put(render, "use_compositing", False)
             put(render, "use_sequencer", False)
             put(render, "use_crop_to_border", True)
-            put(render.image_settings, "views_format", "MULTIVIEW")
+            stack.enter_context(_as_engines_write(render.image_settings))
         yield
     finally:
+        stack.close()
         for owner, name, before in reversed(undo):
             setattr(owner, name, before)
+
+
+# Of an image format, in an order in which each may be set after those before it.
+FORMAT_PROPERTIES = (
+    "media_type",
+    "file_format",
+    "color_mode",
+    "color_depth",
+    "exr_codec",
+    "quality",
+    "compression",
+    "views_format",
+    "use_exr_interleave",
+    "color_management",
+)
+
+
+@contextlib.contextmanager
+def _as_engines_write(form: Any) -> Iterator[None]:
+    """Frames in the form in which an engine hands them over: all views in one file, colours as in the scene."""
+    before = [(name, getattr(form, name)) for name in FORMAT_PROPERTIES if hasattr(form, name)]
+    space = form.linear_colorspace_settings
+    written_in = space.name
+    try:
+        for name, value in (
+            ("media_type", "MULTI_LAYER_IMAGE"),
+            ("file_format", "OPEN_EXR_MULTILAYER"),
+            ("color_depth", "32"),
+            ("views_format", "MULTIVIEW"),
+            # In one part: of several, 5.0 does not find the views again.
+            ("use_exr_interleave", True),
+            ("color_management", "FOLLOW_SCENE"),
+        ):
+            if hasattr(form, name):
+                setattr(form, name, value)
+        space.name = scene_linear()
+        yield
+    finally:
+        for name, value in before:
+            # What means nothing in the format that is set again was not asked for there either.
+            with contextlib.suppress(TypeError):
+                setattr(form, name, value)
+        # A new format begins with a space of its own.
+        if written_in and space.name != written_in:
+            space.name = written_in
+
+
+@functools.lru_cache
+def scene_linear() -> str:
+    """What the colour configuration calls the space that engines render in: that of a new image with float pixels."""
+    image = bpy.data.images.new("Tessera", 1, 1, float_buffer=True)
+    name = image.colorspace_settings.name
+    bpy.data.images.remove(image)
+    return name
 
 
 def _caches(own: Path, copy: Path) -> list[Path]:

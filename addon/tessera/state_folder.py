@@ -16,7 +16,11 @@ JOBS_MAX = 100
 
 def folder() -> Path:
     """The folder, made if need be."""
-    if sys.platform == "win32":
+    home = os.environ.get("TESSERA_HOME", "")
+    if home:
+        # As for the program: one folder for all that is kept.
+        base = Path(home)
+    elif sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
