@@ -18,6 +18,9 @@ from .works import Outcome, Work
 LETTER_PX = 6.6
 MARGIN_PX = 60
 
+# Narrower than this is the sidebar as Blender opens it.
+NARROW_PX = 300
+
 # Lines that a message may have: what is longer is for the monitor.
 LINES_MAX = 6
 
@@ -71,31 +74,56 @@ def draw_share(layout: Any, share: float, text: str) -> None:
     layout.label(text=f"{'█' * full}{'░' * (20 - full)}  {text}")
 
 
+def is_narrow(context: bpy.types.Context) -> bool:
+    """Whether two buttons with words do not fit beside each other."""
+    width = context.region.width / context.preferences.system.ui_scale if context.region else NARROW_PX
+    return width < NARROW_PX
+
+
+def draw_engine(layout: Any, scene: bpy.types.Scene) -> None:
+    """What workers render with, where the scene's engine is Tessera."""
+    row = layout.row()
+    row.use_property_split = True
+    row.use_property_decorate = False
+    row.prop(scene.tessera, "engine_choice", text="Workers Use")
+
+
+def draw_below_engine(self: Any, context: bpy.types.Context) -> None:
+    """The same, where Blender lets the engine be chosen."""
+    if context.scene.render.engine == settings.ENGINE:
+        engine.show_panels_of(settings.real_engine(context.scene))
+        draw_engine(self.layout, context.scene)
+
+
+def draw_header(layout: Any, _context: bpy.types.Context) -> None:
+    """At the right of the panel's title."""
+    row = layout.row()
+    row.emboss = "NONE"
+    if farm.link is Link.CONNECTED:
+        row.operator("tessera.open_monitor", text="", icon="URL")
+    else:
+        row.operator("tessera.look_again", text="", icon="FILE_REFRESH")
+
+
 def draw_main(layout: Any, context: bpy.types.Context) -> None:
     """What everybody needs."""
     farm.look()
     scene = context.scene
     engine.show_panels_of(settings.real_engine(scene))
-    row = layout.row(align=True)
-    row.alert = farm.link in (Link.AWAY, Link.NO_PROGRAM)
-    row.label(text=farm.status_line(), icon=LINK_ICONS[farm.link])
-    if farm.link is Link.CONNECTED:
-        row.operator("tessera.open_monitor", text="", icon="URL")
-    else:
-        row.operator("tessera.look_again", text="", icon="FILE_REFRESH")
-    if farm.link in (Link.AWAY, Link.NO_PROGRAM) and farm.message:
+    wrong = farm.link in (Link.AWAY, Link.NO_PROGRAM)
+    draw_text(layout, context, farm.status_line(), LINK_ICONS[farm.link], wrong)
+    if wrong and farm.message:
         draw_text(layout, context, farm.message, alert=True)
-    if scene.render.engine == settings.ENGINE:
-        split = layout.row()
-        split.use_property_split = True
-        split.prop(scene.tessera, "engine_choice", text="Render With")
+    if scene.render.engine == settings.ENGINE and context.area and context.area.type != "PROPERTIES":
+        draw_engine(layout, scene)
     buttons = layout.column(align=True)
     buttons.enabled = farm.link is not Link.NO_PROGRAM
-    row = buttons.row(align=True)
+    narrow = is_narrow(context)
+    row = buttons.column(align=True) if narrow else buttons.row(align=True)
     row.scale_y = 1.4
     row.operator("tessera.render_still", icon="RENDER_STILL")
     row.operator("tessera.render_animation", icon="RENDER_ANIMATION")
-    row = buttons.row(align=True)
+    row = buttons.column(align=True) if narrow else buttons.row(align=True)
     row.enabled = farm.link is not Link.NO_FARM
     row.operator("tessera.send_job", icon="EXPORT")
     row.operator("tessera.send_current_frame", icon="IMAGE_DATA")
@@ -352,12 +380,15 @@ PLACES = (
 )
 
 
-def _panel(name: str, label: str, draw: Any, place: dict[str, str], **more: Any) -> type:
+def _drawn(draw: Any) -> Any:
     def drawn(self: Any, context: bpy.types.Context) -> None:
         draw(self.layout, context)
 
-    # Above the settings of the engine, as what begins a render.
-    members = {"bl_idname": name, "bl_label": label, "bl_order": 0, "draw": drawn, **place, **more}
+    return drawn
+
+
+def _panel(name: str, label: str, draw: Any, place: dict[str, str], **more: Any) -> type:
+    members = {"bl_idname": name, "bl_label": label, "draw": _drawn(draw), **place, **more}
     return type(name, (bpy.types.Panel,), members)
 
 
@@ -365,7 +396,7 @@ def _panels() -> list[type]:
     found = []
     for prefix, place in PLACES:
         main = f"{prefix}_tessera"
-        found.append(_panel(main, "Tessera", draw_main, place))
+        found.append(_panel(main, "Tessera", draw_main, place, draw_header_preset=_drawn(draw_header)))
         for number, (name, label, draw, closed) in enumerate(PARTS):
             parent = f"{main}_job" if name == "more" else main
             options = {"DEFAULT_CLOSED"} if closed else set()
@@ -381,8 +412,10 @@ CLASSES = (TESSERA_UL_workers, TESSERA_UL_jobs, *_panels())
 def register() -> None:
     for each in CLASSES:
         bpy.utils.register_class(each)
+    bpy.types.RENDER_PT_context.append(draw_below_engine)
 
 
 def unregister() -> None:
+    bpy.types.RENDER_PT_context.remove(draw_below_engine)
     for each in reversed(CLASSES):
         bpy.utils.unregister_class(each)

@@ -49,7 +49,6 @@ def _show_in_editors(image: Any) -> None:
     for space in _editors(for_frames=True):
         space.image = image
         space.image_user.use_auto_refresh = True
-    forget_users()
 
 
 def _editors(for_frames: bool) -> list[Any]:
@@ -68,17 +67,31 @@ def _editors(for_frames: bool) -> list[Any]:
 
 
 @persistent
-def forget_users(*_: Any) -> None:
-    """What nothing uses is not saved."""
+def leave_out(*_: Any) -> None:
+    """What nothing uses is not saved; that an editor shows it counts as use."""
     image = bpy.data.images.get(NAME)
     if image is not None:
-        image.user_clear()
+        image.use_extra_user = False
+
+
+@persistent
+def take_in(*_: Any) -> None:
+    """The file is written: editors show it as before."""
+    image = bpy.data.images.get(NAME)
+    if image is not None and _editors(for_frames=True):
+        image.use_extra_user = True
+
+
+HANDLERS = (("save_pre", leave_out), ("save_post", take_in))
 
 
 def register() -> None:
-    bpy.app.handlers.save_pre.append(forget_users)
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
 
 
 def unregister() -> None:
-    if forget_users in bpy.app.handlers.save_pre:
-        bpy.app.handlers.save_pre.remove(forget_users)
+    for name, handler in HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if handler in handlers:
+            handlers.remove(handler)

@@ -60,6 +60,7 @@ class Work:
         # Whether what it waits for is a job that others handed in: ending the command does not cancel that by itself.
         self._fetches = job != 0
         self._cancelled = False
+        self._over = False
         self._file = file
         self._named = (str(file.path), bpy.path.basename(bpy.data.filepath) or "the scene") if file else ("", "")
         try:
@@ -137,6 +138,7 @@ class Work:
 
     def _on_finished(self, line: Line) -> None:
         self.done, self.failed = line["done"], line["failed"]
+        self._over = line["state"] in ("done", "failed", "cancelled")
 
     def _on_outage(self, line: Line) -> None:
         self.message = f"The farm does not answer, waiting for it: {line['message']}"
@@ -177,9 +179,8 @@ class Work:
 
     def _end(self, outcome: Outcome, message: str) -> None:
         self.outcome, self.message = outcome, message
-        # What failed or is only partly there can be waited for again, once it was retried.
-        over = outcome in (Outcome.DONE, Outcome.CANCELLED) and self.done >= self.frames
-        if self.job and (over or outcome is Outcome.CANCELLED):
+        # A farm that went away, or a job that goes on, can be waited for again.
+        if self.job and (self._over or outcome is Outcome.CANCELLED):
             state_folder.forget_job(self.job)
         ended = [work for work in works if not work.running]
         for work in ended[:-ENDED_SHOWN_MAX]:
