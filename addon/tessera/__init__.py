@@ -13,7 +13,7 @@ One source is an add-on for Blender 3.4 to 4.1 (`bl_info`) and an extension for 
 
 import atexit
 
-from . import engine, farm, main_thread, operators, panels, preferences, program, settings, show, works
+from . import engine, farm, main_thread, operators, panels, preferences, program, scene_file, settings, show, works
 
 bl_info = {
     "name": "Tessera",
@@ -26,7 +26,7 @@ bl_info = {
     "support": "COMMUNITY",
 }
 
-MODULES = (preferences, settings, farm, works, show, operators, panels, engine)
+MODULES = (preferences, settings, scene_file, farm, works, show, operators, panels, engine)
 
 
 def register() -> None:

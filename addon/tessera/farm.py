@@ -258,11 +258,15 @@ def place_of(files: list[str]) -> str:
 
 
 def redraw() -> None:
-    """Draws what shows the farm."""
+    """Draws what shows the farm. Of a 3D view its sidebar only: a heavy scene takes long to draw."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("PROPERTIES", "VIEW_3D", "IMAGE_EDITOR"):
+            if area.type == "PROPERTIES":
                 area.tag_redraw()
+            elif area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
 
 
 def _refill_lists(known: Farm) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import bpy
 
+from . import main_thread
 from .settings import ENGINE, real_engine
 
 # Copies that a Blender left behind which did not come to remove them: no job takes so long to send.
@@ -115,11 +116,39 @@ def _write_aside(name: str, scene: bpy.types.Scene, passes_only: bool) -> SceneF
 
 
 def _write(path: Path, scene: bpy.types.Scene, passes_only: bool) -> None:
+    global _was_changed
+    _was_changed = _was_changed or bpy.data.is_dirty
     with _as_workers_open_it(scene, passes_only):
         try:
             bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, check_existing=False, compress=False)
         except RuntimeError as error:
             raise CannotSendError(f"A copy of the scene cannot be written: {plain(error)}") from error
+
+
+# Whether the open file had changes when a copy was written, until that is said to Blender again.
+_was_changed = False
+
+
+def keep_changed(_until: float) -> None:
+    """Blender takes a written copy for a saved file, on its next round: this says that the file has changes still.
+
+    Blender notes a change wherever an undo step is made, also if the user allows for none. So for a moment none is
+    allowed, and one is asked for: the undo history stays as it is.
+    """
+    global _was_changed
+    if not _was_changed or bpy.app.background:
+        return
+    _was_changed = False
+    if bpy.data.is_dirty:
+        return
+    edit = bpy.context.preferences.edit
+    steps, changed = edit.undo_steps, bpy.context.preferences.is_dirty
+    edit.undo_steps = 0
+    try:
+        bpy.ops.ed.undo_push(message="Tessera")
+    finally:
+        edit.undo_steps = steps
+        bpy.context.preferences.is_dirty = changed
 
 
 @contextlib.contextmanager
@@ -234,3 +263,12 @@ def _remove_left_behind(own: Path) -> None:
             for path in own.parent.glob(pattern):
                 if time.time() - path.lstat().st_mtime > LEFT_BEHIND_S:
                     SceneFile(path, [path]).remove()
+
+
+def register() -> None:
+    main_thread.every_tick(keep_changed)
+
+
+def unregister() -> None:
+    global _was_changed
+    _was_changed = False

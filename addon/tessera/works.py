@@ -14,7 +14,7 @@ from typing import Any
 import bpy
 
 from . import main_thread, preferences, program, scene_file, settings, state_folder
-from .farm import farm, redraw
+from .farm import REDRAW_S, farm, redraw
 from .program import Child, Line
 
 # Ended ones that are still shown.
@@ -330,17 +330,24 @@ def shown() -> list[Work]:
     return [work for work in works if not isinstance(work, Asking)]
 
 
+_drawn = [False, 0.0]
+
+
 def drain(until: float) -> None:
     """Takes what the programs said."""
-    said = False
+    said = _drawn[0]
     for work in list(works):
         while not work.child.lines.empty():
             work.take(work.child.lines.get())
             said = True
             if time.monotonic() > until:
                 break
-    if said and not bpy.app.background:
+    now = time.monotonic()
+    if said and not bpy.app.background and now - _drawn[1] > REDRAW_S:
+        _drawn[:] = False, now
         redraw()
+    else:
+        _drawn[0] = said
 
 
 def scene_arguments(scene: bpy.types.Scene, file: scene_file.SceneFile, frames: str, folder: str = "") -> list[str]:
