@@ -47,6 +47,8 @@ class Frames:
         self._files: dict[int, Path] = {}
         self._failed: dict[int, str] = {}
         self._shown: set[int] = set()
+        # How much of the frames that are divided among workers is done.
+        self._parts = 0.0
         self._error = ""
         self._ended = False
         self._text = "Tessera: starting"
@@ -88,7 +90,7 @@ class Frames:
                 self._take(self._child.lines.get(timeout=LOOK_S))
             except queue.Empty:
                 pass
-            tell(self._text, len(self._files) / len(self.frames))
+            tell(self._text, max(len(self._files) / len(self.frames), self._parts * 0.99))
         return self._files[frame]
 
     def _take(self, line: Line) -> None:
@@ -107,7 +109,10 @@ class Frames:
         elif kind == "frame":
             self._files[line["frame"]] = Path(line["files"][0])
         elif kind == "progress":
-            parts = f", {line['parts_done']} of {line['parts']} parts" if line.get("parts") else ""
+            parts = ""
+            if line.get("parts"):
+                self._parts = line["parts_done"] / line["parts"]
+                parts = f", {line['parts_done']} of {line['parts']} parts"
             self._text = f"Tessera: {line['done']} of {counted(line['frames'])}{parts}"
         elif kind == "frame_failed" and line["given_up"]:
             self._failed[line["frame"]] = f"frame {line['frame']} failed: {self._said(line['message'])}"

@@ -273,7 +273,7 @@ class TESSERA_UL_jobs(bpy.types.UIList):
     """The farm's jobs, newest first."""
 
     def draw_item(
-        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: Any, _active: Any, _property: Any
+        self, context: Any, layout: Any, _data: Any, item: Any, _icon: Any, _active: Any, _property: Any
     ) -> None:
         job = farm.jobs.get(item.number)
         if job is None:
@@ -283,8 +283,10 @@ class TESSERA_UL_jobs(bpy.types.UIList):
         split.label(text=f"{job['id']}  {name}", icon=PHASE_ICONS.get(job["phase"], "DOT"))
         row = split.row()
         row.alert = job["phase"] == "failed"
-        percent = f"{job_share(job):.0%}" if job["phase"] == "rendering" else job["phase"]
-        row.label(text=f"{job['done']}/{job['frames']}  {percent}")
+        done = f"{job['done']}/{job['frames']}"
+        word = f"{job_share(job):.0%}" if job["phase"] == "rendering" else job["phase"]
+        # In a narrow list the icon says as much.
+        row.label(text=done if is_narrow(context) else f"{done}  {word}")
 
 
 def draw_workers(layout: Any, context: bpy.types.Context) -> None:
