@@ -312,7 +312,10 @@ class FarmLists(bpy.types.PropertyGroup):
     worker_index: bpy.props.IntProperty()
     job_index: bpy.props.IntProperty()
     code: bpy.props.StringProperty(
-        name="Code", description="The code, or the whole link, that the farm's admin gave you", options={"SKIP_SAVE"}
+        name="Code",
+        description="The code, or the whole link, that the farm's admin gave you: of a user to connect, of a worker to "
+        "start one here",
+        options={"SKIP_SAVE"},
     )
 
     def worker(self) -> dict[str, Any] | None:

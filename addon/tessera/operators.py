@@ -16,7 +16,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from . import farm as farm_module
 from . import local, preferences, program, scene_file, show, state_folder, works
 from .farm import farm
-from .works import Asking, Connecting, Listing, Sending, Work
+from .works import Asking, Connecting, Inviting, Listing, Sending, Work
 
 Result = set[str]
 
@@ -295,6 +295,33 @@ class Connect(Waits, bpy.types.Operator):
         return Connecting("Connecting", ["connect", code, *where])
 
 
+class Invite(Waits, bpy.types.Operator):
+    """Make a code that lets a machine or a user into the farm, and put it into the clipboard. Takes the farm's admin"""
+
+    bl_idname = "tessera.invite"
+    bl_label = "Make Code"
+
+    kind: EnumProperty(
+        items=(("worker", "Worker", "A machine that renders"), ("user", "User", "A person who sends jobs"))
+    )
+    user: StringProperty(name="User", description="What the user is called on the farm")
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
+        return context.window_manager.invoke_props_dialog(self) if self.kind == "user" else self.execute(context)
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        self.layout.prop(self, "user")
+
+    def begin(self, _context: bpy.types.Context) -> Work:
+        if self.kind == "worker":
+            return Inviting("Code for a worker", ["cert", "create"])
+        if not self.user.strip():
+            raise scene_file.CannotSendError("Say what the user is called")
+        return Inviting(
+            "Code for a user", ["token", "create", "--user", self.user.strip(), "--role", "artist", "--code"]
+        )
+
+
 class LookAgain(Says, bpy.types.Operator):
     """Look for the farm anew"""
 
@@ -322,9 +349,13 @@ class StartLocal(Says, bpy.types.Operator):
     kind: EnumProperty(items=LOCAL_KINDS)
     arguments: StringProperty(description="Further words for the program, one a line", options={"HIDDEN", "SKIP_SAVE"})
 
-    def act(self, _context: bpy.types.Context) -> Result:
+    def act(self, context: bpy.types.Context) -> Result:
         arguments = self.arguments.split("\n") if self.arguments else []
         known = preferences.get()
+        code = context.window_manager.tessera.code.strip()
+        if self.kind == "worker" and code:
+            arguments += ["--join", code]
+            context.window_manager.tessera.code = ""
         if self.kind == "worker" and known is not None:
             arguments += ["--nice", "19"] if known.worker_nice else []
             arguments += ["--threads", str(known.worker_threads)] if known.worker_threads else []
@@ -549,6 +580,7 @@ CLASSES = (
     EndWork,
     Dismiss,
     Connect,
+    Invite,
     LookAgain,
     StartLocal,
     StopLocal,

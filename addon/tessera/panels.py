@@ -152,11 +152,12 @@ def state_folder_jobs() -> list[int]:
 
 
 def draw_words(layout: Any, context: bpy.types.Context) -> None:
-    """The last error that no work shows."""
+    """The last thing said that no work shows."""
     if works.last_words.text:
         box = layout.box()
         row = box.row()
-        draw_text(row, context, works.last_words.text, icon="ERROR", alert=True)
+        good = works.last_words.good
+        draw_text(row, context, works.last_words.text, icon="INFO" if good else "ERROR", alert=not good)
         row.operator("tessera.dismiss", text="", icon="X", emboss=False)
 
 
@@ -355,6 +356,10 @@ def draw_farm(layout: Any, context: bpy.types.Context) -> None:
     row = layout.row(align=True)
     row.prop(lists, "code", text="", icon="KEYINGSET")
     row.operator("tessera.connect")
+    if farm.link is Link.CONNECTED:
+        row = layout.column(align=True) if is_narrow(context) else layout.row(align=True)
+        row.operator("tessera.invite", text="Code for a Worker", icon="DESKTOP").kind = "worker"
+        row.operator("tessera.invite", text="Code for a User", icon="USER").kind = "user"
     column = layout.column(align=True)
     for kind, label in (("manager", "Manager here"), ("worker", "Worker here")):
         row = column.row(align=True)

@@ -263,6 +263,16 @@ class Connecting(Asking):
         farm.look()
 
 
+class Inviting(Asking):
+    """Makes a code that lets somebody in, and puts it into the clipboard."""
+
+    def _on_pairing(self, line: Line) -> None:
+        pairing = line["pairing"]
+        self.code = (pairing["links"] or [pairing["code"]])[0]
+        bpy.context.window_manager.clipboard = self.code
+        last_words.say(f"In your clipboard: {self.code}", good=True)
+
+
 class Needed:
     """What a scene needs, as listed by `tessera pack`."""
 
@@ -306,13 +316,14 @@ class Listing(Asking):
 
 
 class LastWords:
-    """The last error, until the user has read it."""
+    """The last thing that no work shows, until the user has read it."""
 
     def __init__(self) -> None:
         self.text = ""
+        self.good = False
 
-    def say(self, text: str) -> None:
-        self.text = text
+    def say(self, text: str, good: bool = False) -> None:
+        self.text, self.good = text, good
 
 
 works: list[Work] = []

@@ -85,20 +85,27 @@ class Home:
 
     def run(self, command: list[str], status: int | None, cwd: Path | None, **more: str) -> str:
         """Runs a command and gives all it said."""
-        ended = subprocess.run(
+        process = subprocess.Popen(
             command,
             env={**self.environment, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=WAIT_S,
             cwd=cwd,
+            start_new_session=True,
         )
-        assert "Traceback" not in ended.stdout, ended.stdout
+        try:
+            said, _ = process.communicate(timeout=WAIT_S)
+        except subprocess.TimeoutExpired:
+            # With all that it started: a window, and what the window is drawn on.
+            os.killpg(process.pid, signal.SIGKILL)
+            said, _ = process.communicate()
+            raise AssertionError(f"it did not end\n{said}") from None
+        assert "Traceback" not in said, said
         if status is not None:
-            assert ended.returncode == status, f"status {ended.returncode}\n{ended.stdout}"
-        return ended.stdout
+            assert process.returncode == status, f"status {process.returncode}\n{said}"
+        return said
 
 
 class Process:

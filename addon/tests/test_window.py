@@ -3,9 +3,10 @@
 import hashlib
 import json
 import shutil
+from concurrent import futures
 from pathlib import Path
 
-from stand import HERE, REPOSITORY, FarmTest, files_in, until
+from stand import HERE, REPOSITORY, FarmTest, files_in, render_locally, until
 
 
 class Window(FarmTest):
@@ -24,7 +25,18 @@ class Window(FarmTest):
             "-screen 0 1280x800x24",
             str(user.environment["TESSERA_BLENDER"].split(":")[0]),
         ]
-        command += ["-p", "0", "0", "1280", "800", str(blend), "--python", str(HERE / "inside" / f"{name}.py")]
+        command += [
+            "-p",
+            "0",
+            "0",
+            "1280",
+            "800",
+            "--python-exit-code",
+            "1",
+            str(blend),
+            "--python",
+            str(HERE / "inside" / f"{name}.py"),
+        ]
         said = user.run([*command, "--", *map(str, arguments)], None, None)
         self.assertIn("THROUGH", said)
         return said
@@ -32,12 +44,23 @@ class Window(FarmTest):
     def test_f12_gives_what_the_scenes_own_engine_gives(self) -> None:
         blend = self.scene("layers")
         for engine in ("TESSERA", "CYCLES"):
-            said = self.window("f12", blend, self.folder / engine / "frame.exr", engine)
+            said = self.window("f12", blend, self.folder / engine / "frame.exr", engine, "F12")
             self.assertIn("OVER ['complete']", said)
-        self.assertIn(
-            "STATE False TESSERA OPEN_EXR_MULTILAYER", self.window("f12", blend, self.folder / "x.exr", "TESSERA")
-        )
+            self.assertIn(f"STATE False {engine} OPEN_EXR_MULTILAYER", said)
         self.assert_identical(self.folder / "TESSERA", self.folder / "CYCLES", 1)
+
+    def test_ctrl_f12_gives_all_frames_though_the_manager_is_killed(self) -> None:
+        blend = self.scene("slow")
+        with futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(self.window, "f12", blend, self.folder / "x.png", "TESSERA", "ctrl+F12")
+            until(lambda: [job for job in self.farm.jobs() if job["done"] >= 2 and job["state"] == "active"])
+            self.farm.kill_manager()
+            self.farm.restart_manager()
+            said = waiting.result()
+        self.assertIn("OVER ['complete']", said)
+        (blend.parent / "out").rename(self.folder / "farm")
+        render_locally(blend, Path("//out/slow_"), 1, 8)
+        self.assert_identical(self.folder / "farm", blend.parent / "out", 8)
 
     def test_an_unsaved_edit_renders_and_leaves_no_trace(self) -> None:
         blend = self.scene("plain")

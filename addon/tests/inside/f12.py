@@ -1,4 +1,4 @@
-"""Renders with the key F12 and saves what is in the Render Result: OUTPUT ENGINE."""
+"""Renders with a key and saves what is in the Render Result: OUTPUT ENGINE KEY."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import bpy
 sys.path.insert(0, str(Path(__file__).parent))
 import window  # noqa: E402
 
-output, engine = window.ARGUMENTS
+output, engine, key = window.ARGUMENTS
 
 
 def steps():  # noqa: ANN201
@@ -18,7 +18,7 @@ def steps():  # noqa: ANN201
     scene = bpy.context.scene
     scene.render.engine = engine
     yield 1
-    window.press("F12")
+    window.press(key)
     yield lambda: over and not bpy.app.is_job_running("RENDER")
     print("OVER", over)
     if over == ["complete"]:
