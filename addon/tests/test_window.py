@@ -6,7 +6,7 @@ import shutil
 from concurrent import futures
 from pathlib import Path
 
-from stand import HERE, REPOSITORY, FarmTest, files_in, render_locally, until
+from stand import HERE, REPOSITORY, FarmTest, Tools, files_in, render_locally, until
 
 
 class Window(FarmTest):
@@ -15,29 +15,13 @@ class Window(FarmTest):
         for name in ("xvfb-run", "xdotool"):
             self.assertTrue(shutil.which(name), f"there is no {name}: run scripts/setup test")
 
-    def window(self, name: str, blend: Path, *arguments: object, addon: bool = True) -> str:
+    def window(self, name: str, blend: Path, *arguments: object) -> str:
         """Runs a script of `inside` in Blender's window and gives what it said."""
         user = self.farm.user
-        command = [
-            "xvfb-run",
-            "-a",
-            "-s",
-            "-screen 0 1280x800x24",
-            str(user.environment["TESSERA_BLENDER"].split(":")[0]),
-        ]
-        command += [
-            "-p",
-            "0",
-            "0",
-            "1280",
-            "800",
-            "--python-exit-code",
-            "1",
-            str(blend),
-            "--python",
-            str(HERE / "inside" / f"{name}.py"),
-        ]
-        said = user.run([*command, "--", *map(str, arguments)], None, None)
+        screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24"]
+        blender = [str(Tools.blender), "-p", "0", "0", "1280", "800", "--python-exit-code", "1", str(blend)]
+        script = ["--python", str(HERE / "inside" / f"{name}.py"), "--", *map(str, arguments)]
+        said = user.run([*screen, *blender, *script], None, None)
         self.assertIn("THROUGH", said)
         return said
 
@@ -51,9 +35,10 @@ class Window(FarmTest):
 
     def test_ctrl_f12_gives_all_frames_though_the_manager_is_killed(self) -> None:
         blend = self.scene("slow")
+        before = len(self.farm.jobs())
         with futures.ThreadPoolExecutor() as pool:
-            waiting = pool.submit(self.window, "f12", blend, self.folder / "x.png", "TESSERA", "ctrl+F12")
-            until(lambda: [job for job in self.farm.jobs() if job["done"] >= 2 and job["state"] == "active"])
+            waiting = pool.submit(self.window, "f12", blend, self.folder / "x.png", "TESSERA", "animation")
+            until(lambda: len(self.farm.jobs()) > before)
             self.farm.kill_manager()
             self.farm.restart_manager()
             said = waiting.result()

@@ -1,4 +1,4 @@
-"""Renders with a key and saves what is in the Render Result: OUTPUT ENGINE KEY."""
+"""Renders a frame with F12, or what Ctrl-F12 calls, and saves the Render Result: OUTPUT ENGINE animation|F12."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,10 @@ def steps():  # noqa: ANN201
     scene = bpy.context.scene
     scene.render.engine = engine
     yield 1
-    window.press(key)
+    if key == "animation":
+        window.call(bpy.ops.render.render, "INVOKE_DEFAULT", animation=True)
+    else:
+        window.press(key)
     yield lambda: over and not bpy.app.is_job_running("RENDER")
     print("OVER", over)
     if over == ["complete"]:

@@ -40,10 +40,11 @@ def call(operator: Any, *how: str, **values: Any) -> Any:
 
 
 def press(*keys: str) -> None:
-    """Presses keys over the middle of the window."""
-    subprocess.run(["xdotool", "mousemove", "500", "400"], check=True)
+    """Presses keys over the middle of the window. Blender goes on meanwhile, as it does for a person."""
+    words = ["xdotool", "mousemove", "500", "400"]
     for key in keys:
-        subprocess.run(["xdotool", "key", key], check=True)
+        words += ["sleep", "0.2", "key", key]
+    subprocess.Popen(words)
 
 
 def run(steps: Callable[[], Iterator[Any]]) -> None:
