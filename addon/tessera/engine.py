@@ -51,6 +51,7 @@ class Frames:
         self._parts = 0.0
         self._error = ""
         self._ended = False
+        self._job = 0
         self._text = "Tessera: starting"
         self._named = ("", "")
         self._child: program.Child | None = None
@@ -102,6 +103,7 @@ class Frames:
             self._text = f"Tessera: sending {megabytes(done)} of {megabytes(max(done, line['total_bytes']))}"
         elif kind == "submitted":
             self._text = "Tessera: waiting for a worker"
+            self._job = line["job"]
             self._remove_copy()
         elif kind == "started":
             worker = farm.workers.get(line["worker"])
@@ -147,6 +149,9 @@ class Frames:
         """Stops what still renders, and removes what was temporary."""
         child = self._child
         if child is not None and child.running:
+            if self._job and sys.platform == "win32":
+                # There it cannot be asked to cancel its job.
+                preferences.start("job", "cancel", str(self._job))
             child.interrupt()
             end = time.monotonic() + ENDING_S
             while child.running and time.monotonic() < end:

@@ -25,6 +25,11 @@ MISTAKES = (program.ProgramMissingError, scene_file.CannotSendError, local.Canno
 
 TICK_S = 0.1
 
+MONITOR = "Web monitor"
+
+# Pages of the monitor that are served at once.
+MONITORS_MAX = 4
+
 
 class Says:
     """Operators whose mistakes are said in one line."""
@@ -137,7 +142,7 @@ class Stopping(bpy.types.Menu):
         if work is None or not work.running:
             layout.label(text="It is over already")
             return
-        number = works.works.index(work)
+        number = work.number
         layout.operator("tessera.end_work", text="Stop Rendering", icon="CANCEL").number = number
         row = layout.row()
         row.enabled = work.can_be_left()
@@ -248,14 +253,13 @@ class EndWork(Says, bpy.types.Operator):
     bl_idname = "tessera.end_work"
     bl_label = "Stop"
 
-    number: IntProperty(description="Which, in their order", default=-1)
+    number: IntProperty(description="Which, by its number", default=0)
     leave: BoolProperty(description="The farm goes on; only the waiting ends", options={"SKIP_SAVE"})
 
     def act(self, _context: bpy.types.Context) -> Result:
-        try:
-            work = works.works[self.number]
-        except IndexError:
-            return self.refuse("Nothing is under way")
+        work = works.find(self.number)
+        if work is None:
+            return self.refuse("That is over")
         if not work.running:
             works.works.remove(work)
         elif self.leave:
@@ -386,8 +390,11 @@ class OpenMonitor(Says, bpy.types.Operator):
     bl_label = "Open Monitor"
 
     def act(self, _context: bpy.types.Context) -> Result:
-        # Each serves the page it opened until Blender ends.
-        Asking("Web monitor", ["web"])
+        # Each serves the page that it opened: the oldest go, so that there are never many.
+        for page in [work for work in works.works if work.title == MONITOR][: -MONITORS_MAX + 1 or None]:
+            if page.running:
+                page.cancel()
+        Asking(MONITOR, ["web"])
         return {"FINISHED"}
 
 

@@ -163,7 +163,7 @@ def draw_words(layout: Any, context: bpy.types.Context) -> None:
 
 def draw_work(layout: Any, context: bpy.types.Context, work: Work) -> None:
     """Something under way, or how it ended."""
-    number = works.works.index(work)
+    number = work.number
     box = layout.box().column(align=True)
     row = box.row()
     row.label(text=work.title, icon="RENDER_ANIMATION" if work.running else OUTCOME_ICONS[work.outcome])

@@ -5,6 +5,7 @@ Each is one run of the program. A render waits for its frames; once its job is i
 becomes of Blender, and its number is remembered so that the next Blender can wait for it.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -19,6 +20,8 @@ from .program import Child, Line
 
 # Ended ones that are still shown.
 ENDED_SHOWN_MAX = 3
+
+_numbers = itertools.count(1)
 
 # In the background nobody ticks: this long until it is looked again.
 LOOK_S = 0.02
@@ -42,6 +45,7 @@ class Work:
     def __init__(
         self, title: str, arguments: list[str], file: scene_file.SceneFile | None = None, job: int = 0
     ) -> None:
+        self.number = next(_numbers)
         self.title = title
         self.job = job
         self.outcome: Outcome | None = None
@@ -248,7 +252,7 @@ class Asking(Work):
 
     def _end(self, outcome: Outcome, message: str) -> None:
         super()._end(outcome, message)
-        if outcome is Outcome.DONE and self in works:
+        if self in works:
             works.remove(self)
 
 
@@ -327,6 +331,13 @@ class LastWords:
 
 
 works: list[Work] = []
+
+
+def find(number: int) -> Work | None:
+    """The work of this number. Places in the list change while a user looks at it; numbers do not."""
+    return next((work for work in works if work.number == number), None)
+
+
 needed = Needed()
 last_words = LastWords()
 

@@ -79,7 +79,7 @@ class Jobs(FarmTest):
 
     def test_the_current_frame_is_sent(self) -> None:
         blend = self.scene("plain")
-        self.script("calls", blend, "scene.frame_set(5)", "ops.send_current_frame()")
+        self.script("calls", blend, "scene.frame_set(5)", "ops.send_current_frame(wait=True)")
         job = self.farm.jobs()[0]
         until(lambda: self.farm.job(job["id"])["state"] == "done")
         self.script("calls", None, f"ops.get_results(job={job['id']})")

@@ -53,6 +53,21 @@ class Mistakes(FarmTest):
         said = self.script("calls", blend, "ops.send_job()", TESSERA_MANAGER="https://127.0.0.1:9")
         self.assertIn("REFUSED", said)
 
+    def test_one_line_says_how_the_farm_is(self) -> None:
+        look = "exec('while farm.farm.link.name == \"UNKNOWN\": farm.farm.look(); farm.farm.run(9e9)')"
+        tell = "print('STATUS', farm.farm.status_line(), '|', farm.farm.message)"
+        said = self.script("calls", None, "farm.farm.named('Studio farm')", look, tell)
+        self.assertIn("STATUS Studio farm, 1 worker, 0 busy |", said)
+        said = self.script("calls", None, look, tell, TESSERA_MANAGER="https://127.0.0.1:9")
+        self.assertIn("STATUS ", said)
+        self.assertIn("127.0.0.1:9", said)
+        said = self.script("calls", None, look, tell, TESSERA_PROGRAM="/nowhere/tessera")
+        self.assertIn("STATUS Tessera is not installed | There is no program at", said)
+        alone = Home(self.folder / "alone")
+        alone.install_addon()
+        said = alone.blender("-b", "--python", HERE / "inside/calls.py", "--", look, tell)
+        self.assertIn("STATUS Renders on this computer alone |", said)
+
     def test_versions_that_nobody_has_are_said(self) -> None:
         blend = self.scene("plain")
         limits = "scene.tessera.blender_from = '9.0'", "scene.tessera.blender_to = '9.1'"
