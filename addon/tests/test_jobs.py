@@ -15,6 +15,18 @@ class Jobs(FarmTest):
         render_locally(blend, "//out/layers_####", 1, 3)
         self.assert_identical(self.folder / "farm", blend.parent / "out", 3)
 
+    def test_the_same_in_5_0(self) -> None:
+        blend = self.scene("layers", new=True)
+        change = "bpy.data.objects['Suzanne'].scale = (2, 0.5, 1)"
+        calls = change, "scene.frame_end = 2", "ops.render_animation()", "ops.list_files()"
+        said = self.farm.user.module(HERE / "inside/module_calls.py", blend, "--", *calls)
+        self.assertNotIn("REFUSED", said)
+        (blend.parent / "out").rename(self.folder / "farm")
+        save = change, "bpy.ops.wm.save_mainfile()"
+        self.farm.user.module(HERE / "inside/module_calls.py", blend, "--", *save)
+        render_locally(blend, blend.parent / "out/layers_####", 1, 2, new=True)
+        self.assert_identical(self.folder / "farm", blend.parent / "out", 2)
+
     def test_a_still_lies_in_the_output_folder(self) -> None:
         blend = self.scene("plain")
         self.script("calls", blend, "scene.frame_set(4)", "ops.render_still()")
