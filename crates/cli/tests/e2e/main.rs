@@ -21,6 +21,7 @@ mod small_disk;
 mod tape;
 mod world;
 
+mod addon;
 mod attacker;
 mod bad_files;
 mod bad_network;

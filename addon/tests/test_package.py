@@ -1,0 +1,47 @@
+"""The package: what Blender's own tool for extensions says of it, and the two ways in which it is installed."""
+
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from stand import ADDON, WAIT_S, Home, Tools
+
+ENABLE_EXTENSION = """
+import sys, bpy, addon_utils
+bpy.ops.preferences.addon_enable(module="bl_ext.user_default.tessera")
+print("ENABLED", "bl_ext.user_default.tessera" in bpy.context.preferences.addons)
+from bl_ext.user_default.tessera import preferences
+print("PREFERENCES", preferences.get().worker_nice, bpy.types.Scene.bl_rna.properties["tessera"].fixed_type.identifier)
+"""
+
+
+class Package(unittest.TestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tessera-package-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def extension_tool(self, *arguments: object) -> str:
+        """Blender's `--command extension`, which in the module is a script."""
+        library = next(Tools.bpy.parent.parent.glob("lib/python*/site-packages/bpy"))
+        tool = next(library.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+        command = [str(Tools.bpy), str(tool), *map(str, arguments)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
+        self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+        return ended.stdout
+
+    def test_blenders_own_tool_takes_it(self) -> None:
+        self.assertIn("Success", self.extension_tool("validate", ADDON))
+        self.extension_tool("build", "--source-dir", ADDON, "--output-dir", self.folder)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["tessera-0.1.0.zip"])
+
+    def test_it_is_enabled_as_an_extension(self) -> None:
+        home = Home(self.folder)
+        extension = self.folder / "blender/extensions/user_default/tessera"
+        shutil.copytree(ADDON, extension, ignore=shutil.ignore_patterns("__pycache__"))
+        script = self.folder / "enable.py"
+        script.write_text(ENABLE_EXTENSION)
+        said = home.module(script, BLENDER_USER_EXTENSIONS=str(self.folder / "blender/extensions"))
+        self.assertIn("ENABLED True", said)
+        self.assertIn("PREFERENCES True JobSettings", said)
