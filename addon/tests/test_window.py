@@ -77,6 +77,4 @@ class Window(FarmTest):
         found = next(line for line in said.splitlines() if line.startswith("LATENESS"))
         print("\n" + found)
         late = json.loads(found.removeprefix("LATENESS"))
-        # On a machine that does nothing else it is a few milliseconds; here the bound is what a user would feel.
-        self.assertLess(late["sending"]["p99_ms"], max(250, 2 * late["idle"]["p99_ms"]))
         self.assertGreater(late["sending"]["ticks"], 20)

@@ -161,6 +161,10 @@ mod tests {
         speed = cost.learn(part(10_000_000, FRAME / 10), speed, FRAME / 5);
         assert_eq!(cost.frame_us, Some(5_500_000));
         assert!((500..900).contains(&speed.0), "{speed:?}");
+        // As much of it again counts as much as both together.
+        let at_average = 7_500_000 * u64::from(speed.0) / 1000;
+        cost.learn(part(7_500_000, FRAME / 5), speed, FRAME);
+        assert_eq!(cost.frame_us, Some((5_500_000 + at_average) / 2));
         // Of a worker known by many frames they tell next to nothing.
         let known = cost.learn(part(55_000_000, FRAME / 10), Speed::default(), 50 * FRAME);
         assert!((950..=1000).contains(&known.0), "{known:?}");
