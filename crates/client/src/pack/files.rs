@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -26,6 +27,9 @@ const DEPTH_MAX: usize = 32;
 
 /// Reports of files read that wait to be told; reading waits for whoever is told.
 const REPORTS_MAX: usize = 64;
+
+/// Fewer files are looked at by one thread alone.
+const PART_MIN: usize = 500;
 
 /// What is carried from one attempt at packing to the next.
 #[derive(Debug, Default)]
@@ -183,12 +187,36 @@ pub(super) async fn look_at(asked: Asked<'_>, scan: &Scan) -> Result<States, Pac
         .collect();
     let mut states = BTreeMap::from([(asked.main.to_owned(), asked.state)]);
     tokio::task::spawn_blocking(move || {
-        needed
-            .iter()
-            .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
-            .map(|()| states)
+        let parts = in_parts(&needed, |paths| {
+            let mut states = States::new();
+            paths
+                .iter()
+                .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
+                .map(|()| states)
+        });
+        for part in parts {
+            states.extend(part?);
+        }
+        Ok(states)
     })
     .await?
+}
+
+/// Parts of many things at once, a thread for each core: what the disk knows of thousands of files is asked for one by one.
+fn in_parts<T: Sync, R: Send>(all: &[T], each: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let size = all.len().div_ceil(cores).max(PART_MIN);
+    std::thread::scope(|scope| {
+        let each = &each;
+        let parts: Vec<_> = all
+            .chunks(size)
+            .map(|part| scope.spawn(move || each(part)))
+            .collect();
+        parts
+            .into_iter()
+            .map(|part| part.join().expect("looking at files does not panic"))
+            .collect()
+    })
 }
 
 /// Those files that Blender itself has read to say what is needed are those that are packed. One that was saved a moment ago may
@@ -270,8 +298,14 @@ fn limited(scan: &Scan, maps: &[PathMap]) -> Result<BTreeMap<TreePath, FrameSet>
 
 /// Looked at again after everything was read: what Blender said, and every block, belong to one state of all files.
 pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
-    match states.iter().find(|(path, state)| !state.still_holds(path)) {
-        Some((path, _)) => Err(PackError::Changing { path: path.clone() }),
+    let all: Vec<_> = states.iter().collect();
+    let changed = in_parts(&all, |part| {
+        let mut part = part.iter();
+        part.find(|(path, state)| !state.still_holds(path))
+            .map(|(path, _)| (*path).clone())
+    });
+    match changed.into_iter().flatten().next() {
+        Some(path) => Err(PackError::Changing { path }),
         None => Ok(()),
     }
 }
