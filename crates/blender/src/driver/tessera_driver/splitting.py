@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,12 @@ from . import physics
 Window = dict[str, int]
 """A rectangle of pixels: `x` and `y` of its corner, from the top left of the frame, `width` and `height`."""
 
-OVERSCAN_PIXELS = 8
-"""Adaptive sampling looks at the pixels around one (4 were enough in 3.4, 4.2 and 5.0). Nothing else does."""
+OVERSCAN_PIXELS_MAX = 8
+"""Adaptive sampling looks at the pixels around one, and nothing else does. So many were always enough; 4 were in 3.4,
+4.2 and 5.0."""
+
+LOOKED_AT_EVERY = 16
+"""Samples of a pixel after which Cycles looks whether it needs more."""
 
 GREASE_PENCIL = ("GPENCIL", "GREASEPENCIL")
 
@@ -98,7 +103,23 @@ def written_size(scene: Any) -> tuple[int, int]:
 
 
 def overscan(scene: Any) -> int:
-    return OVERSCAN_PIXELS if scene.cycles.use_adaptive_sampling else 0
+    """Pixels around a part of a frame that what is in it can depend on.
+
+    Each time that Cycles looks which pixels need more samples, those beside them take more too. So what a pixel is goes
+    one pixel further each time, as long as there are samples left to take.
+    """
+    cycles = scene.cycles
+    if not cycles.use_adaptive_sampling:
+        return 0
+    layers = [layer.samples for layer in _layers(scene)] if cycles.use_layer_samples != "IGNORE" else []
+    samples = max([cycles.samples, *layers])
+    # As Cycles chooses them (`Integrator::get_adaptive_sampling`); rounded so that it is never more.
+    threshold = cycles.adaptive_threshold or max(0.001, 1 / samples)
+    least = cycles.adaptive_min_samples or math.ceil(16 / threshold**0.3 - 1e-3)
+    first = cycles.sample_offset
+    looks = range(LOOKED_AT_EVERY - 1, first + samples - 1, LOOKED_AT_EVERY)
+    times = sum(1 for sample in looks if sample >= first and sample > max(4, least))
+    return min(times, OVERSCAN_PIXELS_MAX)
 
 
 def denoised(scene: Any) -> list[Any]:
