@@ -54,9 +54,13 @@ class Mistakes(FarmTest):
         self.assertIn("REFUSED", said)
 
     def test_one_line_says_how_the_farm_is(self) -> None:
-        look = "exec('while farm.farm.link.name == \"UNKNOWN\": farm.farm.look(); farm.farm.run(9e9)')"
+        def looked(until: str) -> str:
+            return f"exec('while not {until}: farm.farm.look(); farm.farm.run(9e9); time.sleep(0.01)')"
+
+        look = looked('farm.farm.link.name != "UNKNOWN"')
         tell = "print('STATUS', farm.farm.status_line(), '|', farm.farm.message)"
-        said = self.script("calls", None, "farm.farm.named('Studio farm')", look, tell)
+        # Its workers are told of after it.
+        said = self.script("calls", None, "farm.farm.named('Studio farm')", looked("farm.farm.online()"), tell)
         self.assertIn("STATUS Studio farm, 1 worker, 0 busy |", said)
         said = self.script("calls", None, look, tell, TESSERA_MANAGER="https://127.0.0.1:9")
         self.assertIn("STATUS ", said)

@@ -1,6 +1,7 @@
 """Calls operators one after the other and says how each ended: lines of Python behind `--`, `ops` our operators."""
 
 import sys
+import time  # noqa: F401  # For the lines.
 
 import bpy
 from tessera import farm, local, scene_file, state_folder, works  # noqa: F401  # For the lines.
