@@ -403,7 +403,7 @@ async fn what_is_no_frame_of_the_scene_is_not_put_together() {
         let none = parts.path("none");
         std::fs::write(&none, b"no picture").unwrap();
         let absent = none.with_extension("not");
-        for (path, words) in [(none, "no EXR"), (absent, "No such file"), (part, "44x40")] {
+        for (path, words) in [(none, "no EXR"), (absent, "No such file"), (part, "37x40")] {
             match parts.assemble(1, path).await {
                 Err(Error::Refused { refusal, .. }) => {
                     assert_eq!(refusal.code, RefusalCode::Unreadable, "{build}");
