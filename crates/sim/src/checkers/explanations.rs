@@ -91,6 +91,14 @@ fn check_job(world: &mut World, id: JobId) -> Result<(), Violation> {
                 Ok(())
             };
         }
+        if why
+            .reasons
+            .iter()
+            .any(|reason| matches!(reason, Reason::Over(_)))
+        {
+            // It ended a moment ago, which the record has yet to hear of, or does so on the way: it waits for nothing.
+            return Ok(());
+        }
         let waits = |reason: &Reason| matches!(reason, Reason::WaitsForFrames(_));
         if why.reasons.iter().any(waits) && remedied.contains("waits_for_frames") {
             // The frames of its own step before are not there; that is no mistake, and has no remedy but rendering.
