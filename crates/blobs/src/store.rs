@@ -51,7 +51,8 @@ use files::{OpenPacks, pack_path, read_exact_at};
 use record::{RECORD_LEN, Record, RecordKind};
 use writer::{MAX_PACK_BYTES, Writer};
 
-/// Packs that are full and not on disk yet: putting waits for the disk at this many.
+/// Packs that are full and not on disk yet: putting waits for the disk at this many. Enough that a slow sync holds nobody up, and no
+/// more (64 MiB) than a sync before an answer may have to wait for, or than is read anew after the power failed.
 const FULL_PACKS_MAX: usize = 4;
 
 /// Blocks on disk. One process at a time has a folder; its threads share the store by reference.

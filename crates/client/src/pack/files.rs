@@ -28,7 +28,7 @@ const DEPTH_MAX: usize = 32;
 /// Reports of files read that wait to be told; reading waits for whoever is told.
 const REPORTS_MAX: usize = 64;
 
-/// Fewer files are looked at by one thread alone.
+/// Fewer files are looked at by one thread alone: that takes about a millisecond, and starting threads is not free.
 const PART_MIN: usize = 500;
 
 /// What is carried from one attempt at packing to the next.
