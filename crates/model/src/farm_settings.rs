@@ -57,7 +57,8 @@ pub struct FarmSettings {
     pub retry_after_max_ms: u64,
     /// Failures of one job on one worker, with none of its frames delivered from there since, after which the worker gets no more of it.
     pub block_after_failures: u32,
-    /// A unit lost this often together with its worker, while it was being rendered, is given up.
+    /// A unit lost this often together with its worker, while it was being rendered, is given up. Of several that go with one worker
+    /// those count that went most often before.
     pub lost_max: u32,
     /// A job of which nothing was ever delivered and this many frames were given up has failed as a whole.
     pub hopeless_after: u32,
