@@ -66,7 +66,9 @@ class Window(FarmTest):
         self.assertEqual([words[2] for words in ended], ["CANCELLED", "LEFT"], said)
         stopped, left = (int(words[1]) for words in ended)
         self.assertEqual(self.farm.job(stopped)["state"], "cancelled")
-        until(lambda: self.farm.job(left)["state"] == "done")
+        done = self.farm.job(left)["done"]
+        until(lambda: self.farm.job(left)["done"] > done)
+        self.farm.user.tessera("job", "cancel", left)
         self.assertIn("FARM Studio farm, 2 workers", said)
 
     def test_the_window_stays_alive_while_a_scene_is_sent(self) -> None:

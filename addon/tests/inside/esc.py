@@ -1,4 +1,7 @@
-"""Esc while an animation renders: its menu, by keys. The first line of it stops, the second leaves it to the farm."""
+"""Esc while an animation renders: its menu, by keys. The first line of it stops, the second leaves it to the farm.
+
+The animation is long, so that a slow machine is not through with it before its keys arrive.
+"""
 
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ from tessera import farm, works  # noqa: E402
 
 
 def steps():  # noqa: ANN201
+    bpy.context.scene.frame_end = 400
     yield 1
     for keys in ("Return",), ("Down", "Return"):
         window.call(bpy.ops.tessera.render_animation, "INVOKE_DEFAULT")
