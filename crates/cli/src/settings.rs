@@ -21,6 +21,7 @@ use tessera_model::{
     DEFAULT_ATTEMPTS, DEFAULT_CATEGORY, DEFAULT_PRIORITY, Requirement, SLOTS_MAX, SeriesRange,
     UserName, check_name,
 };
+use tessera_wire::subnet::Subnet;
 use tessera_worker::{CACHE_MAX_BYTES, Hours, PeerListen};
 
 use crate::flags::{
@@ -119,6 +120,8 @@ pub(crate) struct Needs {
 pub(crate) struct ManagerSettings {
     /// Addresses to listen on; every interface if none.
     pub(crate) listen: Setting<Vec<String>>,
+    /// Networks that are let in; any if none.
+    pub(crate) allow_from: Setting<Vec<Subnet>>,
     /// Folder.
     pub(crate) data: Setting<Option<PathBuf>>,
     /// Name of the farm.
@@ -328,8 +331,12 @@ impl ManagerSettings {
         let listen = flags
             .map(|f| f.listen.clone())
             .filter(|list| !list.is_empty());
+        let allow_from = flags
+            .map(|f| f.allow_from.clone())
+            .filter(|list| !list.is_empty());
         Ok(Self {
             listen: from.list("manager.listen", listen)?,
+            allow_from: from.list("manager.allow_from", allow_from)?,
             data: from.optional("manager.data", flags.and_then(|f| f.data.clone()))?,
             name: from.optional("manager.name", flags.and_then(|f| f.name.clone()))?,
             tls_cert: from.optional("manager.tls_cert", flags.and_then(|f| f.tls_cert.clone()))?,

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tessera_model::{FarmSettings, UserName};
-
-use crate::Subnet;
+use tessera_wire::subnet::Subnet;
 
 /// All of it. [`ManagerConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]

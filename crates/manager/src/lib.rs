@@ -29,7 +29,6 @@ mod local_file;
 mod run;
 mod running;
 mod server;
-mod subnet;
 mod views;
 
 pub use config::{ManagerConfig, OwnCertificate};
@@ -37,4 +36,3 @@ pub use error::ManagerError;
 pub use local_file::LocalFile;
 pub use run::run;
 pub use running::Running;
-pub use subnet::{Subnet, SubnetError};

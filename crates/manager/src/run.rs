@@ -250,6 +250,7 @@ impl Parts {
                 index,
                 served: ground.served.clone(),
                 bound,
+                allow_from: config.allow_from.clone(),
             },
             admin_token,
         })

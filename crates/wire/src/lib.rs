@@ -2,7 +2,7 @@
 //!
 //! Requests and answers of the HTTP API ([`api`]), the literal list of its routes and who may use
 //! them ([`routes`]), the settings of a running farm by name ([`farm_settings`]), why nothing happens ([`why`]), what a manager announces on the local network ([`discovery`]), the messages of a worker's link ([`link`]), what the farm tells those who
-//! watch ([`event`]), what uses the space ([`store`]), the lines a program reads from the command line ([`line`]), pairing codes
+//! watch ([`event`]), what uses the space ([`store`]), who may come from where ([`subnet`]), the lines a program reads from the command line ([`line`]), pairing codes
 //! ([`pairing`]), what workers ask each other ([`peer`]) and the problem document every error travels as ([`problem`]).
 //!
 //! Everything here is versioned by [`PROTOCOL`]: a manager accepts workers of its own number and
@@ -20,6 +20,7 @@ pub mod peer;
 pub mod problem;
 pub mod routes;
 pub mod store;
+pub mod subnet;
 pub mod why;
 
 /// Version of the protocol between the parts of a farm. 2: workers give each other blocks, and are told of each other. 3: they render

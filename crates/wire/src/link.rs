@@ -10,6 +10,8 @@ use tessera_model::{
     Blob, Build, LeaseKey, Overrides, Slice, Term, WorkerFacts, WorkerId, WorkerMode,
 };
 
+use crate::subnet::Subnet;
+
 /// Largest message either side reads, in bytes: a lease of the largest chunk fits many times.
 pub const MESSAGE_MAX: usize = 4 << 20;
 
@@ -35,6 +37,9 @@ pub enum ToWorker {
         /// Serial numbers of certificates that are void before their time: who shows one is given nothing.
         #[serde(default)]
         void: Vec<String>,
+        /// Whom the farm lets in; anyone if empty. Who is not among them is given nothing by workers either.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        allow_from: Vec<Subnet>,
     },
     /// Instead of a welcome: it is not let in, and why.
     Refused {

@@ -217,9 +217,10 @@ impl LinkKeeper {
                 mode,
                 drop,
                 void,
+                allow_from,
                 ..
             }))) => {
-                self.peers.linked(void);
+                self.peers.linked(void, allow_from);
                 self.hub.show_link(LinkStatus::Linked {
                     manager: manager.to_owned(),
                     mode,
@@ -303,9 +304,13 @@ async fn hear(hub: &Arc<Hub>, logs: &Logs, peers: &PeerBook, receiver: &mut Link
             }
             ToWorker::Void { serial } => peers.void(serial),
             ToWorker::Welcome {
-                mode, drop, void, ..
+                mode,
+                drop,
+                void,
+                allow_from,
+                ..
             } => {
-                peers.linked(void);
+                peers.linked(void, allow_from);
                 hub.apply(Input::Cancel(drop));
                 hub.apply(Input::Mode(mode));
             }

@@ -62,6 +62,7 @@ fn config(context: &Context) -> Result<ManagerConfig> {
             ));
         }
     };
+    config.allow_from.clone_from(&settings.allow_from.value);
     config.discovery = settings.discovery.value;
     config.local_file = Some(context.folders.config.join("local-manager.json"));
     Ok(config)

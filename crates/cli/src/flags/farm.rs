@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tessera_model::SLOTS_MAX;
+use tessera_wire::subnet::Subnet;
 use tessera_worker::{Hours, PeerListen};
 
 use super::at_least_one;
@@ -17,6 +18,7 @@ use crate::units::{Bytes, Rate, parse_duration};
 Examples:
   tessera manager                                  on every interface, port 7373
   tessera manager --listen 10.0.0.5:7373           only there
+  tessera manager --allow-from 10.0.0.0/8          for machines of this network alone
   tessera manager --tls-cert chain.pem --tls-key key.pem
 
 It prints a code; on other machines: tessera worker --join CODE. Further codes: tessera cert create.")]
@@ -24,6 +26,9 @@ pub(crate) struct ManagerFlags {
     /// Address to listen on, as ADDRESS:PORT; repeatable. Port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
+    /// Network whose machines are let in, as 10.0.0.0/8, besides this one; repeatable. Any, if not given
+    #[arg(long, value_name = "SUBNET")]
+    pub(crate) allow_from: Vec<Subnet>,
     /// Folder that keeps the farm: jobs, results, identities
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,

@@ -103,6 +103,12 @@ pub(crate) const KEYS: &[Key] = &[
         ',',
         "every interface, port 7373",
     ),
+    list(
+        "manager.allow_from",
+        "TESSERA_MANAGER_ALLOW_FROM",
+        ',',
+        "any network",
+    ),
     one(
         "manager.data",
         "TESSERA_MANAGER_DATA",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tessera_client::PathMap;
 use tessera_model::UserName;
+use tessera_wire::subnet::{Subnet, SubnetError};
 use tessera_worker::{Hours, HoursError, PeerListen};
 
 use super::Listed;
@@ -130,6 +131,15 @@ impl Value for bool {
             "false" | "0" | "no" | "off" => Ok(false),
             _ => Err(format!("'{text}' is neither true nor false")),
         }
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Subnet {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: SubnetError| error.to_string())
     }
     fn show(&self) -> String {
         self.to_string()

@@ -109,6 +109,11 @@ fn mistakes_are_named_with_their_place() {
     );
     check(
         &[],
+        "[manager]\nallow_from = ['10.0.0.0/33']",
+        "'10.0.0.0/33' is not a subnet: write it as 192.168.1.0/24",
+    );
+    check(
+        &[],
         "[worker]\npeer_listen = 'here'",
         "'here' is no place to listen at",
     );

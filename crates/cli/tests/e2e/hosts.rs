@@ -129,6 +129,30 @@ fn only_the_given_address_answers() {
     }
 }
 
+/// Who comes from elsewhere is let in by nobody of the farm: not by the manager, and not by a worker that gives blocks to others.
+#[test]
+fn only_those_of_the_given_network_are_let_in() {
+    let Some(mut network) = Network::new() else {
+        return;
+    };
+    let world = World::any();
+    let (office, attic, cellar) = (network.host(), network.host(), network.host());
+    let boss = office.home(world.fake_home("boss"));
+    let manager = boss
+        .manager_with(&["manager", "--allow-from", &attic.address])
+        .unwrap();
+    let listen = format!("{}:7400", attic.address);
+    let join = ["--join", manager.link(), "--peer-listen", &listen];
+    let _anna = attic.home(world.fake_home("anna")).worker(&join).unwrap();
+    for (address, port) in [(&office.address, 7373), (&attic.address, 7400)] {
+        assert!(attic.is_let_in(address, port), "{address} refuses anna");
+        assert!(cellar.reaches(address, port), "{address} is not there");
+        assert!(!cellar.is_let_in(address, port), "{address} lets ben in");
+    }
+    let ben = cellar.home(world.fake_home("ben"));
+    tessera_run(&ben, &["worker", "--join", manager.link()]).refused(3, &[&office.address]);
+}
+
 /// The cable of a worker in mid-frame is cut for a while, the process lives: it takes up its work again, and nothing is done twice.
 #[test]
 fn cut_off_for_twenty_seconds() {

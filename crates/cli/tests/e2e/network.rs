@@ -199,18 +199,21 @@ impl Host {
 
     /// Whether a connection from this machine to there is accepted.
     pub fn reaches(&self, address: &str, port: u16) -> bool {
-        let dial = format!("exec 3<>/dev/tcp/{address}/{port}");
+        self.bash(&format!("exec 3<>/dev/tcp/{address}/{port}"))
+    }
+
+    /// Whether who listens there waits for what this host has to say, and does not hang up at once.
+    pub fn is_let_in(&self, address: &str, port: u16) -> bool {
+        // `read` ends by a number above 128 if nothing came in time, not even an end.
+        let wait = "read -t 3 -N 1 <&3; test $? -gt 128";
+        self.bash(&format!("exec 3<>/dev/tcp/{address}/{port} && {wait}"))
+    }
+
+    fn bash(&self, script: &str) -> bool {
         let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            &self.namespace,
-            "timeout",
-            "5",
-            "bash",
-            "-c",
-            &dial,
-        ]);
+        let of_host = ["netns", "exec", &self.namespace];
+        command.args(of_host);
+        command.args(["timeout", "5", "bash", "-c", script]);
         run(&mut command).status == 0
     }
 }

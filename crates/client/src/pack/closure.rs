@@ -87,10 +87,14 @@ pub async fn closure(
         at,
     };
     let states = files::look_at(main, &asked.scan).await?;
-    let named: BTreeMap<_, _> = asked.scan.files.iter().map(|it| (&it.path, it)).collect();
+    let named = asked.scan.files.iter();
+    let named: BTreeMap<_, _> = named.map(|it| (files::name(&it.path), it)).collect();
     let mut all: Vec<_> = states
         .iter()
-        .map(|(path, state)| entry(path.clone(), Some(state.bytes), named.get(path).copied()))
+        .map(|(name, state)| {
+            let path = PathBuf::from(name);
+            entry(path, Some(state.bytes), named.get(name).copied())
+        })
         .collect();
     let absent = asked.scan.files.iter().filter(|named| !named.exists);
     all.extend(absent.map(|named| entry(named.path.clone(), None, Some(named))));

@@ -4,6 +4,7 @@
 //! said and every block then belong to one state of all files, or it is begun anew.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
@@ -38,7 +39,7 @@ pub(super) struct Memory {
     /// Nothing in the cache is believed; what is read is noted in it all the same.
     pub(super) read_all: bool,
     /// How the files stood at the last attempt.
-    seen: BTreeMap<PathBuf, State>,
+    seen: States,
 }
 
 impl Memory {
@@ -46,7 +47,7 @@ impl Memory {
         Self {
             cache,
             read_all,
-            seen: BTreeMap::new(),
+            seen: States::new(),
         }
     }
 
@@ -82,7 +83,13 @@ pub(super) struct Files {
     pub(super) states: States,
 }
 
-pub(super) type States = BTreeMap<PathBuf, State>;
+/// By the bytes of their names: thousands of paths compared part by part take longer than a look at the files.
+pub(super) type States = BTreeMap<OsString, State>;
+
+/// A file's name among [`States`]: one for all ways to write its path.
+pub(super) fn name(path: &Path) -> OsString {
+    path.iter().collect::<PathBuf>().into()
+}
 
 /// Reads the .blend and all that Blender named.
 pub(super) async fn read(
@@ -102,7 +109,8 @@ pub(super) async fn read(
     };
     let (mut manifest, mut origin) = (Manifest::new(), Origin::new());
     let mut unread = Vec::new();
-    for (path, state) in &states {
+    for (name, state) in &states {
+        let path = Path::new(name);
         match memory.look(path, state) {
             Some(cut) => {
                 origin.add_known(path, &cut);
@@ -111,7 +119,7 @@ pub(super) async fn read(
                 }
                 progress.count(state);
             }
-            None => unread.push((path.clone(), *state)),
+            None => unread.push((path.to_owned(), *state)),
         }
     }
     tell(progress.stage());
@@ -185,19 +193,20 @@ pub(super) async fn look_at(asked: Asked<'_>, scan: &Scan) -> Result<States, Pac
         .map(|file| file.path.clone())
         .filter(|path| path != asked.main)
         .collect();
-    let mut states = BTreeMap::from([(asked.main.to_owned(), asked.state)]);
+    let main = (name(asked.main), asked.state);
     tokio::task::spawn_blocking(move || {
         let parts = in_parts(&needed, |paths| {
-            let mut states = States::new();
+            let mut states = Vec::with_capacity(paths.len());
             paths
                 .iter()
                 .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
                 .map(|()| states)
         });
+        let mut states = vec![main];
         for part in parts {
             states.extend(part?);
         }
-        Ok(states)
+        Ok(states.into_iter().collect())
     })
     .await?
 }
@@ -229,9 +238,10 @@ fn same_since_asked(
 ) -> Result<(), PackError> {
     let read_by_blender = |kind| matches!(kind, FileKind::Library | FileKind::NodesBake);
     for file in scan.files.iter().filter(|file| read_by_blender(file.kind)) {
-        if let Some(state) = states.get(&file.path)
+        let name = name(&file.path);
+        if let Some(state) = states.get(&name)
             && !state.settled_before(asked.at)
-            && before.get(&file.path) != Some(state)
+            && before.get(&name) != Some(state)
         {
             return Err(PackError::Changing {
                 path: file.path.clone(),
@@ -301,8 +311,8 @@ pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
     let all: Vec<_> = states.iter().collect();
     let changed = in_parts(&all, |part| {
         let mut part = part.iter();
-        part.find(|(path, state)| !state.still_holds(path))
-            .map(|(path, _)| (*path).clone())
+        part.find(|(name, state)| !state.still_holds(Path::new(name)))
+            .map(|(name, _)| PathBuf::from(name))
     });
     match changed.into_iter().flatten().next() {
         Some(path) => Err(PackError::Changing { path }),
@@ -311,7 +321,11 @@ pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
 }
 
 /// A file, or all files below a folder (a cache that is named as a whole).
-fn collect(path: &Path, depth: usize, states: &mut States) -> Result<(), PackError> {
+fn collect(
+    path: &Path,
+    depth: usize,
+    states: &mut Vec<(OsString, State)>,
+) -> Result<(), PackError> {
     let unreadable = |source| PackError::Unreadable {
         path: path.to_owned(),
         source,
@@ -327,7 +341,7 @@ fn collect(path: &Path, depth: usize, states: &mut States) -> Result<(), PackErr
         Err(source) => return Err(unreadable(source)),
     };
     if !facts.is_dir() {
-        states.insert(path.to_owned(), State::from(&facts));
+        states.push((name(path), State::from(&facts)));
         return Ok(());
     }
     if depth == 0 {

@@ -10,6 +10,7 @@ use tessera_state::State;
 use tessera_wire::api::Pairing;
 use tessera_wire::pairing::{NameCheck, PairingCode, PairingLink, SECRET_BYTES};
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::subnet::Subnet;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,6 +57,8 @@ pub(crate) struct App {
     index: SharedIndex,
     served: ServedCertificate,
     bound: Vec<SocketAddr>,
+    /// See [`ManagerConfig::allow_from`](crate::ManagerConfig::allow_from).
+    pub(super) allow_from: Vec<Subnet>,
 }
 
 /// What it is made of.
@@ -74,6 +77,7 @@ pub(crate) struct AppParts {
     pub(crate) index: SharedIndex,
     pub(crate) served: ServedCertificate,
     pub(crate) bound: Vec<SocketAddr>,
+    pub(crate) allow_from: Vec<Subnet>,
 }
 
 impl App {
@@ -96,6 +100,7 @@ impl App {
             index: parts.index,
             served: parts.served,
             bound: parts.bound,
+            allow_from: parts.allow_from,
         }
     }
 

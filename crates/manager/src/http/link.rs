@@ -158,6 +158,7 @@ impl Link {
                     mode,
                     drop,
                     void: self.app.index().void_certificates(clock::wall()),
+                    allow_from: self.app.allow_from.clone(),
                 },
             }),
             Ok(Outcome::Refused(refusal)) => self.refuse(refusal.to_string(), false).await,

@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::Subnet;
 use crate::guests::{Guest, Guests, Stay};
 use crate::http::Peer;
 use crate::identity::PeerCertificate;
+use tessera_wire::subnet::{Subnet, lets_in};
 
 /// Longest that a handshake may take: three round trips over the worst network, and no more.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,12 +93,8 @@ impl Server {
         }
     }
 
-    /// This machine always may: who can start programs on it needs no network to reach it.
     fn may_connect(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        self.allow_from.is_empty()
-            || ip.is_loopback()
-            || self.allow_from.iter().any(|subnet| subnet.contains(ip))
+        lets_in(&self.allow_from, address.ip())
     }
 }
 

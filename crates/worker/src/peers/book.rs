@@ -1,6 +1,7 @@
 //! What this worker knows of others.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tessera_client::{Bandwidth, WorkerCertificate};
 use tessera_model::WorkerId;
 use tessera_wire::link::Source;
 use tessera_wire::peer::worker_of;
+use tessera_wire::subnet::{Subnet, lets_in};
 
 /// Addresses known for one tree: some for each of twice as many others as a manager names to one.
 const SOURCES_MAX: usize = 96;
@@ -48,6 +50,8 @@ pub(crate) struct PeerBook {
 struct Inner {
     /// Void certificates; none while there is no link, when it is not known which those are.
     void: Option<HashSet<String>>,
+    /// Whom the farm lets in; anyone if empty.
+    allow_from: Vec<Subnet>,
     aside: HashMap<WorkerId, Instant>,
     places: HashMap<Digest, Places>,
     heard: u64,
@@ -80,9 +84,16 @@ impl PeerBook {
         self.inner.lock().expect("nothing panics under the lock")
     }
 
-    /// The farm's manager says which certificates are void.
-    pub(crate) fn linked(&self, void: Vec<String>) {
-        self.lock().void = Some(void.into_iter().collect());
+    /// The farm's manager says which certificates are void, and who may come from where.
+    pub(crate) fn linked(&self, void: Vec<String>, allow_from: Vec<Subnet>) {
+        let mut inner = self.lock();
+        inner.void = Some(void.into_iter().collect());
+        inner.allow_from = allow_from;
+    }
+
+    /// Whether who comes from there may show a certificate at all.
+    pub(super) fn may_connect(&self, address: SocketAddr) -> bool {
+        lets_in(&self.lock().allow_from, address.ip())
     }
 
     /// What becomes void from now on is not heard.
@@ -239,7 +250,7 @@ mod tests {
             serial: serial.to_owned(),
         };
         assert!(!book.may_ask(&certificate("40")), "nothing is known yet");
-        book.linked(vec!["41".to_owned()]);
+        book.linked(vec!["41".to_owned()], Vec::new());
         assert!(book.may_ask(&certificate("40")) && !book.may_ask(&certificate("41")));
         book.void("40".to_owned());
         assert!(!book.may_ask(&certificate("40")));

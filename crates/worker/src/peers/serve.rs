@@ -60,14 +60,18 @@ pub(crate) struct PeerServer {
 impl PeerServer {
     /// Accepts until the worker ends.
     pub(crate) async fn run(mut self) {
-        let router = router(Shelves::new(self.book, self.blocks));
+        let router = router(Shelves::new(Arc::clone(&self.book), self.blocks));
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let Ok(turn) = Arc::clone(&room).acquire_owned().await else {
                 return;
             };
             let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+                Ok((stream, from)) if self.book.may_connect(from) => stream,
+                Ok((_, from)) => {
+                    tracing::warn!(%from, "refused: the farm does not let this address in");
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!("cannot accept a connection of a worker: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -4,8 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Addresses that share their first bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Subnet {
     network: IpAddr,
     prefix_bits: u8,
@@ -60,6 +63,30 @@ impl FromStr for Subnet {
     }
 }
 
+impl TryFrom<String> for Subnet {
+    type Error = SubnetError;
+
+    fn try_from(text: String) -> Result<Self, SubnetError> {
+        text.parse()
+    }
+}
+
+impl From<Subnet> for String {
+    fn from(subnet: Subnet) -> Self {
+        subnet.to_string()
+    }
+}
+
+/// Whether who comes from `address` is let in by a list of subnets: anyone if it is empty, and whoever is on this machine always,
+/// since who can start programs on it needs no network to reach it.
+#[must_use]
+pub fn lets_in(allow_from: &[Subnet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    allow_from.is_empty()
+        || address.is_loopback()
+        || allow_from.iter().any(|subnet| subnet.contains(address))
+}
+
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.prefix_bits)
@@ -97,6 +124,27 @@ mod tests {
         check("0.0.0.0/0", &["1.2.3.4"], &["::1"]);
         check("fd00::/8", &["fdff::1"], &["fe00::1", "10.0.0.1"]);
         check("::/0", &["fe80::1"], &["10.0.0.1"]);
+    }
+
+    #[test]
+    fn lets_in_who_is_on_the_list_or_on_this_machine() {
+        let list = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let check = |list: &[Subnet], address: &str| lets_in(list, address.parse().unwrap());
+        for address in ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "127.0.0.1", "::1"] {
+            assert!(check(&list, address), "{address}");
+        }
+        for address in ["11.0.0.1", "::ffff:11.0.0.1", "fe80::1"] {
+            assert!(!check(&list, address), "{address}");
+            assert!(check(&[], address), "{address}");
+        }
+    }
+
+    #[test]
+    fn travels_as_it_is_written() {
+        let text = r#""10.0.0.0/8""#;
+        let subnet: Subnet = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&subnet).unwrap(), text);
+        assert!(serde_json::from_str::<Subnet>(r#""10.0.0.0/33""#).is_err());
     }
 
     #[test]
