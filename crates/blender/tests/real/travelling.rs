@@ -78,6 +78,13 @@ async fn pictures_of_a_strip() {
         &names("cut/s_", 3, &[1, 2, 3, 6], ".png"),
     )
     .await;
+    let of_both_eyes = |number| ["L", "R"].map(|eye| format!("cut/s_{number:03}_{eye}.png"));
+    on_both(
+        "strip_views",
+        &[1, 2],
+        &[1, 2, 3].map(of_both_eyes).concat(),
+    )
+    .await;
 }
 
 #[tokio::test]

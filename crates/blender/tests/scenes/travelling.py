@@ -187,6 +187,24 @@ def strip(scene: Any) -> None:
 
 
 @kind
+def strip_views(scene: Any) -> None:
+    """Pictures in the sequencer, one for each eye; the strip names those of the left one."""
+    scene.render.use_multiview = True
+    for number in range(1, 5):
+        stage.write_png(f"cut/s_{number:03d}_L.png", (50 * number, 40, 40))
+        stage.write_png(f"cut/s_{number:03d}_R.png", (40, 40, 50 * number))
+    editor = scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    made = strips.new_image("Plate", os.path.join(stage.OUT, "cut/s_001_L.png"), 1, 1)
+    for number in range(2, 5):
+        made.elements.append(f"s_{number:03d}_L.png")
+    made.frame_final_duration = 4
+    made.use_multiview = True
+    made.views_format = "INDIVIDUAL"
+    made.directory = os.path.join(stage.OUT, "cut")
+
+
+@kind
 def cloth_baked(scene: Any) -> None:
     owner = stage.cloth()
     stage.bake(scene, owner, owner.modifiers[0].point_cache, frame_start=1, frame_end=8)

@@ -110,6 +110,8 @@ def expand(
         yield from sequences.of_clip(detail, path, wanted)
     elif reference.kind == "strip":
         yield from sequences.of_strip(reference.owner, detail, path, wanted)
+    elif reference.kind == "movie" and getattr(detail, "use_multiview", False):
+        yield from map(File, sequences.views_of_strip(detail, path))
     elif reference.kind == "volume":
         yield from sequences.of_volume(detail, path, wanted)
     elif reference.kind == "scene_cache":

@@ -325,4 +325,5 @@ def _strips(scene: Any) -> Iterator[Reference]:
         if strip.type == "IMAGE":
             yield Reference(scene, label, "strip", strip.directory, _setter(strip, "directory"), detail=strip)
         elif strip.type == "MOVIE":
-            yield Reference(scene, label, "movie", strip.filepath, _setter(strip, "filepath"))
+            assign, many = _setter(strip, "filepath"), strip.use_multiview
+            yield Reference(scene, label, "movie", strip.filepath, assign, detail=strip, many=many)

@@ -127,17 +127,21 @@ def of_image(image: Any, path: str, wanted: Frames | None, users: ImageUsers) ->
             yield file._replace(optional=file.optional or harmless)
 
 
-def _views(image: Any, path: str) -> Iterator[str]:
-    """An image of several views has a file for each, named by the scene's suffixes."""
-    if not (image.use_multiview and image.views_format == "INDIVIDUAL"):
+def _views(owner: Any, path: str) -> Iterator[str]:
+    """An image or a strip of several views has a file for each, named by the scene's suffixes."""
+    if not (owner.use_multiview and owner.views_format == "INDIVIDUAL"):
         yield path
         return
     stem, extension = os.path.splitext(path)
-    suffixes = {view.file_suffix for scene in bpy.data.scenes for view in scene.render.views if view.use}
+    suffixes = _suffixes()
     bare = next((stem[: -len(suffix)] for suffix in suffixes if suffix and stem.endswith(suffix)), stem)
     found = [bare + suffix + extension for suffix in sorted(suffixes)]
     found = [file for file in found if os.path.isfile(file)]
     yield from found or [path]
+
+
+def _suffixes() -> set[str]:
+    return {view.file_suffix for scene in bpy.data.scenes for view in scene.render.views if view.use}
 
 
 def _image_sequence(image: Any, path: str, wanted: Frames | None, users: ImageUsers) -> Found:
@@ -252,6 +256,11 @@ def _ends_in_number(path: str) -> bool:
 
 def of_strip(scene: Any, strip: Any, folder: str, wanted: Frames | None) -> Found:
     """The images of a strip that the frames show."""
+    for file in _of_strip(scene, strip, folder, wanted):
+        yield from (file._replace(path=view) for view in views_of_strip(strip, file.path))
+
+
+def _of_strip(scene: Any, strip: Any, folder: str, wanted: Frames | None) -> Found:
     names = all_of_strip(strip, folder)
     if wanted is None or len(names) < 2 or not _is_plain(scene, strip) or SPEEDS & wanted.animated:
         yield from map(File, names)
@@ -263,8 +272,17 @@ def of_strip(scene: Any, strip: Any, folder: str, wanted: Frames | None) -> Foun
         return min(max(moment - start, 0), last), True
 
     for place, (users, needed) in frames.of_sequence(wanted, shown).items():
-        if needed or os.path.isfile(names[place]):
+        if needed or any(map(os.path.isfile, views_of_strip(strip, names[place]))):
             yield File(names[place], not needed, users)
+
+
+def views_of_strip(strip: Any, path: str) -> Iterator[str]:
+    """Only a name that ends as that of a view does stands for the others, too. BKE_scene_multiview_view_prefix_get."""
+    stem, _extension = os.path.splitext(path)
+    if stem.endswith(tuple(_suffixes())):
+        yield from _views(strip, path)
+    else:
+        yield path
 
 
 def all_of_strip(strip: Any, folder: str) -> list[str]:
