@@ -218,6 +218,35 @@ async fn what_only_blender_knows_of_is_missed() {
 }
 
 #[tokio::test]
+async fn what_no_worker_can_find_is_told() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("within.py", &[]);
+        stage.open("main.blend").await.unwrap();
+        let scan = stage.scan().await;
+        let note = |outer: &str, inner: &str| {
+            let (outer, inner) = (stage.path(outer), stage.path(inner));
+            format!(
+                "{} names {} by an absolute path, where no worker finds it: name it by a relative one",
+                outer.display(),
+                inner.display()
+            )
+        };
+        let mut expected = vec![note("own.osl", "colours.h")];
+        if stage.path("main.usda").exists() {
+            expected.push(note("main.usda", "layer.usda"));
+        }
+        let mut notes = scan.notes.clone();
+        notes.sort_by_key(|note| note.contains("main.usda"));
+        assert_eq!(notes, expected, "{build}");
+        for inner in ["colours.h", "layer.usda"].map(|name| stage.path(name)) {
+            let listed = scan.files.iter().any(|file| file.path == inner);
+            assert_eq!(listed, inner.exists(), "{build}: {}", inner.display());
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_file_cannot_do_without_is_told() {
     for build in builds().await {
         let mut stage = Stage::new(&build).await;

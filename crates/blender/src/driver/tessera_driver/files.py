@@ -119,7 +119,7 @@ def expand(
             for inner in within.scene(file.path, notes):
                 yield file._replace(path=inner.path)
     elif reference.kind == "osl":
-        yield from within.shader(path)
+        yield from within.shader(path, notes)
     elif reference.kind == "ocean":
         yield from caches.ocean(detail, path, wanted)
     elif reference.kind == "nodes_bake":

@@ -21,7 +21,7 @@ FILES_MAX = 10_000
 """Files followed from one. More than any scene's layers, and an end for what names itself anew each time."""
 
 
-def shader(path: str) -> Iterator[File]:
+def shader(path: str, notes: list[str]) -> Iterator[File]:
     """An OSL script, what it includes, and what it was compiled to: Cycles takes that if it is the newer one."""
     yield File(path)
     if path.endswith(".oso"):
@@ -36,6 +36,7 @@ def shader(path: str) -> Iterator[File]:
             included = os.path.normpath(os.path.join(os.path.dirname(inner), name))
             # What is not there is one of Cycles' own.
             if included not in seen and os.path.isfile(included):
+                _note_absolute(inner, name, notes)
                 seen.add(included)
                 pending.append(included)
                 yield File(included)
@@ -63,10 +64,20 @@ def scene(path: str, notes: list[str]) -> Iterator[File]:
     layers, _assets, unresolved = usd.ComputeAllDependencies(path)
     for layer in layers[:FILES_MAX]:
         if layer.realPath and not layer.anonymous:
+            for name in sorted({name for kind in usd.ExtractExternalReferences(layer.realPath) for name in kind}):
+                if name.lower().endswith(USD):
+                    _note_absolute(layer.realPath, name, notes)
             yield File(layer.realPath)
     for missing in unresolved:
         if missing.lower().endswith(USD):
             yield File(os.path.normpath(os.path.join(os.path.dirname(path), missing)))
+
+
+def _note_absolute(path: str, name: str, notes: list[str]) -> None:
+    """What is within a file is sent as it is, so what it names has to lie as the file says wherever that lies."""
+    note = f"{path} names {name} by an absolute path, where no worker finds it: name it by a relative one"
+    if os.path.isabs(name) and note not in notes:
+        notes.append(note)
 
 
 def _usd() -> Any | None:
