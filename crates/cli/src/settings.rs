@@ -147,6 +147,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) tags: Setting<Vec<String>>,
     /// When it works; always if none.
     pub(crate) hours: Setting<Option<Hours>>,
+    /// How long its machine has to be left alone before it works; always if none.
+    pub(crate) while_idle: Setting<Option<Duration>>,
     /// Name; the host's if none.
     pub(crate) name: Setting<Option<String>>,
     /// Folder.
@@ -361,6 +363,7 @@ impl WorkerSettings {
             threads: from.optional_number("worker.threads", threads)?,
             tags: names("worker.tags", flags.and_then(|f| f.tags.clone()), from)?,
             hours: from.optional("worker.hours", flags.and_then(|f| f.hours.clone()))?,
+            while_idle: from.optional("worker.while_idle", flags.and_then(|f| f.while_idle))?,
             name: from.optional("worker.name", flags.and_then(|f| f.name.clone()))?,
             data: from.optional("worker.data", flags.and_then(|f| f.data.clone()))?,
             nice: from.required("worker.nice", flags.and_then(|f| f.nice), 0)?,

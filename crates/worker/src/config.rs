@@ -36,6 +36,9 @@ pub struct WorkerConfig {
     /// When it works, by this machine's clock; always, if none. Outside of these hours it finishes the frames it has begun, takes
     /// nothing new and ends its Blenders.
     pub hours: Option<Hours>,
+    /// It works once keyboard and mouse of its machine were left alone for this long, and gives up what it has begun when somebody
+    /// comes back; always, if none.
+    pub while_idle: Option<Duration>,
     /// Where Blenders are looked for. Without a cache file of its own, one in the worker's folder is used.
     pub blender: Search,
     /// Added to the nice level of every Blender.
@@ -71,6 +74,7 @@ impl WorkerConfig {
             threads: None,
             tags: Vec::new(),
             hours: None,
+            while_idle: None,
             blender: Search::default(),
             nice: launch.nice,
             memory_limit_bytes: launch.memory_max_bytes,

@@ -57,6 +57,16 @@ pub(crate) struct Warm {
     pub own_tree_bytes: Option<u64>,
 }
 
+/// Whether a worker leaves its machine to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resting {
+    No,
+    /// Once the frames it has begun are finished.
+    AfterFrame,
+    /// At once: what it has begun is given up.
+    Now,
+}
+
 /// One thing that happened.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -68,8 +78,8 @@ pub(crate) enum Input {
     Cancel(Vec<LeaseKey>),
     /// What may be given to this worker.
     Mode(WorkerMode),
-    /// Its owner's hours have ended, or begun.
-    Rest(bool),
+    /// Its owner wants the machine, or no more.
+    Rest(Resting),
     /// A job's files lie in their tree; bringing them took so long.
     TreeReady {
         manifest: Digest,
@@ -209,7 +219,7 @@ enum Busy {
 #[derive(Debug)]
 pub(crate) struct Desk {
     mode: WorkerMode,
-    resting: bool,
+    resting: Resting,
     closing: bool,
     leases: BTreeMap<LeaseKey, Held>,
     arrivals: u64,
@@ -236,7 +246,7 @@ impl Desk {
         };
         Self {
             mode: WorkerMode::Active,
-            resting: false,
+            resting: Resting::No,
             closing: false,
             leases: BTreeMap::new(),
             arrivals: 0,

@@ -5,6 +5,7 @@
 //! bound of their own: the desk gives a slot one order at a time, a tree one errand at a time, and stops rendering above
 //! its bound of unsent reports.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -16,11 +17,20 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::deliver::Report;
-use crate::desk::{Desk, Effects, Fetch, FrameEnd, Input, Order, Warm};
+use crate::desk::{Desk, Effects, Fetch, FrameEnd, Input, Order, Resting, Warm};
 use crate::status::{LinkStatus, Status};
 
 /// Messages that wait for a link to take them; a link that lets so many pile up is stuck and gets cut.
 const OUTBOX_MAX: usize = 4096;
+
+/// What a worker rests for; the first that holds is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RestFor {
+    /// Somebody uses the machine.
+    User,
+    /// Its owner's hours.
+    Hours,
+}
 
 /// An order with the means to stop it.
 #[derive(Debug)]
@@ -52,6 +62,7 @@ pub(crate) struct Hub {
 struct Inner {
     desk: Desk,
     facts: WorkerFacts,
+    rests: BTreeMap<RestFor, Rest>,
     /// Where it gives blocks to other workers.
     peer: Option<SocketAddr>,
     /// Of the link that is open. Without one, nothing needs saying: a greeting says it all.
@@ -93,6 +104,7 @@ impl Hub {
         let inner = Inner {
             desk,
             facts,
+            rests: BTreeMap::new(),
             peer,
             outbox: None,
             slots,
@@ -238,17 +250,27 @@ impl Hub {
         });
     }
 
-    /// The owner's hours have ended, or begun.
-    pub(crate) fn set_rest(&self, rest: Option<Rest>) {
+    /// The worker leaves the machine to others for this reason, or no more.
+    pub(crate) fn set_rest(&self, cause: RestFor, rest: Option<Rest>) {
         let mut inner = self.lock();
+        match rest {
+            Some(rest) => inner.rests.insert(cause, rest),
+            None => inner.rests.remove(&cause),
+        };
+        let rest = inner.rests.first_key_value();
+        let resting = match rest {
+            None => Resting::No,
+            Some((RestFor::User, _)) => Resting::Now,
+            Some((RestFor::Hours, _)) => Resting::AfterFrame,
+        };
+        let rest = rest.map(|(_, rest)| rest.clone());
         if inner.facts.rest == rest {
             return;
         }
         match &rest {
             Some(rest) => tracing::info!("resting: {}", rest.reason),
-            None => tracing::info!("its hours have begun: working"),
+            None => tracing::info!("working again"),
         }
-        let resting = rest.is_some();
         inner.facts.rest = rest;
         let facts = inner.facts.clone();
         // First of all, so that what goes back now does not come again.

@@ -9,7 +9,7 @@
 //! - `peers` gives blocks to other workers, and knows whom to ask;
 //! - `slot` has one living Blender and renders a frame at a time, with nothing between two frames but a round trip;
 //! - `deliver` hashes, sends and reports what was rendered, for as long as it takes, also after a restart;
-//! - `hours` lets the worker rest when its owner wants the machine;
+//! - `hours` and `presence` let the worker rest when its owner wants the machine;
 //! - `log_tail` answers who watches a frame's log while it renders.
 //!
 //! What is absent: no frame's fate depends on the link, no picture is looked at, and nothing is known of other workers.
@@ -32,6 +32,7 @@ mod link;
 mod log_tail;
 mod machine;
 mod peers;
+mod presence;
 mod renewal;
 mod run;
 mod slot;

@@ -21,12 +21,13 @@ use crate::desk::{Desk, Input, Shelf};
 use crate::error::WorkerError;
 use crate::frame_dir::Frames;
 use crate::hours;
-use crate::hub::{Ends, Hub};
+use crate::hub::{Ends, Hub, RestFor};
 use crate::join::make_private_folder;
 use crate::link::LinkKeeper;
 use crate::log_tail::Logs;
 use crate::machine::Gauge;
 use crate::peers::{self, PeerBook, PeerServer};
+use crate::presence;
 use crate::renewal;
 use crate::slot::{Slot, SlotContext};
 use crate::status::{LinkStatus, Status};
@@ -76,6 +77,14 @@ pub async fn run(
     let given_at = peers::listen(config.peer_listen).await?;
     let worker = Worker::assemble(config, farm, disk, blenders, facts, given_at, status);
     worker.work(left, shutdown).await
+}
+
+/// See [`presence::untouched_for`].
+async fn untouched() -> Option<Duration> {
+    tokio::task::spawn_blocking(presence::untouched_for)
+        .await
+        .ok()
+        .flatten()
 }
 
 fn identity(config: &WorkerConfig) -> Result<WorkerFarm, WorkerError> {
@@ -236,7 +245,17 @@ impl Worker {
         if let Some(hours) = &hours {
             hours::tell_zone(hours);
             // Before the first greeting: it is not to be given what it would give back.
-            hub.set_rest(hours.rest_at(&Zoned::now()));
+            hub.set_rest(RestFor::Hours, hours.rest_at(&Zoned::now()));
+        }
+        let while_idle = self.config.while_idle;
+        if let Some(left_alone) = while_idle {
+            let untouched = untouched().await;
+            if untouched.is_none() {
+                tracing::warn!(
+                    "nothing on this machine says whether somebody uses it: it counts as left alone"
+                );
+            }
+            hub.set_rest(RestFor::User, presence::rest(left_alone, untouched));
         }
 
         let crew = self.crew;
@@ -252,6 +271,11 @@ impl Worker {
         if let Some(hours) = hours {
             let keeping = hours::keep(hours, Arc::clone(&hub), Zoned::now, tokio::time::sleep);
             crew.spawn("hours", keeping);
+        }
+        if let Some(left_alone) = while_idle {
+            let hub = Arc::clone(&hub);
+            let keeping = presence::keep(left_alone, hub, untouched, tokio::time::sleep);
+            crew.spawn("presence", keeping);
         }
         let (farm, file) = (self.farm, identity_file(&self.config));
         crew.spawn("renewal", renewal::keep_fresh(farm, file, self.uplink));

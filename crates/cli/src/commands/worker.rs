@@ -75,6 +75,7 @@ async fn work(
     config.identity = Some(joined);
     // Of a worker of a farm only: whoever renders on this machine alone sits at it.
     config.hours.clone_from(&settings.hours.value);
+    config.while_idle = settings.while_idle.value;
     config.addresses = addresses(context);
     config.bandwidth = context.settings.bandwidth();
     let (tell, told) = watch::channel(State::default());

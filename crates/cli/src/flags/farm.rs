@@ -54,7 +54,8 @@ Examples:
   tessera worker                       from then on
   tessera worker --join https://10.0.0.5:7373/#CODE    where discovery by multicast does not reach
   tessera worker --slots 2 --threads 8 --tags 'gpu;big'
-  tessera worker --hours 'Mon-Fri 19:00-07:00; Sat-Sun'    while nobody sits at it")]
+  tessera worker --hours 'Mon-Fri 19:00-07:00; Sat-Sun'    outside of working hours
+  tessera worker --while-idle 5m       while nobody uses this machine")]
 pub(crate) struct WorkerFlags {
     /// Address of the manager, as https://HOST:PORT; discovered if not given
     #[arg(long, value_name = "URL")]
@@ -77,6 +78,9 @@ pub(crate) struct WorkerFlags {
     /// When it works, by this machine's clock: 'Mon-Fri 19:00-07:00; Sat-Sun'. Always, if not given
     #[arg(long, value_name = "HOURS")]
     pub(crate) hours: Option<Hours>,
+    /// Work only while keyboard and mouse of this machine were left alone for this long (5m), and stop when somebody comes back
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) while_idle: Option<Duration>,
     /// What this machine is called in the farm
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -139,6 +139,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     list("worker.tags", "TESSERA_WORKER_TAGS", ';', "none"),
     one("worker.hours", "TESSERA_WORKER_HOURS", "always"),
+    one("worker.while_idle", "TESSERA_WORKER_WHILE_IDLE", "always"),
     one("worker.name", "TESSERA_WORKER_NAME", "this machine's name"),
     one(
         "worker.data",

@@ -41,6 +41,7 @@ mod misfits;
 mod on_a_farm;
 mod own_machine;
 mod packing;
+mod presence;
 mod same_as_local;
 mod sharing;
 mod steering;

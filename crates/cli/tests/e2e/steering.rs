@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use tessera_model::{JobId, JobState, WorkerId, WorkerMode};
+use tessera_model::{JobId, JobState, WorkerMode};
 use tessera_wire::event::What;
 use tessera_wire::line::LineKind;
 
@@ -30,19 +30,6 @@ fn timed<T>(what: &str, deed: impl FnOnce(), effect: impl FnOnce() -> T) -> T {
         began.elapsed().as_millis()
     );
     seen
-}
-
-/// Waits for a worker that stands so.
-fn worker_is(
-    tape: &mut Tape,
-    what: &str,
-    id: WorkerId,
-    so: impl Fn(&tessera_wire::api::WorkerStatus) -> bool,
-) {
-    tape.next(what, |event| match &event.what {
-        What::Worker { worker } if worker.id == id && so(worker) => Some(()),
-        _ => None,
-    });
 }
 
 /// Waits for a job that stands so.
@@ -152,14 +139,10 @@ fn workers_are_steered_while_they_render() {
         "pause a worker",
         || run(&["worker-admin", "pause", "ben"]),
         || {
-            worker_is(&mut tape, "ben is paused", ben, |it| {
-                it.mode == WorkerMode::Paused
-            });
+            tape.worker_is("ben is paused", ben, |it| it.mode == WorkerMode::Paused);
         },
     );
-    worker_is(&mut tape, "ben has nothing left", ben, |it| {
-        it.holds.is_empty()
-    });
+    tape.worker_is("ben has nothing left", ben, |it| it.holds.is_empty());
     let idle_at = tape.events.len();
     tape.begins(job, anna);
     tape.begins(job, anna);
@@ -182,7 +165,7 @@ fn workers_are_steered_while_they_render() {
         "block a worker",
         || run(&["worker-admin", "block", "anna"]),
         || {
-            worker_is(&mut tape, "anna is blocked and has nothing", anna, |it| {
+            tape.worker_is("anna is blocked and has nothing", anna, |it| {
                 it.mode == WorkerMode::Blocked && it.holds.is_empty()
             });
         },
@@ -204,9 +187,7 @@ fn workers_are_steered_while_they_render() {
         "unblock a worker",
         || run(&["worker-admin", "unblock", "anna"]),
         || {
-            worker_is(&mut tape, "anna has work again", anna, |it| {
-                !it.holds.is_empty()
-            });
+            tape.worker_is("anna has work again", anna, |it| !it.holds.is_empty());
         },
     );
 
@@ -239,7 +220,7 @@ fn workers_are_steered_while_they_render() {
         "kill a worker (its link has half a second to come back)",
         || site.workers[2].process.signal("KILL").unwrap(),
         || {
-            worker_is(&mut tape, "carl is away", carl, |it| !it.linked);
+            tape.worker_is("carl is away", carl, |it| !it.linked);
             tape.next("its frame is begun again", |event| {
                 begun(event).filter(|((_, again), by)| *again == frame && *by != carl)
             })

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use tessera_client::{EventFilter, Retry};
 use tessera_model::{JobId, WorkerId};
+use tessera_wire::api::WorkerStatus;
 use tessera_wire::event::{Event, What};
 use xtask::farm::Home;
 
@@ -91,6 +92,15 @@ impl Tape {
     fn last(&self) -> Vec<String> {
         let from = self.events.len().saturating_sub(60);
         self.events[from..].iter().map(brief).collect()
+    }
+
+    /// Waits for a worker that stands so.
+    #[track_caller]
+    pub fn worker_is(&mut self, what: &str, id: WorkerId, so: impl Fn(&WorkerStatus) -> bool) {
+        self.next(what, |event| match &event.what {
+            What::Worker { worker } if worker.id == id && so(worker) => Some(()),
+            _ => None,
+        });
     }
 
     /// The next frame that begins, of this job and by this worker if they are named.

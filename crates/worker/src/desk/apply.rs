@@ -7,7 +7,7 @@ use tessera_wire::link::{FromWorker, LeaseOffer};
 
 use super::lease::{Held, Stage, manifest_of};
 use super::shelf::Beside;
-use super::{Busy, Desk, EarlyFailure, Effects, FrameEnd, Input, LEASES_MAX, Slot, Warm};
+use super::{Busy, Desk, EarlyFailure, Effects, FrameEnd, Input, LEASES_MAX, Resting, Slot, Warm};
 
 impl Desk {
     /// Takes in one thing that happened and says what is to be done.
@@ -132,16 +132,16 @@ impl Desk {
     }
 
     /// The owner wants the machine from now on, or no more: as a pause that the worker sets itself.
-    fn set_rest(&mut self, resting: bool, effects: &mut Effects) {
+    fn set_rest(&mut self, resting: Resting, effects: &mut Effects) {
         self.resting = resting;
-        if resting {
-            self.give_back_all(false, effects);
+        if resting != Resting::No {
+            self.give_back_all(resting == Resting::Now, effects);
         }
     }
 
     /// Whether it may be given anything.
     fn takes_new(&self) -> bool {
-        self.mode == WorkerMode::Active && !self.resting && !self.closing
+        self.mode == WorkerMode::Active && self.resting == Resting::No && !self.closing
     }
 
     /// What has not begun goes back at once. What has begun goes back after its present frame, or, with `kill`, now;
@@ -172,7 +172,11 @@ impl Desk {
     fn goes_on(&self, held: &Held) -> bool {
         let in_order = held.offer.as_ref().is_some_and(|offer| offer.in_order);
         match self.mode {
-            WorkerMode::Active => !self.resting || in_order,
+            WorkerMode::Active => match self.resting {
+                Resting::No => true,
+                Resting::AfterFrame => in_order,
+                Resting::Now => false,
+            },
             WorkerMode::Paused | WorkerMode::Draining => in_order,
             WorkerMode::Blocked => false,
         }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use tessera_model::{Build, LeaseKey};
 
 use super::lease::{Held, Stage, is_afresh, scene_of};
-use super::{Busy, Desk, Effects, FrameOrder, Order, UNSENT_BYTES_MAX, UNSENT_FRAMES_MAX};
+use super::{Busy, Desk, Effects, FrameOrder, Order, Resting, UNSENT_BYTES_MAX, UNSENT_FRAMES_MAX};
 
 /// How well a slot suits a lease, best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +32,8 @@ impl Desk {
             }
         }
         match self.resting {
-            true => self.cool_down(effects),
-            false => self.warm_up(effects),
+            Resting::No => self.warm_up(effects),
+            Resting::AfterFrame | Resting::Now => self.cool_down(effects),
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 
 use super::Hours;
-use crate::hub::Hub;
+use crate::hub::{Hub, RestFor};
 
 /// The wall's clock is looked at this often at least: it can be set, the time zone can change, and a machine that slept
 /// wakes up in other hours.
@@ -22,7 +22,7 @@ pub(crate) async fn keep<Waiting: Future<Output = ()>>(
 ) {
     loop {
         let moment = now();
-        hub.set_rest(hours.rest_at(&moment));
+        hub.set_rest(RestFor::Hours, hours.rest_at(&moment));
         let change = hours.next_change(&moment);
         let until = change.map(|change| moment.timestamp().duration_until(change));
         // Positive: a change lies ahead.
