@@ -4,6 +4,7 @@ mod cert;
 mod config;
 mod connect;
 mod doctor;
+mod farms;
 mod fetch;
 mod job;
 mod jobs;
@@ -52,6 +53,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Status> {
 async fn run_droppable(context: &Context, command: Command) -> Result<Status> {
     match command {
         Command::Connect(flags) => connect::run(context, &flags).await,
+        Command::Farms => farms::run(context).await,
         Command::Submit(flags) => submit::run(context, &flags).await,
         Command::Pack(flags) => pack::run(context, &flags).await,
         Command::Fetch(flags) => fetch::run(context, &flags).await,

@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Worker(WorkerFlags),
     /// Make this user a client of a farm
     Connect(ConnectFlags),
+    /// List the farms on this network, and those this user is connected to
+    Farms,
     /// Open the farm's web page in a browser, logged in
     Web(WebFlags),
     /// Send a job and print its number; frames stay on the farm until fetched
@@ -258,6 +260,7 @@ impl Command {
             Self::Manager(_)
             | Self::Worker(_)
             | Self::Connect(_)
+            | Self::Farms
             | Self::Pack(_)
             | Self::Merge(_)
             | Self::Config => None,
@@ -359,6 +362,7 @@ mod tests {
             "logs 3 -5 --follow",
             "doctor",
             "config",
+            "farms",
         ] {
             check(line, true);
         }

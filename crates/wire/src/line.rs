@@ -245,6 +245,19 @@ pub enum LineKind {
         /// Which.
         worker: WorkerId,
     },
+    /// A farm, known or found on the network.
+    KnownFarm {
+        /// Its name: as this user knows it, else as it says.
+        name: String,
+        /// Fingerprint of the certificate that its managers are believed by.
+        fingerprint: String,
+        /// Addresses (`https://HOST:PORT`) of its managers.
+        addresses: Vec<String>,
+        /// Whether this user is connected to it.
+        connected: bool,
+        /// Whether it announces itself on the network now.
+        announced: bool,
+    },
     /// An access token in a list.
     Token {
         /// All but its secret.

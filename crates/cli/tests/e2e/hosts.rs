@@ -35,6 +35,24 @@ fn three_hosts(world: &World) {
         .worker(&["--join", code, "--name", "ben", "--threads", "1"])
         .unwrap();
 
+    let seen = |home: &Home| {
+        let lines = home.run(&["farms"]).unwrap();
+        let farm = lines.iter().find_map(|line| match line {
+            LineKind::KnownFarm {
+                name,
+                connected,
+                announced,
+                ..
+            } => Some((name.clone(), *connected, *announced)),
+            _ => None,
+        });
+        farm.unwrap()
+    };
+    let house = |connected| ("House".to_owned(), connected, true);
+    assert_eq!(seen(&boss), house(true));
+    let carla = attic.home(world.home("carla"));
+    assert_eq!(seen(&carla), house(false));
+
     let out = project.path("out");
     let lines = boss
         .run(&["render", project.file(), "-f", "1..8", "-o", text(&out)])

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc2822;
 use x509_parser::pem::Pem;
 
 use super::Report;
+use crate::commands::farms::known_farms;
 use crate::context::Context;
 use crate::units::show_duration;
 use crate::{farm, moment};
@@ -288,20 +289,9 @@ pub(super) async fn discovery(context: &Context, report: &mut Report<'_>) {
             "where there is one, multicast does not reach it: join by the whole link (https://HOST:PORT/#CODE)",
         );
     }
-    let known: Vec<String> = tessera_client::farms(&context.folders)
-        .unwrap_or_default()
-        .into_iter()
-        .chain(
-            local_manager(&context.folders)
-                .ok()
-                .flatten()
-                .map(|local| local.farm),
-        )
-        .filter_map(|farm| farm.trust.fingerprint().ok())
-        .map(|fingerprint| fingerprint.to_string())
-        .collect();
+    let known = known_farms(&context.folders);
     for (fingerprint, (farm, addresses)) in &farms {
-        let whose = if known.contains(fingerprint) {
+        let whose = if known.contains_key(fingerprint) {
             "yours"
         } else {
             "not yours"
