@@ -16,7 +16,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from . import farm as farm_module
 from . import local, preferences, program, scene_file, show, state_folder, works
 from .farm import farm
-from .works import Asking, Connecting, Inviting, Listing, Sending, Work
+from .works import Asking, Connecting, Inviting, Listing, LookingAround, Sending, Work
 
 Result = set[str]
 
@@ -299,6 +299,16 @@ class Connect(Waits, bpy.types.Operator):
         return Connecting("Connecting", ["connect", code, *where])
 
 
+class FindFarms(Waits, bpy.types.Operator):
+    """List the farms on this network"""
+
+    bl_idname = "tessera.find_farms"
+    bl_label = "Find Farms"
+
+    def begin(self, _context: bpy.types.Context) -> Work:
+        return LookingAround()
+
+
 class Invite(Waits, bpy.types.Operator):
     """Make a code that lets a machine or a user into the farm, and put it into the clipboard. Takes the farm's admin"""
 
@@ -363,6 +373,7 @@ class StartLocal(Says, bpy.types.Operator):
         if self.kind == "worker" and known is not None:
             arguments += ["--nice", "19"] if known.worker_nice else []
             arguments += ["--threads", str(known.worker_threads)] if known.worker_threads else []
+            arguments += ["--while-idle", f"{known.worker_idle_minutes}m"] if known.worker_idle_minutes else []
         local.start(self.kind, arguments)
         farm.restart()
         farm.look()
@@ -587,6 +598,7 @@ CLASSES = (
     EndWork,
     Dismiss,
     Connect,
+    FindFarms,
     Invite,
     LookAgain,
     StartLocal,

@@ -350,12 +350,31 @@ def draw_jobs(layout: Any, context: bpy.types.Context) -> None:
         column.label(text=text + (f", {job['failed']} failed" if job["failed"] else ""))
 
 
+def draw_around(layout: Any) -> None:
+    """The farms that were found, each to connect to with the code that was typed."""
+    around = works.around
+    column = layout.column(align=True)
+    if around.looking or (around.looked and not around.farms):
+        column.label(text="Looking for farms" if around.looking else "No farm on this network", icon="VIEWZOOM")
+    for found in around.farms:
+        row = column.row(align=True)
+        row.label(text=found["name"], icon="LINKED" if found["connected"] else "UNLINKED")
+        if found["connected"]:
+            row.label(text="Connected" if found["announced"] else "Connected, not on this network")
+        else:
+            row.operator("tessera.connect", text="Connect by Code").address = found["addresses"][0]
+
+
 def draw_farm(layout: Any, context: bpy.types.Context) -> None:
     """Connecting, and what runs on this computer."""
     lists = context.window_manager.tessera
     row = layout.row(align=True)
     row.prop(lists, "code", text="", icon="KEYINGSET")
     row.operator("tessera.connect")
+    finding = row.row(align=True)
+    finding.enabled = not works.around.looking
+    finding.operator("tessera.find_farms", text="", icon="VIEWZOOM")
+    draw_around(layout)
     if farm.link is Link.CONNECTED:
         row = layout.column(align=True) if is_narrow(context) else layout.row(align=True)
         row.operator("tessera.invite", text="Code for a Worker", icon="DESKTOP").kind = "worker"

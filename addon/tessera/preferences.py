@@ -42,6 +42,15 @@ class TesseraPreferences(bpy.types.AddonPreferences):
         max=1024,
     )
 
+    worker_idle_minutes: IntProperty(
+        name="Only While I Am Away",
+        description="The worker on this computer renders once keyboard and mouse were left alone for so many minutes, "
+        "and stops when you come back; 0: it always renders",
+        default=0,
+        min=0,
+        max=24 * 60,
+    )
+
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
@@ -57,6 +66,7 @@ class TesseraPreferences(bpy.types.AddonPreferences):
         layout.label(text="When this computer renders for a farm:")
         layout.prop(self, "worker_nice")
         layout.prop(self, "worker_threads")
+        layout.prop(self, "worker_idle_minutes")
 
 
 def get() -> TesseraPreferences | None:

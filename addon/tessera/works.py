@@ -267,6 +267,32 @@ class Connecting(Asking):
         farm.look()
 
 
+class LookingAround(Asking):
+    """Lists the farms on this network, and those this user is connected to."""
+
+    takes_farm = False
+
+    def __init__(self) -> None:
+        around.farms, around.looking = [], True
+        super().__init__("Farms", ["farms"])
+
+    def _on_known_farm(self, line: Line) -> None:
+        around.farms.append(line)
+
+    def _on_ended(self, line: Line) -> None:
+        around.looking, around.looked = False, True
+        super()._on_ended(line)
+
+
+class Around:
+    """Farms that were found."""
+
+    def __init__(self) -> None:
+        self.farms: list[dict[str, Any]] = []
+        self.looking = False
+        self.looked = False
+
+
 class Inviting(Asking):
     """Makes a code that lets somebody in, and puts it into the clipboard."""
 
@@ -338,6 +364,7 @@ def find(number: int) -> Work | None:
     return next((work for work in works if work.number == number), None)
 
 
+around = Around()
 needed = Needed()
 last_words = LastWords()
 

@@ -170,11 +170,14 @@ class Jobs(FarmTest):
         link = next(line.split()[1] for line in said.splitlines() if line.startswith("CODE"))
         guest = Home(self.folder / "guest")
         guest.install_addon()
-        calls = [f"ops.connect(code='{link}')", "print('FARM', farm.farm.name)"]
+        around = "[(found['name'], found['connected']) for found in works.around.farms]"
+        found = ["ops.find_farms()", f"print('AROUND', {around})"]
+        calls = [f"ops.connect(code='{link}')", "print('FARM', farm.farm.name)", *found]
         inside = self.farm_script
         self.assertIn("https://", link)
         said = guest.blender("-b", "--python", inside("calls"), "--", *calls)
         self.assertIn("FARM Studio farm", said)
+        self.assertIn("AROUND [('Studio farm', True)]", said)
         self.assertTrue([line for line in guest.tessera("jobs") if line["type"] != "error"] == [])
         lonely = Home(self.folder / "lonely")
         lonely.install_addon()
