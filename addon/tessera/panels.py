@@ -27,6 +27,9 @@ LINES_MAX = 6
 # Missing files that are listed; the number of all stands above them.
 MISSING_SHOWN_MAX = 12
 
+# How much of a row its name has, and its button not.
+NAME_SHARE = 0.65
+
 LINK_ICONS = {
     Link.UNKNOWN: "SORTTIME",
     Link.NO_PROGRAM: "ERROR",
@@ -357,12 +360,12 @@ def draw_around(layout: Any) -> None:
     if around.looking or (around.looked and not around.farms):
         column.label(text="Looking for farms" if around.looking else "No farm on this network", icon="VIEWZOOM")
     for found in around.farms:
-        row = column.row(align=True)
+        row = column.split(factor=NAME_SHARE, align=True)
         row.label(text=found["name"], icon="LINKED" if found["connected"] else "UNLINKED")
         if found["connected"]:
-            row.label(text="Connected" if found["announced"] else "Connected, not on this network")
+            row.label(text="Yours" if found["announced"] else "Yours, elsewhere")
         else:
-            row.operator("tessera.connect", text="Connect by Code").address = found["addresses"][0]
+            row.operator("tessera.connect", text="Connect").address = found["addresses"][0]
 
 
 def draw_farm(layout: Any, context: bpy.types.Context) -> None:
@@ -381,7 +384,7 @@ def draw_farm(layout: Any, context: bpy.types.Context) -> None:
         row.operator("tessera.invite", text="Code for a User", icon="USER").kind = "user"
     column = layout.column(align=True)
     for kind, label in (("manager", "Manager here"), ("worker", "Worker here")):
-        row = column.row(align=True)
+        row = column.split(factor=NAME_SHARE, align=True)
         runs = bool(local.process(kind))
         row.label(text=label, icon="RADIOBUT_ON" if runs else "RADIOBUT_OFF")
         operator = "tessera.stop_local" if runs else "tessera.start_local"
