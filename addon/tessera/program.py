@@ -59,11 +59,16 @@ def find(preferred: str = "") -> Path:
     )
 
 
-def quiet() -> dict[str, Any]:
-    """What a process is started with so that no window opens for it."""
+def quiet(flags: int = 0) -> dict[str, Any]:
+    """What a process is started with so that no window opens for it. `flags`: more of Windows' own."""
     if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | flags}
     return {}
+
+
+# Reading and packing a scene takes every core for a while: Blender's window comes first.
+STAND_BACK = [nice, "-n", "10"] if (nice := shutil.which("nice")) else []
+BELOW_NORMAL = 0x4000  # BELOW_NORMAL_PRIORITY_CLASS
 
 
 class Child:
@@ -75,10 +80,10 @@ class Child:
         # What it handed to a farm is wanted even if Blender quits.
         self.outlives_blender = False
         self._errors = b""
-        command = [str(program), *arguments, "--json"]
+        command = [*STAND_BACK, str(program), *arguments, "--json"]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **quiet()
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **quiet(BELOW_NORMAL)
             )
         except OSError as error:
             raise ProgramMissingError(f"{program} cannot be run: {error.strerror}") from error
