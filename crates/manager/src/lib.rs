@@ -26,6 +26,7 @@ mod identity;
 mod keeper;
 mod links;
 mod local_file;
+mod metrics;
 mod run;
 mod running;
 mod server;

@@ -22,6 +22,7 @@ use crate::identity::{Authority, Index, ServedCertificate, SharedIndex, secret};
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::local_file::{self, LocalFile};
+use crate::metrics::Metrics;
 use crate::server::{Server, listen, serve, server_config};
 use crate::{ManagerConfig, ManagerError, Running, addresses, discovery};
 
@@ -201,6 +202,7 @@ impl Parts {
         let index: SharedIndex = Arc::new(RwLock::new(Index::default()));
         let links = Arc::new(Links::default());
         let events = Arc::new(Events::new(term));
+        let metrics = Arc::<Metrics>::default();
         let (engine, handle): (Engine, EngineHandle) = Engine::new(EngineParts {
             state: Arc::clone(&ground.state),
             term,
@@ -210,6 +212,7 @@ impl Parts {
             authority: Arc::clone(&ground.authority),
             links: Arc::clone(&links),
             events: Arc::clone(&events),
+            metrics: Arc::clone(&metrics),
         })
         .await?;
         let admin_token = admin_token(config, ground)?;
@@ -244,6 +247,7 @@ impl Parts {
                 keeper: Arc::new(keeper),
                 links,
                 events,
+                metrics,
                 clock,
                 ending,
                 tasks: TaskTracker::new(),

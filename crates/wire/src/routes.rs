@@ -8,7 +8,7 @@ use tessera_model::Role;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// Anyone who can reach the port: pairing, health, static pages. Nothing else, ever.
+    /// Anyone who can reach the port: pairing, health, readiness, static pages. Nothing else, ever.
     Public,
     /// A client whose token has at least this role.
     Client(Role),
@@ -55,6 +55,8 @@ use Role::{Admin, Artist, Viewer};
 routes! {
     /// [`Health`](crate::api::Health).
     HEALTH: Get "/api/v1/health", Public;
+    /// The same, or a problem while this manager can not take work in and record it.
+    READY: Get "/api/v1/ready", Public;
     /// [`PairRequest`](crate::api::PairRequest) → [`PairReply`](crate::api::PairReply).
     PAIR: Post "/api/v1/pair", Public;
     /// The status page.
@@ -64,6 +66,8 @@ routes! {
 
     /// [`Farm`](crate::api::Farm).
     FARM: Get "/api/v1/farm", Client(Viewer);
+    /// Figures for Prometheus, as OpenMetrics text.
+    METRICS: Get "/metrics", Client(Viewer);
     /// This list as JSON.
     ROUTES: Get "/api/v1/routes", Client(Viewer);
     /// `?after=JOB&limit=N` → [`Page`](crate::api::Page) of [`JobSummary`](crate::api::JobSummary), newest first.

@@ -17,6 +17,7 @@ use crate::world::{World, tessera_run};
 const PUBLIC: &[(&str, &str)] = &[
     ("GET", "/"),
     ("GET", "/api/v1/health"),
+    ("GET", "/api/v1/ready"),
     ("GET", "/assets/{file}"),
     ("POST", "/api/v1/pair"),
 ];

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::identity::{Authority, SharedIndex};
 use crate::links::{Closing, Links};
+use crate::metrics::Metrics;
 
 /// Commands that share one transaction. So many come together only where thousands of workers report at once; then the more
 /// share the pages that are written and the one sync, the less each of them costs.
@@ -36,6 +37,7 @@ pub(crate) struct EngineParts {
     pub(crate) authority: Arc<Authority>,
     pub(crate) links: Arc<Links>,
     pub(crate) events: Arc<Events>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The engine, not yet running.
@@ -47,6 +49,7 @@ pub(crate) struct Engine {
     clock: Clock,
     links: Arc<Links>,
     events: Arc<Events>,
+    metrics: Arc<Metrics>,
     trouble: Option<Trouble>,
 }
 
@@ -77,6 +80,7 @@ impl Engine {
             clock: parts.clock,
             links: parts.links,
             events: parts.events,
+            metrics: parts.metrics,
             trouble: None,
         };
         Ok((engine, EngineHandle { commands: sender }))
@@ -137,13 +141,16 @@ impl Engine {
         for command in waiting.drain(..) {
             self.core.apply(now, command, &mut batch);
         }
-        if !batch.changes.is_empty()
-            && let Err(error) = self.state.commit(self.term, &batch.changes).await
-        {
-            return self.fail(batch, error).await;
+        if !batch.changes.is_empty() {
+            let began = Instant::now();
+            if let Err(error) = self.state.commit(self.term, &batch.changes).await {
+                return self.fail(batch, error).await;
+            }
+            self.metrics.recorded(&batch.changes, began.elapsed());
         }
         if self.trouble.take().is_some() {
             tracing::info!("the record can be written again");
+            self.metrics.set_records(true);
         }
         release(&mut self.core, batch, now, &self.links, &self.events);
         Ok(())
@@ -159,6 +166,7 @@ impl Engine {
             _ => EngineError::NotRecorded(cause.to_string()),
         };
         tracing::error!(changes = batch.changes.len(), "{}", with_sources(&cause));
+        self.metrics.set_records(false);
         let snapshot = self.state.load().await?;
         let now = self.clock.now();
         self.core.rebuild(snapshot, now);

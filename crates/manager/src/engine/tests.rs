@@ -51,6 +51,7 @@ async fn world() -> World {
         authority: Arc::new(authority),
         links: Arc::clone(&links),
         events: Arc::new(Events::new(term)),
+        metrics: Arc::default(),
     })
     .await
     .unwrap();

@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::identity::{Index, ServedCertificate, SharedIndex, Tries, secret};
 use crate::keeper::Keeper;
 use crate::links::Links;
+use crate::metrics::Metrics;
 use crate::{addresses, clock};
 
 /// Pairing codes that wait to be used. A farm of thousands is paired with one code used many times.
@@ -46,6 +47,7 @@ pub(crate) struct App {
     pub(super) keeper: Arc<Keeper>,
     pub(super) links: Arc<Links>,
     pub(super) events: Arc<Events>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) clock: clock::Clock,
     pub(super) tries: Mutex<Tries>,
     pub(super) long_walks: Semaphore,
@@ -71,6 +73,7 @@ pub(crate) struct AppParts {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) links: Arc<Links>,
     pub(crate) events: Arc<Events>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: clock::Clock,
     pub(crate) ending: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -91,6 +94,7 @@ impl App {
             keeper: parts.keeper,
             links: parts.links,
             events: parts.events,
+            metrics: parts.metrics,
             clock: parts.clock,
             tries: Mutex::default(),
             long_walks: Semaphore::new(LONG_WALKS_MAX),

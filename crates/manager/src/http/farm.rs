@@ -1,17 +1,26 @@
 //! The farm at a glance, and what anyone may know of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
 use tessera_wire::api::{Farm, Health};
+use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes::{ALL, Route};
 use tessera_wire::{PROTOCOL, PROTOCOL_OLDEST};
+use tokio::time::timeout;
 
 use super::access::Client;
 use super::app::App;
 use super::extract::Json;
-use super::problem::Answer;
+use super::problem::{Answer, failure, internal};
+use crate::metrics::{self, Standing};
 use crate::views;
+
+/// A manager that takes longer to answer is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn health() -> Json<Health> {
     Json(Health {
@@ -20,6 +29,48 @@ pub(super) async fn health() -> Json<Health> {
         protocol: PROTOCOL,
         protocol_oldest: PROTOCOL_OLDEST,
     })
+}
+
+/// Whether this manager can take work in and record it.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<Json<Health>> {
+    let answered = timeout(READY_WITHIN, app.engine.read(|_, _| ())).await;
+    if !matches!(answered, Ok(Ok(()))) {
+        let detail = "it is starting, ending, or has more to do than it can: ask again";
+        return Err(failure(
+            ProblemKind::NotActive,
+            "the manager does not answer in time",
+            detail,
+        ));
+    }
+    if !app.metrics.records() {
+        let detail = "its log says why; nothing is lost, and it tries again every second";
+        return Err(failure(
+            ProblemKind::NotActive,
+            "the manager cannot write its record",
+            detail,
+        ));
+    }
+    Ok(health().await)
+}
+
+/// For Prometheus.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Response> {
+    let links = Arc::clone(&app.links);
+    let (standing, settings) = app
+        .engine
+        .read(move |scheduler, now| {
+            let standing = Standing::of(scheduler, &links, now);
+            (standing, scheduler.settings().clone())
+        })
+        .await?;
+    let store = metrics::Store {
+        used_bytes: app.store.pack_bytes(),
+        quota_bytes: settings.store_quota_bytes,
+    };
+    let text = app.metrics.text(standing, store);
+    let text = text.map_err(|error| internal(&error))?;
+    let media_type = [(header::CONTENT_TYPE, metrics::MEDIA_TYPE)];
+    Ok((media_type, text).into_response())
 }
 
 pub(super) async fn routes() -> Json<&'static [Route]> {

@@ -19,6 +19,8 @@ use super::{
 fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
     Some(match *route {
         routes::HEALTH => get(farm::health),
+        routes::READY => get(farm::ready),
+        routes::METRICS => get(farm::metrics),
         routes::PAIR => post(pair::pair),
         routes::PAGE => get(pages::page),
         routes::ASSET => get(pages::asset),

@@ -79,7 +79,13 @@ fn the_public_routes_are_these_and_no_others() {
         .collect();
     assert_eq!(
         public,
-        ["/api/v1/health", "/api/v1/pair", "/", "/assets/{file}"]
+        [
+            "/api/v1/health",
+            "/api/v1/ready",
+            "/api/v1/pair",
+            "/",
+            "/assets/{file}"
+        ]
     );
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tessera_model::Role;
-use tessera_wire::api::{JobSummary, Journal, Page, Submitted, Verdict};
+use tessera_wire::api::{Health, JobSummary, Journal, Page, Submitted, Verdict};
 use tessera_wire::link::ToWorker;
 use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes;
@@ -89,6 +89,8 @@ async fn the_manager_outlives_a_full_disk_and_loses_nothing() {
         }
     };
     assert_eq!((refused.kind, refused.status), (ProblemKind::DiskFull, 507));
+    let not_ready = api.problem(routes::READY, &[], &()).await;
+    assert_eq!(not_ready.kind, ProblemKind::NotActive, "{not_ready}");
     let problem = api.problem(routes::WORKER_RESULT, &[], &report).await;
     assert_eq!(problem.kind, ProblemKind::DiskFull);
     let before: Page<JobSummary> = artist.get(routes::JOBS, &[]).await;
@@ -120,6 +122,7 @@ async fn the_manager_outlives_a_full_disk_and_loses_nothing() {
     }
     assert!(got.iter().all(|key| key.unit != offers[0].key.unit));
     let _ = put(&api, b"room again").await;
+    let _: Health = api.get(routes::READY, &[]).await;
     let journal: Journal = artist
         .get(routes::JOURNAL, &[&submitted.job.to_string()])
         .await;

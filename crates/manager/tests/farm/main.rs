@@ -11,6 +11,7 @@ mod harness;
 mod jobs;
 mod keeping;
 mod logs;
+mod metrics;
 mod pairing;
 mod restart;
 mod settings;
