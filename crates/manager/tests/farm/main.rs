@@ -12,6 +12,7 @@ mod jobs;
 mod keeping;
 mod logs;
 mod pairing;
+mod previews;
 mod restart;
 mod settings;
 mod start;
