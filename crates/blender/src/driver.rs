@@ -26,6 +26,7 @@ const PACKAGE: &[(&str, &str)] = &modules![
     "assembling.py",
     "caches.py",
     "copying.py",
+    "display.py",
     "exr.py",
     "facts.py",
     "files.py",

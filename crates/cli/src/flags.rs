@@ -333,6 +333,7 @@ mod tests {
             "pack a.blend",
             "pack a.blend -o a.zip -f 1..3 --allow-missing --pack-textures --blender b",
             "fetch 3 -f 1..2 -o out --wait",
+            "fetch 3 -f 1..2 --previews look",
             "jobs",
             "job show 1",
             "job pause 1 2 3",
@@ -381,6 +382,7 @@ mod tests {
             "submit a.blend --blender-version new",
             "settings set",
             "settings unset",
+            "fetch 3 --previews look --wait",
             "frobnicate",
         ] {
             check(line, false);

@@ -8,6 +8,7 @@
 //! - [`ChannelName`] and [`PassName`] are the names of that form, [`Samples`] its values, kept to the last bit;
 //! - [`Cryptomatte`] is the metadata of the Cryptomatte passes;
 //! - [`merge`] makes one frame out of slices of it, tiles and ranges of samples; [`class_of`] says how each pass is merged;
+//! - [`previews`] makes small pictures of a frame, as the scene's [`Display`] shows it;
 //! - [`compare`] (feature `compare`) says exactly where two frames or two folders of frames differ.
 //!
 //! The crate knows no network, no job and no clock: bytes go in, channels come out.
@@ -21,6 +22,7 @@ mod frame;
 mod head;
 mod merge;
 mod name;
+mod preview;
 mod read;
 mod recipe;
 mod rows;
@@ -32,5 +34,8 @@ pub use class::{Class, class_of};
 pub use frame::{Channel, Container, Frame, Part, Pass, SampleType, Samples, Window};
 pub use merge::{MergeError, MergeOptions, Merged, merge};
 pub use name::{ChannelName, PassName};
+pub use preview::{
+    Display, DisplayError, PREVIEW_SIDE, PreviewError, Previews, THUMBNAIL_SIDE, previews,
+};
 pub use read::{ReadError, read, read_from};
 pub use slices::{Missing, SampleRange, Slice};

@@ -88,35 +88,49 @@ impl Rows {
 
     /// Rows `from..to` of all channels, in the order of [`places`](Self::places).
     pub(crate) fn read(&self, from: usize, to: usize) -> Result<Vec<Samples>, ReadError> {
+        let all: Vec<usize> = (0..self.places.len()).collect();
+        self.read_some(&all, from, to)
+    }
+
+    /// Rows `from..to` of some channels, which are `wanted` by their [`places`](Self::places), in that order.
+    pub(crate) fn read_some(
+        &self,
+        wanted: &[usize],
+        from: usize,
+        to: usize,
+    ) -> Result<Vec<Samples>, ReadError> {
         let (width, height) = self.size();
         debug_assert!(from < to && to <= height);
         let area = width * (to - from);
-        let mut planes = Vec::with_capacity(self.places.len());
-        for place in &self.places {
+        let mut planes = Vec::with_capacity(wanted.len());
+        let mut plane_of: Vec<Vec<Option<usize>>> = self
+            .meta
+            .headers
+            .iter()
+            .map(|header| vec![None; header.channels.list.len()])
+            .collect();
+        for &index in wanted {
+            let place = &self.places[index];
+            plane_of[place.part][place.channel] = Some(planes.len());
             let plane = Samples::zeroed(place.sample_type, area);
             planes.push(plane.ok_or_else(|| ReadError::NoMemory {
                 subject: self.subject.clone(),
                 pixel_bytes: (area * place.sample_type.bytes()) as u64,
             })?);
         }
-        let mut plane_of: Vec<Vec<usize>> = self
-            .meta
-            .headers
-            .iter()
-            .map(|header| vec![0; header.channels.list.len()])
-            .collect();
-        for (index, place) in self.places.iter().enumerate() {
-            plane_of[place.part][place.channel] = index;
-        }
         for (part, header) in self.meta.headers.iter().enumerate() {
+            if plane_of[part].iter().all(Option::is_none) {
+                continue;
+            }
             let lines = header.compression.scan_lines_per_block();
             for index in from / lines..to.div_ceil(lines) {
                 let block = self.block(part, index)?;
                 for line in block.lines(&header.channels) {
                     let row = line.location.position.y();
-                    if (from..to).contains(&row) {
+                    let plane = plane_of[part][line.location.channel];
+                    if let (Some(plane), true) = (plane, (from..to).contains(&row)) {
                         let start = (row - from) * width + line.location.position.x();
-                        planes[plane_of[part][line.location.channel]].write(start, line.value);
+                        planes[plane].write(start, line.value);
                     }
                 }
             }

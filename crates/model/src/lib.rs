@@ -38,7 +38,7 @@ pub use job::{
 pub use name::check_name;
 pub use requirement::{Requirement, SeriesRange, SeriesRangeError};
 pub use result::{
-    Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, ResultTimings,
+    Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, Previews, ResultTimings,
 };
 pub use split::{PLACES_MAX, Slice, Split, SplitBy, Window};
 pub use unit::{Lease, LeaseKey};

@@ -96,6 +96,15 @@ pub struct FrameFile {
     pub blob: Blob,
 }
 
+/// Small pictures of a frame, as a screen shows it: JPEG, for lists and for a look, and no part of what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previews {
+    /// 256 pixels at most on its longest side.
+    pub thumbnail: Blob,
+    /// 1920 pixels at most; the whole frame if it has no more.
+    pub preview: Blob,
+}
+
 /// Where a frame's time went, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResultTimings {
@@ -138,6 +147,9 @@ pub struct FrameResult {
     pub stderr: Blob,
     /// Where the time went.
     pub timings: ResultTimings,
+    /// Its previews; none where its files cannot be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<Previews>,
     /// What the user should know of how it was rendered, a line each: the same for every frame it is true of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

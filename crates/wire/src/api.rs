@@ -511,3 +511,17 @@ pub struct Trees {
     #[serde(default)]
     pub blobs: Vec<Blob>,
 }
+
+/// What previews are, whatever the format of their frames.
+pub const PREVIEW_MEDIA_TYPE: &str = "image/jpeg";
+
+/// The sizes of a frame's [`Previews`](tessera_model::Previews).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviewSize {
+    /// For lists.
+    Thumbnail,
+    /// For a look.
+    #[default]
+    Preview,
+}

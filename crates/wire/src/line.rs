@@ -149,6 +149,13 @@ pub enum LineKind {
         /// Rendering time in seconds.
         seconds: f64,
     },
+    /// A preview of a frame lies in a folder.
+    Preview {
+        /// The frame.
+        frame: i32,
+        /// A picture that a screen shows.
+        file: PathBuf,
+    },
     /// A frame failed once.
     FrameFailed {
         /// The frame.

@@ -97,6 +97,8 @@ routes! {
     JOURNAL: Get "/api/v1/jobs/{job}/journal", Client(Viewer);
     /// `?stream=stdout|stderr&from=OFFSET` → bytes; header `tessera-log-complete: true|false`.
     LOG: Get "/api/v1/jobs/{job}/frames/{frame}/log", Client(Viewer);
+    /// `?size=thumbnail|preview` → JPEG, with a strong `ETag`.
+    PREVIEW: Get "/api/v1/jobs/{job}/frames/{frame}/preview", Client(Viewer);
     /// `?job=JOB&since=SEQ` → server-sent [`Event`](crate::event::Event)s.
     EVENTS: Get "/api/v1/events", Client(Viewer);
     /// [`Page`](crate::api::Page) of [`WorkerStatus`](crate::api::WorkerStatus).

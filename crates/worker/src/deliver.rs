@@ -9,11 +9,13 @@
 //! twice and keep what nobody here asks for again.
 
 mod post;
+mod previews;
 mod seal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tessera_merge::Display;
 use tessera_model::{Build, FileRole, LeaseKey, ResultTimings, WorkerId};
 use tessera_wire::link::FrameToRender;
 use tokio::sync::{Semaphore, mpsc};
@@ -58,6 +60,8 @@ pub(crate) struct MadeFile {
 pub(crate) enum Outcome {
     Rendered {
         files: Vec<MadeFile>,
+        /// How the scene shows its colours, where the files hold light.
+        display: Option<Arc<Display>>,
         build: Build,
         device: String,
         persistent: bool,

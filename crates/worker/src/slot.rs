@@ -11,7 +11,7 @@ mod terms;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_blender::Launch;
+use tessera_blender::{Launch, Rendered};
 use tessera_model::{Build, FrameErrorKind, JobId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -217,7 +217,7 @@ impl Slot {
             Work::Frames => {
                 let request = render_request(order, folder)?;
                 let rendered = self.station.render(request, folder, stop).await?;
-                Ok(Made::frame(rendered))
+                Ok(self.made(rendered).await)
             }
             Work::Slices(slices) => {
                 let mut made = Made::default();
@@ -236,9 +236,17 @@ impl Slot {
                 if let Err(error) = tokio::fs::remove_file(&merged).await {
                     tracing::debug!("cannot remove a merged frame: {error}");
                 }
-                Ok(Made::frame(rendered))
+                Ok(self.made(rendered).await)
             }
         }
+    }
+
+    async fn made(&mut self, rendered: Rendered) -> Made {
+        let display = match &rendered.display {
+            Some(path) => self.station.display(path).await,
+            None => None,
+        };
+        Made::frame(rendered, display)
     }
 
     /// Hands the finished frame over. The next order is there when this returns.
@@ -264,6 +272,7 @@ impl Slot {
                 device: made.device.as_ref().map(device_name).unwrap_or_default(),
                 persistent: made.is_persistent(),
                 files: made.files,
+                display: made.display,
                 timings,
                 notes,
             },

@@ -53,6 +53,8 @@ pub enum DeviceRequest {
 pub struct Rendered {
     /// Sorted by role, then name.
     pub files: Vec<RenderedFile>,
+    /// What says how the scene shows its colours, where the files hold light; as long as this Blender lives.
+    pub display: Option<PathBuf>,
     pub timings: Timings,
     pub persistent: PersistentUse,
     pub device: DeviceUsed,

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod display;
 mod exactness;
 mod expendable;
 mod failing;

@@ -1,5 +1,7 @@
 //! `tessera fetch`: brings finished frames of a job into a folder, from any machine that is connected.
 
+mod previews;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,9 @@ use crate::{farm, names, units};
 
 pub(super) async fn run(context: &Context, flags: &FetchFlags) -> Result<Status> {
     let connection = farm::need(context)?;
+    if let Some(folder) = &flags.previews {
+        return previews::run(context, flags, &connection.api, folder).await;
+    }
     let detail = connection.api.job(flags.job).await?;
     let plan = plan(&connection.api, &detail, flags).await?;
     plan.check_writable()

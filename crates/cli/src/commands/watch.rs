@@ -1,5 +1,7 @@
 //! `tessera watch`: a job, or the whole farm, as it happens.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use tessera_wire::event::{Event, What};
 use tessera_wire::line::LineKind;
 use tokio::time::Instant;
 
+use self::look::Look;
 use super::workers::state;
 use crate::context::Context;
 use crate::exit::{Status, stop};
@@ -60,11 +63,14 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
         since: Some(0),
     });
     let screen = Screen::new(output);
+    let mut look = only
+        .filter(|_| screen.live())
+        .and_then(|job| Look::at(&api, job));
     let mut drawn = Instant::now() - REDRAW;
     let mut stale = true;
     loop {
         if stale && drawn.elapsed() >= REDRAW {
-            screen.draw(&view, outages.present().as_deref());
+            screen.draw(&view, look.as_ref(), outages.present().as_deref());
             (drawn, stale) = (Instant::now(), false);
         }
         tokio::select! {
@@ -81,10 +87,14 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
                     }
                     view = now;
                 } else {
+                    if let Some(look) = &mut look {
+                        look.take(&event.what);
+                    }
                     view.take(event.what);
                 }
                 stale = true;
             }
+            () = seen(&mut look) => stale = true,
             () = outages.changed() => {
                 if let (Some(outage), false) = (outages.present(), screen.live()) {
                     output.note(format!("tessera: warning: {outage}"));
@@ -100,10 +110,21 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
             .and_then(|only| view.jobs.get(&only))
             .filter(|job| job.state.is_over())
         {
-            screen.draw(&view, None);
+            if let Some(look) = &mut look {
+                look.finish().await;
+            }
+            screen.draw(&view, look.as_ref(), None);
             screen.keep();
             return over(output, job);
         }
+    }
+}
+
+/// Returns when there is another picture.
+async fn seen(look: &mut Option<Look>) {
+    match look {
+        Some(look) => look.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -313,16 +334,21 @@ impl Screen {
         self.bar.is_some()
     }
 
-    fn draw(&self, view: &View, outage: Option<&str>) {
+    fn draw(&self, view: &View, look: Option<&Look>, outage: Option<&str>) {
         let Some(bar) = &self.bar else { return };
+        let (height, width) = console::Term::stderr().size();
+        let (height, width) = (usize::from(height), usize::from(width));
         let mut lines = view.lines();
         lines.push(String::new());
+        if let Some(look) = look {
+            // The last line, and one that stays free.
+            lines.extend(look.lines(width, height.saturating_sub(lines.len() + 2)));
+        }
         lines.push(outage.map_or_else(
             || "Ctrl-C ends the watching, nothing else.".to_owned(),
             printable,
         ));
         // A line that wraps would not be found again when the table is redrawn.
-        let width = usize::from(console::Term::stderr().size().1);
         let cut = |line: &String| console::truncate_str(line, width, "…").into_owned();
         let lines: Vec<String> = lines.iter().map(cut).collect();
         bar.set_message(lines.join("\n"));

@@ -134,7 +134,8 @@ pub(crate) struct SubmitFlags {
 #[command(after_help = "\
 Examples:
   tessera fetch 12                 what is finished, to where the job was submitted to leave it
-  tessera fetch 12 -o out --wait   everything, as it is finished, into the folder out")]
+  tessera fetch 12 -o out --wait   everything, as it is finished, into the folder out
+  tessera fetch 12 --previews look small pictures of what is finished, into the folder look")]
 pub(crate) struct FetchFlags {
     /// The job
     pub(crate) job: JobId,
@@ -147,6 +148,9 @@ pub(crate) struct FetchFlags {
     /// Stay until the job is over
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Bring small pictures (JPEG, 1920 pixels at most) of what is finished into this folder, and not the frames
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "wait"])]
+    pub(crate) previews: Option<PathBuf>,
     /// Most that goes over the network: 20MB/s; 0 for no limit
     #[arg(long, value_name = "RATE")]
     pub(crate) bandwidth: Option<Rate>,

@@ -4,6 +4,7 @@ use std::fs;
 
 use tessera_model::{JobId, StepKind};
 use tessera_wire::api::JobDetail;
+use tessera_wire::line::LineKind;
 
 use crate::site::{Site, ask, until};
 use crate::world::{Project, World, identical, on_both, tessera_run, text};
@@ -54,11 +55,37 @@ fn tiles_as_asked_for(world: &World) {
     fs::rename(world.path("farm").join("out"), &out).unwrap();
     site.boss.run(&arguments).unwrap();
     assert_eq!(site.delivered_once(JobId(1)).leases, journal.leases);
+    look_at(world, &site, 2);
 
     // Frames that cannot be divided are refused with the reason, and not rendered otherwise.
     let ordered = world.scene("cloth");
     let told = tessera_run(&site.boss, &["render", ordered.file(), "--tiles", "2x2"]);
     told.refused(2, &["--tiles", "depend on the frames before them"]);
+}
+
+/// Brings the previews of the first job's frames, which are as large as the frames and not dark.
+fn look_at(world: &World, site: &Site, frames: usize) {
+    let folder = world.path("look");
+    let lines = site
+        .boss
+        .run(&["fetch", "1", "--previews", text(&folder)])
+        .unwrap();
+    let brought: Vec<_> = lines
+        .into_iter()
+        .filter_map(|line| match line {
+            LineKind::Preview { frame, file } => Some((frame, file)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(brought.len(), frames, "{brought:?}");
+    for (frame, file) in brought {
+        assert_eq!(file, folder.join(format!("{frame:04}.jpg")));
+        let picture = image::open(&file).unwrap().into_luma8();
+        let light = picture.iter().max().unwrap();
+        assert!(*light > 64, "{}: {light}", file.display());
+        assert!(picture.width() > 32, "{}", file.display());
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), frames);
 }
 
 fn a_still_is_divided_by_itself(world: &World) {
@@ -76,6 +103,8 @@ fn a_still_is_divided_by_itself(world: &World) {
     // The frame put together is one; what workers were given of it grew and shrank with what was left.
     let slices = journal.leases - 1;
     assert!((4..=16).contains(&slices), "{journal:?}");
+
+    look_at(world, &site, 1);
 
     // Rendered whole where that is asked for.
     let whole = [&arguments[..], &["--tiles", "off", "--samples", "4"]].concat();

@@ -15,6 +15,7 @@ use crate::world::{Project, World, files_in, identical, on_both, tessera_run, te
 
 on_both!(
     two_workers_share_a_job,
+    a_watched_job_is_seen,
     fetched_later_from_elsewhere_and_after_restarts,
     paused_resumed_cancelled,
     logs_are_blenders_own_bytes,
@@ -83,6 +84,43 @@ fn two_workers_share_a_job(world: &World) {
             .any(|line| matches!(line, LineKind::Frame { .. } | LineKind::Submitted { .. }))
     );
     site.delivered_once(JobId(1));
+}
+
+/// In a terminal that has the colours, the last finished frame is what is left of the watching.
+fn a_watched_job_is_seen(world: &World) {
+    let project = world.scene("layers");
+    let mut site = Site::new(world.home("boss"));
+    let job = site.submit(&project, &["-f", "1..2"]).to_string();
+    let told = world.path("terminal");
+    let watch = site.boss.command(&["watch", &job]);
+    let words = [watch.get_program()].into_iter().chain(watch.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qefc", &words.join(" "), text(&told)]);
+    for (name, value) in watch.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    terminal
+        .env("COLORTERM", "truecolor")
+        .env("TERM", "xterm-256color")
+        .env_remove("NO_COLOR")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null());
+    let mut watching = terminal.spawn().unwrap();
+    let seen = || fs::read_to_string(&told).unwrap_or_default();
+    until(&site.boss, "the job is watched", async |_| {
+        seen().contains("Ctrl-C").then_some(())
+    });
+    assert!(!seen().contains('▀'));
+    site.hire(world.home("anna"), "anna");
+    assert!(watching.wait().unwrap().success(), "{}", seen());
+    let shown = seen();
+    let last = shown.rsplit_once("Ctrl-C").unwrap().0;
+    let last = last.rsplit_once("WORKER").unwrap().1;
+    assert!(last.contains("▀") && last.contains("frame "), "{shown}");
 }
 
 fn fetched_later_from_elsewhere_and_after_restarts(world: &World) {

@@ -10,8 +10,8 @@ use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, StepI
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, Fetched, FrameStatus, Health,
     JobAction, JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest,
-    Pairing, Parts, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict, WorkerAction,
-    WorkerIdentity, WorkerStatus,
+    Pairing, Parts, PreviewSize, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict,
+    WorkerAction, WorkerIdentity, WorkerStatus,
 };
 use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;
@@ -210,6 +210,23 @@ impl Api {
             .is_none_or(|value| value.as_bytes() == b"true");
         let bytes = self.body(&address, &call.what(), response).await?;
         Ok(LogPart { bytes, complete })
+    }
+
+    /// A small picture of a finished frame, as JPEG.
+    pub async fn preview(
+        &self,
+        job: JobId,
+        frame: i32,
+        size: PreviewSize,
+    ) -> Result<Bytes, ApiError> {
+        let size = match size {
+            PreviewSize::Thumbnail => "thumbnail",
+            PreviewSize::Preview => "preview",
+        };
+        let path = in_job(routes::PREVIEW, job).replace("{frame}", &frame.to_string());
+        let call = Call::new(routes::PREVIEW, format!("{path}?size={size}"));
+        let (address, response) = self.send(&call).await?;
+        self.body(&address, &call.what(), response).await
     }
 
     /// All workers.

@@ -73,6 +73,7 @@ fn result(frame: i32, files: Vec<(FileRole, &str, BlobRef)>) -> FrameResult {
         stdout: none,
         stderr: none,
         timings: ResultTimings::default(),
+        previews: None,
         notes: Vec::new(),
         at: Timestamp(0),
     }

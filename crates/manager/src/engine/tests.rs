@@ -131,6 +131,7 @@ fn result(key: LeaseKey, worker: WorkerId) -> FrameResult {
         stdout: empty(),
         stderr: empty(),
         timings: ResultTimings::default(),
+        previews: None,
         notes: Vec::new(),
         at: Timestamp(1),
     }

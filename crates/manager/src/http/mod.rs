@@ -17,6 +17,7 @@ mod link;
 mod logs;
 mod pages;
 mod pair;
+mod previews;
 mod problem;
 mod results;
 mod router;

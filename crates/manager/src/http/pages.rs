@@ -67,7 +67,10 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
     ];
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, value);
+        // What may be kept says so itself.
+        if name != header::CACHE_CONTROL || !response.headers().contains_key(&name) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

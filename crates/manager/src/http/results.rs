@@ -14,6 +14,7 @@ use super::access::WorkerPeer;
 use super::app::App;
 use super::blobs::{Walk, walk};
 use super::extract::{Json, Path};
+use super::previews;
 use super::problem::{Answer, failure, unexpected};
 use super::submit::complete;
 use crate::clock;
@@ -52,11 +53,18 @@ pub(super) async fn done(
             )
         })?;
     }
+    result.previews = previews::taken(result.previews);
     let named = result
         .files
         .iter()
         .map(|file| &file.blob)
-        .chain([&result.stdout, &result.stderr]);
+        .chain([&result.stdout, &result.stderr])
+        .chain(
+            result
+                .previews
+                .iter()
+                .flat_map(|made| [&made.thumbnail, &made.preview]),
+        );
     let _intake = app.keeper.intake();
     check_blobs(&app, named).await?;
     result.device = plain(&result.device);

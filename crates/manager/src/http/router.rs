@@ -11,8 +11,8 @@ use tessera_wire::routes::{self, Route};
 use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
-    access, blobs, events, farm, identities, jobs, link, logs, pages, pair, results, settings,
-    store, submit, upload, workers,
+    access, blobs, events, farm, identities, jobs, link, logs, pages, pair, previews, results,
+    settings, store, submit, upload, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -39,6 +39,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::ERRORS => get(jobs::errors),
         routes::JOURNAL => get(jobs::journal),
         routes::LOG => get(logs::log),
+        routes::PREVIEW => get(previews::preview),
         routes::EVENTS => get(events::watch),
         routes::WORKERS => get(workers::list),
         routes::WORKER_ACT => post(workers::act),

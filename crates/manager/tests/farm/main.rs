@@ -13,6 +13,7 @@ mod keeping;
 mod logs;
 mod metrics;
 mod pairing;
+mod previews;
 mod restart;
 mod settings;
 mod start;

@@ -272,6 +272,7 @@ async fn report(api: &Api, worker: tessera_model::WorkerId, offer: &LeaseOffer) 
         stdout: empty,
         stderr: empty,
         timings: Default::default(),
+        previews: None,
         notes: Vec::new(),
         at: tessera_model::Timestamp(0),
     };

@@ -267,6 +267,7 @@ pub async fn result(api: &Api, worker: WorkerId, offer: &LeaseOffer) -> FrameRes
         stdout,
         stderr: to_model(&BlobRef::empty()),
         timings: ResultTimings::default(),
+        previews: None,
         notes: Vec::new(),
         at: Timestamp(0),
     }

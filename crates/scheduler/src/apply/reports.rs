@@ -167,6 +167,7 @@ fn record_done(result: Box<FrameResult>, covered: Range<u32>, effects: &mut Effe
         Box::new(FrameResult {
             position,
             files: Vec::new(),
+            previews: None,
             notes: Vec::new(),
             device: String::new(),
             ..(*result).clone()

@@ -85,6 +85,7 @@ fn timed(worker: WorkerId, lease: LeaseKey, order: FrameOrder, timings: ResultTi
         stdout: blob(),
         stderr: blob(),
         timings,
+        previews: None,
         notes: Vec::new(),
         at: Timestamp(0),
     }))

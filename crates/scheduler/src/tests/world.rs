@@ -326,6 +326,7 @@ impl World {
             stdout: blob(),
             stderr: blob(),
             timings: ResultTimings::default(),
+            previews: None,
             notes: Vec::new(),
             at: Timestamp(0),
         };

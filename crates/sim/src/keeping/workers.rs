@@ -184,6 +184,7 @@ fn change(report: &Report) -> Change {
         stdout: named(STDOUT),
         stderr: named(STDERR),
         timings: ResultTimings::default(),
+        previews: None,
         notes: Vec::new(),
         at,
     }))

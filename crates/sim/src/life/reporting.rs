@@ -105,6 +105,7 @@ fn input(now: Duration, worker: WorkerId, lease: LeaseKey, position: u32, unsent
             stdout: log,
             stderr: log,
             timings: ResultTimings::default(),
+            previews: None,
             notes: Vec::new(),
             at,
         })),

@@ -2,7 +2,7 @@
 //!
 //! The bytes are one version byte, the CRC-32 of the rest in little-endian order, then the page in `postcard`, a compact
 //! format with a fixed specification. A frame of two files is about 190 bytes on disk, of which 96 are digests,
-//! against 900 as JSON; a million of them are 186 MB. What is the same for many frames (build, device, the blob of an empty
+//! against 900 as JSON; a million of them are 186 MB, and previews add 80 bytes to each. What is the same for many frames (build, device, the blob of an empty
 //! stderr) is written once a page. General compression would gain little more, since digests do not compress. A result
 //! not packed yet is a page of one, in the same bytes.
 //!
@@ -16,13 +16,13 @@ use std::hash::Hash;
 use serde::{Deserialize, Serialize};
 use tessera_model::{
     Attempt, BlenderVersion, Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, JobId,
-    LeaseKey, ResultTimings, Slice, StepIndex, Timestamp, UnitId, Window, WorkerId,
+    LeaseKey, Previews, ResultTimings, Slice, StepIndex, Timestamp, UnitId, Window, WorkerId,
 };
 
 use super::Unreadable;
 
-/// Written. 1, which has no notes, is read as well.
-const VERSION: u8 = 2;
+/// Written. 1, which has no notes, and 2, which has no previews, are read as well.
+const VERSION: u8 = 3;
 
 /// Bytes before the page: version and checksum.
 const HEADER: usize = 5;
@@ -42,6 +42,31 @@ struct PageV2 {
     blobs: Vec<BlobV1>,
     notes: Vec<String>,
     frames: Vec<FrameV2>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PageV3 {
+    builds: Vec<BuildV1>,
+    devices: Vec<String>,
+    blobs: Vec<BlobV1>,
+    notes: Vec<String>,
+    frames: Vec<FrameV3>,
+}
+
+impl From<PageV2> for PageV3 {
+    fn from(page: PageV2) -> Self {
+        let frame = |second| FrameV3 {
+            second,
+            previews: None,
+        };
+        Self {
+            builds: page.builds,
+            devices: page.devices,
+            blobs: page.blobs,
+            notes: page.notes,
+            frames: page.frames.into_iter().map(frame).collect(),
+        }
+    }
 }
 
 impl From<PageV1> for PageV2 {
@@ -65,6 +90,13 @@ impl From<PageV1> for PageV2 {
 struct FrameV2 {
     first: FrameV1,
     notes: Vec<u32>,
+}
+
+/// `previews` are places in the page's list of blobs: the thumbnail's, the preview's.
+#[derive(Serialize, Deserialize)]
+struct FrameV3 {
+    second: FrameV2,
+    previews: Option<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,16 +190,22 @@ pub(crate) fn encode_results<'a>(results: impl IntoIterator<Item = &'a FrameResu
     };
     let frames = results
         .into_iter()
-        .map(|result| FrameV2 {
-            first: write_frame(result, &mut lists),
-            notes: result
-                .notes
-                .iter()
-                .map(|note| lists.notes.place(note))
-                .collect(),
+        .map(|result| FrameV3 {
+            second: FrameV2 {
+                first: write_frame(result, &mut lists),
+                notes: result
+                    .notes
+                    .iter()
+                    .map(|note| lists.notes.place(note))
+                    .collect(),
+            },
+            previews: result.previews.map(|previews| {
+                let Previews { thumbnail, preview } = previews;
+                (lists.blobs.place(&thumbnail), lists.blobs.place(&preview))
+            }),
         })
         .collect();
-    let page = PageV2 {
+    let page = PageV3 {
         builds: lists.builds.values.into_iter().map(write_build).collect(),
         devices: lists.devices.values,
         blobs: lists.blobs.values.into_iter().map(write_blob).collect(),
@@ -281,9 +319,13 @@ fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, S
     page.frames
         .into_iter()
         .map(
-            |FrameV2 {
-                 first: frame,
-                 notes,
+            |FrameV3 {
+                 second:
+                     FrameV2 {
+                         first: frame,
+                         notes,
+                     },
+                 previews,
              }| {
                 Ok(FrameResult {
                     lease: LeaseKey {
@@ -314,6 +356,14 @@ fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, S
                     stdout: blob(frame.stdout)?,
                     stderr: blob(frame.stderr)?,
                     timings: read_timings(frame.timings_us),
+                    previews: previews
+                        .map(|(thumbnail, preview)| {
+                            Ok::<_, String>(Previews {
+                                thumbnail: blob(thumbnail)?,
+                                preview: blob(preview)?,
+                            })
+                        })
+                        .transpose()?,
                     notes: notes
                         .into_iter()
                         .map(|place| listed(&page.notes, place).cloned())
@@ -325,7 +375,7 @@ fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, S
         .collect()
 }
 
-fn unwrap(bytes: &[u8]) -> Result<PageV2, String> {
+fn unwrap(bytes: &[u8]) -> Result<PageV3, String> {
     let (&version, rest) = bytes.split_first().ok_or("they are empty")?;
     if !(1..=VERSION).contains(&version) {
         return Err(format!("their encoding has the unknown version {version}"));
@@ -335,7 +385,9 @@ fn unwrap(bytes: &[u8]) -> Result<PageV2, String> {
         return Err("their checksum does not fit".into());
     }
     let page_and_rest = match version {
-        1 => postcard::take_from_bytes::<PageV1>(rest).map(|(page, rest)| (page.into(), rest)),
+        1 => postcard::take_from_bytes::<PageV1>(rest)
+            .map(|(page, rest)| (PageV2::from(page).into(), rest)),
+        2 => postcard::take_from_bytes::<PageV2>(rest).map(|(page, rest)| (page.into(), rest)),
         _ => postcard::take_from_bytes(rest),
     };
     let (page, rest) = page_and_rest.map_err(|error| error.to_string())?;
@@ -471,6 +523,10 @@ mod tests {
                 write_us: 5,
                 idle_us: u64::MAX,
             },
+            previews: position.is_multiple_of(2).then(|| Previews {
+                thumbnail: blob(11),
+                preview: blob(13),
+            }),
             notes: (0..position % 3)
                 .map(|note| format!("note {note}"))
                 .collect(),
@@ -501,7 +557,7 @@ mod tests {
         let results: Vec<_> = (0..256).map(sample).collect();
         let bytes = encode_results(&results);
         assert_eq!(decode_results(JobId(7), StepIndex(2), &bytes), Ok(results));
-        assert!(bytes.len() < 256 * 240, "{} bytes", bytes.len());
+        assert!(bytes.len() < 256 * 290, "{} bytes", bytes.len());
     }
 
     #[test]

@@ -164,6 +164,9 @@ fn result_roots(result: &FrameResult, is_done: bool, roots: &mut Vec<BlobRoot>) 
     let files = result.files.iter();
     let needed = files.filter(|file| !(is_done && is_part(file)));
     roots.extend(needed.map(|file| root(file.blob, RootKind::Result)));
+    let previews = result.previews.iter();
+    let previews = previews.flat_map(|made| [made.thumbnail, made.preview]);
+    roots.extend(previews.map(|blob| root(blob, RootKind::Result)));
     roots.push(root(result.stdout, RootKind::Log));
     roots.push(root(result.stderr, RootKind::Log));
 }

@@ -6,8 +6,8 @@ use tessera_model::{
     After, Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Chunking,
     Device, FarmSettings, FetchedMark, FileRole, FrameError, FrameErrorKind, FrameFile,
     FrameResult, Gpu, Job, JobId, JobSettings, Lease, LeaseKey, Overrides, PairingGrant,
-    PairingRecord, Requirement, Rest, ResultTimings, Role, SecretHash, Series, Share, Step,
-    StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
+    PairingRecord, Previews, Requirement, Rest, ResultTimings, Role, SecretHash, Series, Share,
+    Step, StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
     WorkerRecord,
 };
 
@@ -220,8 +220,16 @@ pub fn result(job: JobId, step: StepIndex, position: u32) -> FrameResult {
             write_us: 20_000,
             idle_us: 800,
         },
+        previews: None,
         notes: Vec::new(),
         at: Timestamp(1_700_000_000_000 + i64::from(position)),
+    }
+}
+
+pub fn previews(salt: u64) -> Previews {
+    Previews {
+        thumbnail: blob(salt + 3),
+        preview: blob(salt + 4),
     }
 }
 

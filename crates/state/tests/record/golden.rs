@@ -169,6 +169,20 @@ fn everything_v6() -> Vec<Change> {
     changes
 }
 
+/// Frames have previews, packed and not packed ones.
+fn everything_v7() -> Vec<Change> {
+    let mut changes = everything_v6();
+    for change in &mut changes {
+        if let Change::FrameDone(result) = change
+            && result.position % 4 == 1
+        {
+            let salt = u64::from(result.position) << 4;
+            result.previews = Some(facts::previews(salt));
+        }
+    }
+    changes
+}
+
 #[tokio::test]
 async fn version_1_is_read() {
     is_read(1, &everything_v1()).await;
@@ -197,6 +211,11 @@ async fn version_5_is_read() {
 #[tokio::test]
 async fn version_6_is_read() {
     is_read(6, &everything_v6()).await;
+}
+
+#[tokio::test]
+async fn version_7_is_read() {
+    is_read(7, &everything_v7()).await;
 }
 
 async fn is_read(version: u32, everything: &[Change]) {
@@ -229,18 +248,18 @@ async fn is_read(version: u32, everything: &[Change]) {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v6.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v7.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_6() {
+async fn write_version_7() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v6()).await.unwrap();
+    state.commit(term, &everything_v7()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(6).exists(),
+        !golden(7).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(6)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(7)).unwrap();
 }

@@ -103,7 +103,7 @@ async fn a_newer_record_is_refused_and_left_alone() {
         "{text}"
     );
     assert!(
-        text.contains("version 99") && text.contains("up to 6"),
+        text.contains("version 99") && text.contains("up to 7"),
         "{text}"
     );
     assert!(text.contains("record.sqlite3"), "{text}");

@@ -218,7 +218,7 @@ async fn every_blob_is_a_root(backend: Backend) {
     assert_eq!(roots.next_batch().await.unwrap(), None);
 }
 
-/// Parts of frames are needed until the job is done, packed or not; its frames always are.
+/// Parts of frames are needed until the job is done, packed or not; its frames and their previews always are.
 async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
     let part = |at| {
         let mut part = result(JOB, STEP, at);
@@ -245,7 +245,9 @@ async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
     };
     // More than wait to be packed, and a few that do.
     let mut batch: Vec<_> = (0..200).chain([300]).map(part).collect();
-    batch.push(done(JOB, StepIndex(1), 0));
+    let mut frame = result(JOB, StepIndex(1), 0);
+    frame.previews = Some(facts::previews(99));
+    batch.push(Change::FrameDone(Box::new(frame)));
     let (record, term) = Record::farm(backend, &["1..400", "1"], &batch).await;
     let state = &record.state;
     let results = async || {
@@ -265,7 +267,9 @@ async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
             .into_iter()
             .map(|file| file.blob)
     };
-    let frame: BTreeSet<Blob> = files(StepIndex(1), 0).collect();
+    let mut frame: BTreeSet<Blob> = files(StepIndex(1), 0).collect();
+    let seen = facts::previews(99);
+    frame.extend([seen.thumbnail, seen.preview]);
     let mut all = frame.clone();
     all.extend((0..200).chain([300]).flat_map(|at| files(STEP, at)));
     assert_eq!(results().await, all);

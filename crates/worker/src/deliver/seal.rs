@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tessera_blobs::{BlobRef, CutError, Origin};
+use tessera_merge::Display;
 use tessera_model::{
-    Blob, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Timestamp, WorkerId,
+    Blob, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Previews, Timestamp,
+    WorkerId,
 };
 use tessera_wire::blob::to_model;
 use tessera_wire::link::LogStream;
 
-use super::{MadeFile, Outcome, Report};
+use super::{MadeFile, Outcome, Report, previews};
 use crate::failure::Failure;
 use crate::frame_dir::FrameDir;
 
@@ -119,7 +121,8 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
         (Outcome::Failed(failure), _) => failure,
         (
             Outcome::Rendered {
-                files,
+                files: made,
+                display,
                 build,
                 device,
                 persistent,
@@ -127,8 +130,9 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
                 notes,
             },
             Some(folder),
-        ) => match cut_frame(&mut cuts, folder, &files) {
+        ) => match cut_frame(&mut cuts, folder, &made) {
             Ok((files, stdout, stderr)) => {
+                let previews = cut_previews(&mut cuts, folder, &made, display.as_deref());
                 let result = FrameResult {
                     lease: key,
                     position: frame.position,
@@ -141,6 +145,7 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
                     stdout,
                     stderr,
                     timings,
+                    previews,
                     notes,
                     at: Timestamp::default(),
                 };
@@ -197,6 +202,27 @@ fn cut_frame(
     }
     let (stdout, stderr) = cut_logs(cuts, folder)?;
     Ok((cut, stdout, stderr))
+}
+
+/// Makes and cuts previews. None where that fails: the frame is worth delivering without.
+fn cut_previews(
+    cuts: &mut Cuts,
+    folder: &FrameDir,
+    files: &[MadeFile],
+    display: Option<&Display>,
+) -> Option<Previews> {
+    let made = previews::make(folder.path(), files, display)?;
+    let mut cut = |path: &Path| match cuts.add(folder.path(), path) {
+        Ok(blob) => Some(blob),
+        Err(error) => {
+            tracing::warn!("a preview cannot be delivered: {error}");
+            None
+        }
+    };
+    Some(Previews {
+        thumbnail: cut(&made.thumbnail)?,
+        preview: cut(&made.preview)?,
+    })
 }
 
 fn cut_logs(cuts: &mut Cuts, folder: &FrameDir) -> Result<(Blob, Blob), SealError> {

@@ -1,19 +1,20 @@
 //! The place of a living Blender: started, given a scene, asked for frames, ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tessera_blender::{
     Assemble, Blender, Open, Opened, Render, RenderSlice, Rendered, RenderedSlice,
 };
+use tessera_merge::Display;
 use tessera_model::{Build, FrameErrorKind};
 use tokio_util::sync::CancellationToken;
 
 use super::SlotContext;
 use super::terms::remap;
 use crate::desk::{FrameOrder, SceneKey, Warm};
-use crate::failure::Failure;
+use crate::failure::{Failure, in_full};
 use crate::frame_dir::FrameDir;
 use crate::trees::{OwnTree, Writer};
 
@@ -37,6 +38,8 @@ struct Living {
     scripted: bool,
     /// Libraries that what is open links and that are not there, as the job's machine names them.
     missing: Vec<String>,
+    /// How what is open shows its colours, as last told, and the file that says so.
+    display: Option<(PathBuf, Arc<Display>)>,
 }
 
 /// Why there is no picture.
@@ -209,6 +212,30 @@ impl Station {
         self.unless_stopped(rendered).await
     }
 
+    /// How the scene shows its colours, as the living Blender wrote into this file. It writes one for each way that there is, and
+    /// they go with it.
+    pub(super) async fn display(&mut self, path: &Path) -> Option<Arc<Display>> {
+        let living = self.living.as_mut()?;
+        if let Some((of, display)) = &living.display
+            && of == path
+        {
+            return Some(Arc::clone(display));
+        }
+        let from = path.to_owned();
+        let reading = tokio::task::spawn_blocking(move || Display::read(&from));
+        match reading.await.expect("reading does not panic") {
+            Ok(display) => {
+                let display = Arc::new(display);
+                living.display = Some((path.to_owned(), Arc::clone(&display)));
+                Some(display)
+            }
+            Err(error) => {
+                tracing::warn!("frames have no previews: {}", in_full(&error));
+                None
+            }
+        }
+    }
+
     /// Has a Blender of this build living, in place of any other.
     pub(super) async fn have(
         &mut self,
@@ -236,6 +263,7 @@ impl Station {
                     open: None,
                     scripted: false,
                     missing: Vec::new(),
+                    display: None,
                 });
                 Ok(())
             }

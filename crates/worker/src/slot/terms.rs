@@ -1,6 +1,7 @@
 //! The farm's terms in Blender's, and back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_blender::{
@@ -8,6 +9,7 @@ use tessera_blender::{
     Render, RenderSlice, Rendered, RenderedSlice, Role, SampleSpan, Timings,
 };
 use tessera_blobs::origins;
+use tessera_merge::Display;
 use tessera_model::{Device, FileRole, FrameErrorKind, JobId, ResultTimings, Slice, Window};
 
 use crate::deliver::MadeFile;
@@ -80,6 +82,8 @@ pub(super) fn assemble_request(
 #[derive(Debug, Default)]
 pub(super) struct Made {
     pub(super) files: Vec<MadeFile>,
+    /// How the scene shows its colours, where the files hold light.
+    pub(super) display: Option<Arc<Display>>,
     pub(super) timings: Spent,
     pub(super) device: Option<DeviceUsed>,
     persistent: Option<PersistentUse>,
@@ -109,8 +113,9 @@ impl Spent {
 }
 
 impl Made {
-    pub(super) fn frame(rendered: Rendered) -> Self {
+    pub(super) fn frame(rendered: Rendered, display: Option<Arc<Display>>) -> Self {
         let mut made = Self {
+            display,
             device: Some(rendered.device),
             persistent: Some(rendered.persistent),
             notes: rendered.notes,

@@ -92,6 +92,7 @@ impl Scene {
             stdout: self.log,
             stderr: to_model(&BlobRef::empty()),
             timings,
+            previews: None,
             notes: Vec::new(),
             at: Timestamp(0),
         }

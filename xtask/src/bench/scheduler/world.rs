@@ -341,6 +341,7 @@ fn result(worker: WorkerId, lease: LeaseKey, frame: FrameOrder) -> FrameResult {
         stdout: nothing(),
         stderr: nothing(),
         timings: ResultTimings::default(),
+        previews: None,
         notes: Vec::new(),
         at: Timestamp(0),
     }

@@ -196,6 +196,16 @@ def use_png(scene: Any, undo: Undo) -> None:
     set_property(scene.render, "use_file_extension", True, undo)
 
 
+def use_exact_png(scene: Any, undo: Undo) -> None:
+    """What a screen is to show, as exactly as a picture can say it, and written at once."""
+    use_png(scene, undo)
+    settings = scene.render.image_settings
+    settings.color_mode = "RGB"
+    settings.color_depth = "16"
+    settings.compression = 0
+    settings.color_management = "FOLLOW_SCENE"
+
+
 def use_exr(scene: Any, undo: Undo) -> None:
     """All passes of all view layers, 32 bits, in one file."""
     _keep_image_settings(scene, undo)

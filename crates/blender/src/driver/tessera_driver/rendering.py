@@ -12,7 +12,7 @@ from typing import Any
 
 import bpy
 
-from . import assembling, facts, output, physics, slicing
+from . import assembling, display, facts, output, physics, slicing
 from .link import Failure, Refusal
 
 Undo = output.Undo
@@ -40,6 +40,7 @@ class Renderer:
         self._notes: list[str] = []
         self._format_notes: list[str] = []
         self._slices: slicing.Slices | None = None
+        self._displays = display.Displays()
         self._persistent: dict[str, Any] = {}
         self._device: dict[str, Any] = {}
         self._outputs: list[output.FileOutput] = []
@@ -121,7 +122,7 @@ class Renderer:
                 self._run(scene, request["frame"], undo)
             end = time.monotonic()
             files = _collect(request["frame"], request["out_dir"], self._names)
-        return {"files": files, **self._account(scene, begin, end)}
+        return {"files": files, "display": self._displays.of_frames(scene), **self._account(scene, begin, end)}
 
     @contextlib.contextmanager
     def _failing(self, undo: Undo) -> Iterator[None]:

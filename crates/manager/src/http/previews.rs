@@ -1,0 +1,106 @@
+//! Small pictures of finished frames, as workers made them. The bytes pass through; nobody here looks at them.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use tessera_blobs::read_file;
+use tessera_model::{Blob, FrameResult, JobId, Previews, StepIndex};
+use tessera_wire::api::{PREVIEW_MEDIA_TYPE, PreviewSize};
+use tessera_wire::blob::to_store;
+use tessera_wire::problem::ProblemKind;
+
+use super::app::App;
+use super::blobs::{Walk, walk};
+use super::extract::{Path, Query};
+use super::problem::{Answer, failure, no_job};
+
+/// Largest preview: JPEG of 1920 × 1920 pixels of noise has half of it.
+const MAX_BYTES: u64 = 8 << 20;
+
+/// May be kept, by the user's own browser alone, which asks each time whether it is still the same.
+const CACHE: &str = "private, no-cache";
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PreviewQuery {
+    #[serde(default)]
+    size: PreviewSize,
+}
+
+pub(super) async fn preview(
+    State(app): State<Arc<App>>,
+    Path((job, frame)): Path<(JobId, i32)>,
+    Query(query): Query<PreviewQuery>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let previews = previews_of(&app, job, frame).await?;
+    let previews = previews.ok_or_else(|| {
+        failure(
+            ProblemKind::NotFound,
+            format!("there is no preview of frame {frame} of job {job}"),
+            "one is there once the frame is finished, unless its file's format cannot be shown",
+        )
+    })?;
+    let blob = match query.size {
+        PreviewSize::Thumbnail => previews.thumbnail,
+        PreviewSize::Preview => previews.preview,
+    };
+    let tag = tag(&blob);
+    let kept = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, CACHE)];
+    if has(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
+    }
+    let blob = to_store(&blob);
+    let bytes = walk(&app, Walk::Short, move |store| {
+        let mut bytes = Vec::new();
+        read_file(&blob, |digest| store.get(digest), &mut bytes)?;
+        Ok(bytes)
+    });
+    let media_type = [(header::CONTENT_TYPE, PREVIEW_MEDIA_TYPE)];
+    Ok((kept, media_type, Body::from(bytes.await?)).into_response())
+}
+
+/// Those of a result, unless they are larger than any: a frame is taken without them then.
+pub(super) fn taken(previews: Option<Previews>) -> Option<Previews> {
+    let sizes = |made: &Previews| made.thumbnail.size.max(made.preview.size);
+    previews.filter(|made| sizes(made) <= MAX_BYTES)
+}
+
+/// Those of a frame, in the last step that has it: of a divided one the step that puts it together.
+async fn previews_of(app: &App, job: JobId, frame: i32) -> Answer<Option<Previews>> {
+    let places = app.engine.read(move |scheduler, _| {
+        let steps = &scheduler.job_ref(job)?.steps;
+        let places = steps.iter().zip(0..).filter_map(|(step, index)| {
+            let position = step.positions_of(frame)?.start;
+            Some((StepIndex(index), position))
+        });
+        Some(places.collect::<Vec<_>>())
+    });
+    let places = places.await?.ok_or_else(|| no_job(job))?;
+    let Some((step, position)) = places.last().copied() else {
+        return Err(failure(
+            ProblemKind::NotFound,
+            format!("job {job} has no frame {frame}"),
+            "`tessera job show` lists them",
+        ));
+    };
+    let result: Option<FrameResult> = app.state.result(job, step, position).await?;
+    Ok(result.and_then(|result| result.previews))
+}
+
+/// What is named so never changes.
+fn tag(blob: &Blob) -> String {
+    format!("\"{}\"", to_store(blob).digest)
+}
+
+/// Whether who asks has it already.
+fn has(headers: &HeaderMap, tag: &str) -> bool {
+    let told = headers.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = told
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|tags| tags.split(',').map(str::trim));
+    tags.any(|other| other == "*" || other.trim_start_matches("W/") == tag)
+}
