@@ -30,6 +30,8 @@ pub struct MergeOptions {
     pub samples: Option<u32>,
     /// What passes are that no table knows, by name without layer and view.
     pub passes: BTreeMap<String, Class>,
+    /// What all passes are that neither a table nor `passes` knows; none: that is an error. Cryptomattes without their metadata never are it.
+    pub others: Option<Class>,
     /// Whether something may be missing.
     pub missing: Missing,
 }
@@ -292,7 +294,12 @@ fn recipe_of(first: &Rows, tiles: &[Tile], options: &MergeOptions) -> Result<Rec
             steps: vec![Step::Average; first.places().len()],
             ..Recipe::default()
         }),
-        false => recipe(first.places(), &cryptomattes, &options.passes),
+        false => recipe(
+            first.places(),
+            &cryptomattes,
+            &options.passes,
+            options.others,
+        ),
     }
 }
 

@@ -36,11 +36,12 @@ pub(crate) struct Recipe {
     pub cryptomattes: Vec<Ranks>,
 }
 
-/// `own` says what passes are that the table does not know, by their names without layer and view.
+/// `own` says what passes are that the table does not know, by their names without layer and view; `others`, what the rest is.
 pub(crate) fn recipe(
     places: &[Place],
     cryptomattes: &[Cryptomatte],
     own: &BTreeMap<String, Class>,
+    others: Option<Class>,
 ) -> Result<Recipe, MergeError> {
     let mut recipe = Recipe {
         steps: vec![Step::Average; places.len()],
@@ -56,7 +57,9 @@ pub(crate) fn recipe(
             recipe.steps[indexes].fill(Step::Cryptomatte);
             continue;
         }
-        match class_of(pass).or_else(|| own.get(&pass.pass).copied()) {
+        let others = others.filter(|_| !pass.pass.starts_with("Crypto"));
+        let known = class_of(pass).or_else(|| own.get(&pass.pass).copied());
+        match known.or(others) {
             Some(Class::Average) => {}
             Some(Class::First) => recipe.steps[indexes].fill(Step::First),
             Some(Class::Ratio { colour }) => {
@@ -221,7 +224,7 @@ mod tests {
                 .position(|place| place.name.to_string() == name)
                 .unwrap()
         };
-        let made = recipe(&places, &[crypto("L.Crypto")], &BTreeMap::new()).unwrap();
+        let made = recipe(&places, &[crypto("L.Crypto")], &BTreeMap::new(), None).unwrap();
         assert_eq!(made.steps[at("L.Combined.R")], Step::Average);
         assert_eq!(made.steps[at("L.Depth.Z")], Step::First);
         assert_eq!(made.steps[at("L.DiffDir.G")], Step::Ratio);
@@ -252,7 +255,7 @@ mod tests {
                 .iter()
                 .map(|(name, class)| ((*name).to_owned(), *class))
                 .collect();
-            recipe(&places(names), &[], &own).map_err(|error| error.to_string())
+            recipe(&places(names), &[], &own, None).map_err(|error| error.to_string())
         };
         let error = refused(&["L.Vector.X"], &[]).unwrap_err();
         assert!(
@@ -266,5 +269,15 @@ mod tests {
         assert!(error.contains("L.DiffCol"), "{error}");
         // Ids without the metadata that says what they are.
         assert!(refused(&["L.CryptoObject00.r"], &[]).is_err());
+    }
+
+    #[test]
+    fn all_passes_of_users_own_may_be_said_to_be_averages() {
+        let made =
+            |names: &[&str]| recipe(&places(names), &[], &BTreeMap::new(), Some(Class::Average));
+        let steps = made(&["L.Depth.Z", "L.glow.R"]).unwrap().steps;
+        assert_eq!(steps, [Step::First, Step::Average]);
+        assert!(made(&["L.CryptoObject00.r"]).is_err());
+        assert!(made(&["L.Vector.X"]).is_err());
     }
 }

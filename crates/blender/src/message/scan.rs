@@ -151,6 +151,9 @@ pub struct Split {
     pub tiles: bool,
     /// Its samples can be cut into ranges.
     pub samples: bool,
+    /// Of at most so many samples; any number if none. The job may ask for others than the file.
+    #[serde(default)]
+    pub samples_max: Option<u32>,
     /// Why not, if it is neither or only one: sentences that follow the scene's name and "because".
     pub reasons: Vec<String>,
     /// Pixels that are rendered around each rectangle, and cut away.

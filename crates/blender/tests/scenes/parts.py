@@ -233,6 +233,14 @@ def ranges() -> None:
     for layer in scene.view_layers:
         layer.cycles.pass_debug_sample_count = True
     whole_exr(scene)
+    misnamed = scene.copy()
+    misnamed.name, misnamed.use_fake_user = "Scene, misnamed", True
+    misnamed.view_layers[0].aovs.add().name = "Vector"
+    if bpy.app.version < (4, 4, 0):
+        many = scene.copy()
+        many.name, many.use_fake_user = "Scene, many samples", True
+        many.cycles.sampling_pattern = "PROGRESSIVE_MULTI_JITTER" if bpy.app.version < (4, 0, 0) else "TABULATED_SOBOL"
+        many.cycles.samples = 257
 
 
 def camera() -> None:

@@ -21,6 +21,7 @@ pub(super) async fn run(context: &Context, flags: MergeFlags) -> Result<Status> 
         size: flags.size.map(|size| (size.0, size.1)),
         samples: flags.samples,
         passes: passes.into_iter().flatten().collect(),
+        others: None,
         missing: match flags.partial {
             true => Missing::Allowed,
             false => Missing::Refused,

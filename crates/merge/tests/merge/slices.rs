@@ -61,6 +61,7 @@ fn options() -> MergeOptions {
         size: Some((72, 40)),
         samples: Some(SAMPLES),
         passes: BTreeMap::from([("glow".to_owned(), Class::Average)]),
+        others: None,
         missing: Missing::Refused,
     }
 }

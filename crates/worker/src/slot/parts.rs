@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tessera_client::{FetchError, fetch_file};
-use tessera_merge::{MergeOptions, SampleRange, Slice, Window, merge};
+use tessera_merge::{Class, MergeOptions, SampleRange, Slice, Window, merge};
 use tessera_model::FrameErrorKind;
 use tessera_wire::api::{Part, Parts};
 use tessera_wire::blob::to_store;
@@ -72,6 +72,8 @@ async fn bring_and_merge(
     let options = MergeOptions {
         size: Some((split.width as usize, split.height as usize)),
         samples: Some(split.samples),
+        // The driver renders ranges of samples only where all that the table does not know are outputs of shaders.
+        others: Some(Class::Average),
         ..MergeOptions::default()
     };
     let merging = tokio::task::spawn_blocking(move || {
