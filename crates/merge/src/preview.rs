@@ -30,7 +30,7 @@ pub const THUMBNAIL_SIDE: u32 = 256;
 /// Of JPEG, of 100: what is lost is not seen, at a tenth of the bytes.
 const QUALITY: u8 = 90;
 
-/// Most pixels of a frame of which there is a preview. 268 million (16,384 each way) take half a minute of a processor.
+/// Most pixels of a frame of which there is a preview. 268 million (16,384 each way) of light take a processor a minute or two.
 const PIXELS_MAX: u64 = 1 << 28;
 
 /// Pictures of one frame, as JPEG.
