@@ -25,6 +25,11 @@ TILES = (
     ("AUTO", "Automatic", "Divide a frame among workers where that pays"),
     ("OFF", "Whole Frames", "One worker renders all of a frame"),
     ("GRID", "Tiles", "Cut every frame into this many tiles"),
+    (
+        "SAMPLES",
+        "Samples",
+        "Divide the samples of a frame among workers where that pays; into tiles if that is not exact",
+    ),
 )
 
 DEVICES = (
@@ -161,8 +166,9 @@ def arguments(settings: JobSettings) -> list[str]:
         say("device", settings.device.lower())
     if settings.samples:
         say("samples", settings.samples)
-    tiles = {"AUTO": "", "OFF": "off", "GRID": f"{settings.tiles_x}x{settings.tiles_y}"}
-    say("tiles", tiles[settings.tiles])
+    grid = f"{settings.tiles_x}x{settings.tiles_y}"
+    split = {"AUTO": "", "OFF": "off", "GRID": grid, "SAMPLES": "samples"}
+    say("split", split[settings.tiles])
     lowest, highest = settings.blender_from.strip(), settings.blender_to.strip()
     if lowest or highest:
         say("blender-version", f"{lowest}..{highest}")

@@ -52,8 +52,8 @@ pub use ledger::{Ledger, LedgerError, LedgerKey};
 pub use link_socket::{Link, LinkError, LinkReceiver, LinkSender};
 pub use output::{NodeFolder, OutputChoice, OutputError, OutputPlan};
 pub use pack::{
-    Bundle, BundleForm, Closure, ClosureFile, MissingFile, PackError, PackOptions, PackStage,
-    Packed, PathMap, SubmitError, Tiles, all_there, bundle, closure, pack, send_packed,
+    Bundle, BundleForm, Closure, ClosureFile, Divide, MissingFile, PackError, PackOptions,
+    PackStage, Packed, PathMap, SubmitError, all_there, bundle, closure, pack, send_packed,
     submit_packed,
 };
 pub use peer::PeerApi;

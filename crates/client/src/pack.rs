@@ -79,18 +79,22 @@ pub struct PackOptions {
     pub read_all: bool,
     /// Textures travel inside of the .blend files.
     pub pack_textures: bool,
-    /// Whether frames may be divided among workers.
-    pub tiles: Tiles,
+    /// Whether frames may be divided among workers, and by what.
+    pub divide: Divide,
 }
 
 /// How frames may be divided among workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tiles {
+pub enum Divide {
     /// Where the farm finds that it pays, as it finds best.
     #[default]
     Auto,
     /// Not at all.
     Off,
+    /// Where it pays, into tiles.
+    Tiles,
+    /// Where it pays, by ranges of samples; into tiles if these would make another picture.
+    Samples,
     /// Every frame, into so many tiles.
     Grid {
         /// Side by side.

@@ -2,7 +2,7 @@
 //!
 //! A frame that is divided has so many *places*, in one order; what a worker is given is a run of neighbouring ones, as many as
 //! suits it. Tiles are made by halving the longer side again and again, so that a run of places is a few rectangles
-//! and not many small ones.
+//! and not many small ones. A run of places of samples is one range of them, over the whole frame.
 
 use std::ops::Range;
 
@@ -13,6 +13,10 @@ pub const PLACES_MAX: u32 = 4096;
 
 /// Most times that a frame is halved: 4,096 tiles.
 const HALVINGS_MAX: u8 = 12;
+
+/// Most places of a frame that is divided by its samples: fine enough for any number of workers. Of a frame with more samples each
+/// place is several.
+const SAMPLE_PLACES_MAX: u32 = 512;
 
 /// Longest side of a frame in pixels, as far as Blender goes.
 pub const SIDE_MAX: u32 = 65_536;
@@ -43,7 +47,7 @@ pub enum SplitBy {
         /// Tiles one above the other.
         rows: u32,
     },
-    /// Samples: each place is one of them, over the whole frame.
+    /// Samples: each place is as many of them, over the whole frame.
     Samples,
 }
 
@@ -77,7 +81,7 @@ impl Split {
         match self.by {
             SplitBy::Halvings(times) => 1 << times.min(HALVINGS_MAX),
             SplitBy::Grid { columns, rows } => columns.saturating_mul(rows),
-            SplitBy::Samples => self.samples,
+            SplitBy::Samples => self.samples.min(SAMPLE_PLACES_MAX),
         }
     }
 
@@ -158,9 +162,14 @@ impl Split {
                 .collect(),
             SplitBy::Samples => vec![Slice {
                 window: self.whole(),
-                samples: Some(places),
+                samples: Some(self.sample(places.start)..self.sample(places.end)),
             }],
         }
+    }
+
+    /// The first sample of a place.
+    fn sample(&self, place: u32) -> u32 {
+        share(self.samples, place, self.places())
     }
 
     fn whole(&self) -> Window {
@@ -173,18 +182,16 @@ impl Split {
     }
 
     fn cell(&self, place: u32, columns: u32, rows: u32) -> Window {
-        let cut =
-            |side: u32, at: u32, of: u32| (u64::from(side) * u64::from(at) / u64::from(of)) as u32;
         let (column, row) = (place % columns, place / columns);
         let (x, y) = (
-            cut(self.width, column, columns),
-            cut(self.height, row, rows),
+            share(self.width, column, columns),
+            share(self.height, row, rows),
         );
         Window {
             x,
             y,
-            width: cut(self.width, column + 1, columns) - x,
-            height: cut(self.height, row + 1, rows) - y,
+            width: share(self.width, column + 1, columns) - x,
+            height: share(self.height, row + 1, rows) - y,
         }
     }
 
@@ -237,6 +244,11 @@ impl Split {
         }
         rectangles
     }
+}
+
+/// Where the part with this number begins if so much is cut into equal ones.
+fn share(all: u32, at: u32, of: u32) -> u32 {
+    (u64::from(all) * u64::from(at) / u64::from(of)) as u32
 }
 
 #[cfg(test)]
@@ -340,6 +352,25 @@ mod tests {
         assert_eq!(slices.len(), 1);
         assert_eq!(slices[0].samples, Some(8..32));
         assert_eq!((slices[0].window.width, slices[0].window.height), (16, 9));
+    }
+
+    #[test]
+    fn every_sample_is_in_one_place_however_many_there_are() {
+        for samples in [1, 64, 512, 513, 1000, 4096, 16_777_216] {
+            let split = Split {
+                samples,
+                ..split(16, 9, SplitBy::Samples)
+            };
+            assert_eq!(split.check(), Ok(()), "{samples}");
+            let mut next = 0;
+            for place in 0..split.places() {
+                let slices = split.slices(place..place + 1);
+                let range = slices[0].samples.clone().unwrap();
+                assert!(range.start == next && range.end > next, "{samples}");
+                next = range.end;
+            }
+            assert_eq!(next, samples);
+        }
     }
 
     #[test]

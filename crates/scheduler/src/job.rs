@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, Chunking, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, LeaseKey, Step,
-    StepIndex, Timestamp, UnitId, WorkerId,
+    Attempt, Chunking, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, LeaseKey,
+    SplitBy, Step, StepIndex, Timestamp, UnitId, WorkerId,
 };
 
 use crate::accounts::AccountId;
@@ -469,9 +469,20 @@ impl JobEntry {
 
     /// Microseconds that so many positions of a step are expected to take on a worker of this speed.
     pub(crate) fn expect_us(&self, step: StepIndex, positions: u32, speed: Speed) -> Option<u64> {
+        let beside = match self.is_by_samples(step) {
+            true => self.cost.expect_range_us(speed),
+            false => 0,
+        };
         let places = self.step(step)?.places.unwrap_or(1).max(1);
         let whole = self.cost.expect_us(positions, speed)?;
-        Some(whole / u64::from(places))
+        Some(whole / u64::from(places) + beside)
+    }
+
+    /// Whether the frames of a step are divided by their samples.
+    fn is_by_samples(&self, step: StepIndex) -> bool {
+        let model = self.job.steps.get(step.0 as usize);
+        let split = model.and_then(Step::divided);
+        split.is_some_and(|split| split.by == SplitBy::Samples)
     }
 
     /// Whether its units take longer than what may lie ready in numbers; so does what was never measured.

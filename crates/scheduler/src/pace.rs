@@ -30,13 +30,16 @@ impl Default for Speed {
     }
 }
 
-/// Microseconds that a frame of a job takes at average speed, and what opening its scene takes, as far as known.
+/// Microseconds that a frame of a job takes at average speed, and what opening its scene and what parts of it take, as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Cost {
     pub frame_us: Option<u64>,
     /// What that weighs, in millionths of a frame.
     known: u64,
     pub load_us: Option<u64>,
+    /// What each range of a frame's samples takes besides them, at average speed: the scene made ready and a file of the whole frame.
+    /// Of tiles it is part of what they take.
+    pub range_us: u64,
 }
 
 /// What was measured at once.
@@ -95,6 +98,20 @@ impl Cost {
     pub(crate) fn learn_load(&mut self, took_us: u64) {
         let known = self.load_us.unwrap_or(took_us);
         self.load_us = Some(mean((known, KNOWN_MAX), (took_us, FRAME)));
+    }
+
+    /// Learns what a range of samples took besides them, on a worker of this speed.
+    pub(crate) fn learn_range(&mut self, took_us: u64, speed: Speed) {
+        let at_average = took_us.saturating_mul(speed.0.into()) / u64::from(AVERAGE);
+        self.range_us = match self.range_us {
+            0 => at_average,
+            known => mean((known, KNOWN_MAX), (at_average, FRAME)),
+        };
+    }
+
+    /// What each range of samples is expected to take besides them on a worker of this speed.
+    pub(crate) fn expect_range_us(&self, speed: Speed) -> u64 {
+        self.range_us.saturating_mul(AVERAGE.into()) / u64::from(speed.0.max(1))
     }
 
     /// What so many frames are expected to take on a worker of this speed.
@@ -168,6 +185,19 @@ mod tests {
         // Of a worker known by many frames they tell next to nothing.
         let known = cost.learn(part(55_000_000, FRAME / 10), Speed::default(), 50 * FRAME);
         assert!((950..=1000).contains(&known.0), "{known:?}");
+    }
+
+    #[test]
+    fn what_ranges_of_samples_take_besides_them_depends_on_the_worker_too() {
+        let mut cost = Cost::default();
+        cost.learn_range(0, Speed::default());
+        assert_eq!(cost.expect_range_us(Speed::default()), 0);
+        cost.learn_range(800, Speed(500));
+        assert_eq!(cost.expect_range_us(Speed::default()), 400);
+        assert_eq!(cost.expect_range_us(Speed(2000)), 200);
+        cost.learn_range(1200, Speed::default());
+        assert_eq!(cost.range_us, 500);
+        assert_eq!(cost.frame_us, None);
     }
 
     #[test]

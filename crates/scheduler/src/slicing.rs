@@ -5,6 +5,9 @@
 //! part if all that is left were dealt out by speed. So everybody is given less and less, the slow less than the fast,
 //! who comes late finds something left, and all end together. (Guided self-scheduling, Polychronopoulos and Kuck 1987,
 //! weighted by speed.)
+//!
+//! By tiles a frame is one file in all, however many parts it has; by samples each part is a file of the whole frame. So of samples
+//! workers are given no fewer at once than pay for that.
 
 use std::time::Duration;
 
@@ -19,8 +22,14 @@ use crate::worker::WorkerEntry;
 /// No run of places takes much longer than this, as far as it is known: what is lost with a worker is no more.
 pub(crate) const LONGEST_US: u64 = 30_000_000;
 
-/// No run of places takes less than this, as far as it is known: each costs its beginning, its files and its way.
+/// No run of tiles takes less than this, as far as it is known: each costs its beginning, its files and its way.
 const SHORTEST_US: u64 = 700_000;
+
+/// No range of samples takes less: each is a file of the whole frame, which goes over the network twice and is read for merging.
+const SHORTEST_RANGE_US: u64 = 3_000_000;
+
+/// Nor less than so many times of what it takes besides its samples, where that was measured.
+const RANGE_PAYS: u64 = 8;
 
 /// How often speeds are added up anew.
 const COUNTED_EVERY: Duration = Duration::from_secs(1);
@@ -216,21 +225,28 @@ pub(crate) fn span(
         .get(&worker)
         .map_or_else(Speed::default, |worker| worker.speed);
     let left = u64::from(step.free_units());
+    let places = u64::from(split.places().max(1));
     let Some(place_ns) = job
-        .expect_us(index, 1000, speed)
-        .map(|thousand_us| thousand_us.max(1))
+        .cost
+        .expect_us(1000, speed)
+        .map(|thousand_us| (thousand_us / places).max(1))
     else {
         let slots = u64::from(scheduler.pools.needs[need].slots.max(1));
         let part = left / (slots * UNKNOWN_PART);
         return split.run(place, part as u32, run);
     };
+    let shortest_us = match split.by {
+        SplitBy::Samples => {
+            let beside_us = job.cost.expect_range_us(speed);
+            SHORTEST_RANGE_US.max(RANGE_PAYS.saturating_mul(beside_us))
+        }
+        SplitBy::Halvings(_) | SplitBy::Grid { .. } => SHORTEST_US,
+    };
     let speeds = speeds.max(u64::from(speed.0));
     let part = left * u64::from(speed.0) / (speeds * PART);
-    let places = |us: u64| (us * 1000 / place_ns).max(1);
-    let part = part.clamp(
-        places(SHORTEST_US),
-        places(LONGEST_US).max(places(SHORTEST_US)),
-    );
+    let places = |us: u64| (us.saturating_mul(1000) / place_ns).max(1);
+    let shortest = places(shortest_us);
+    let part = part.clamp(shortest, places(LONGEST_US).max(shortest));
     split.run(place, part.min(u64::from(run)) as u32, run)
 }
 

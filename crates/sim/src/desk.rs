@@ -38,6 +38,11 @@ pub(crate) enum Part {
         count: u32,
         of: u32,
     },
+    /// So many of its samples.
+    Samples {
+        count: u32,
+        of: u32,
+    },
     /// The frame of its parts.
     Assembled,
 }

@@ -100,6 +100,9 @@ pub(crate) enum Fate {
 /// What a part of a frame takes besides its pixels.
 const SLICE_TAKES: Duration = Duration::from_millis(100);
 
+/// What a range of its samples takes besides them: it is a file of the whole frame.
+const RANGE_TAKES: Duration = Duration::from_millis(300);
+
 /// How often places are dear and cheap again on the way through a frame.
 const DEAR_TIMES: u32 = 3;
 
@@ -116,6 +119,9 @@ impl Work {
             Part::Places { first, count, of } => {
                 let upto = |place: u32| self.cost_upto(f64::from(place) / f64::from(of));
                 whole.mul_f64(upto(first + count) - upto(first)) + SLICE_TAKES
+            }
+            Part::Samples { count, of } => {
+                whole.mul_f64(f64::from(count) / f64::from(of)) + RANGE_TAKES
             }
             Part::Assembled => ASSEMBLING_TAKES,
         }
@@ -444,7 +450,10 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
         width: 1920,
         height: 1080,
         samples: dice.between(1, 256) as u32,
-        by: SplitBy::Halvings(dice.between(2, 5) as u8),
+        by: match dice.percent(30) {
+            true => SplitBy::Samples,
+            false => SplitBy::Halvings(dice.between(2, 5) as u8),
+        },
     });
     (0..count)
         .map(|step| Step {

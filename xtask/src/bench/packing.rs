@@ -236,7 +236,7 @@ impl Project {
             cache_dir: remembering.then(|| self.folder.join("cache")),
             read_all: false,
             pack_textures: false,
-            tiles: tessera_client::Tiles::Off,
+            divide: tessera_client::Divide::Off,
         };
         pack(&options, |_| {})
             .await

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tessera_client::{PathMap, Tiles};
+use tessera_client::{Divide, PathMap};
 use tessera_model::{Device, FrameSet, JobId};
 
 use super::{FarmFlags, NeedFlags, OrderFlags, at_least_one};
@@ -44,9 +44,15 @@ pub(crate) struct SceneFlags {
     /// Samples per pixel; the file's own if not given
     #[arg(long, value_parser = at_least_one)]
     pub(crate) samples: Option<NonZeroU32>,
-    /// Divide frames among workers: auto (where it pays), off, or every frame into so many tiles, 4x3
-    #[arg(long, value_name = "XxY|auto|off", default_value = "auto", value_parser = parse_tiles)]
-    pub(crate) tiles: Tiles,
+    /// Divide frames among workers, where it pays (auto): into tiles, by their samples, not at all (off), or each into so many tiles, 4x3
+    #[arg(
+        long,
+        visible_alias = "tiles",
+        value_name = "auto|tiles|samples|XxY|off",
+        default_value = "auto",
+        value_parser = parse_divide
+    )]
+    pub(crate) split: Divide,
     /// Write multilayer EXR with every pass, whatever format the file asks for
     #[arg(long)]
     pub(crate) exr: bool,
@@ -272,17 +278,20 @@ pub(crate) struct LogsFlags {
     pub(crate) farm: FarmFlags,
 }
 
-fn parse_tiles(text: &str) -> Result<Tiles, String> {
+fn parse_divide(text: &str) -> Result<Divide, String> {
     let grid = || {
         let (columns, rows) = text.split_once(['x', 'X'])?;
         let (columns, rows) = (columns.trim().parse().ok()?, rows.trim().parse().ok()?);
-        (columns > 0 && rows > 0).then_some(Tiles::Grid { columns, rows })
+        (columns > 0 && rows > 0).then_some(Divide::Grid { columns, rows })
     };
     match text.trim() {
-        "auto" => Ok(Tiles::Auto),
-        "off" => Ok(Tiles::Off),
+        "auto" => Ok(Divide::Auto),
+        "off" => Ok(Divide::Off),
+        "tiles" => Ok(Divide::Tiles),
+        "samples" => Ok(Divide::Samples),
         _ => grid().ok_or_else(|| {
-            "it must be auto, off, or tiles side by side and one above the other, as 4x3".to_owned()
+            "it must be auto, tiles, samples, off, or tiles side by side and one above the other, as 4x3"
+                .to_owned()
         }),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tessera_client::{
-    Api, Ask, PackError, PackOptions, PackStage, Packed, SendProgress, Sent, Tiles, pack,
+    Api, Ask, Divide, PackError, PackOptions, PackStage, Packed, SendProgress, Sent, pack,
     submit_packed,
 };
 use tessera_model::{After, JobSettings, Overrides};
@@ -83,7 +83,7 @@ pub(crate) async fn prepare(
         cache_dir: Some(cache.clone()),
         read_all: false,
         pack_textures: false,
-        tiles: Tiles::default(),
+        divide: Divide::default(),
     };
     Ok(Prepared {
         options,
@@ -117,7 +117,7 @@ pub(crate) async fn pack_scene(
     options.output = flags.output.clone();
     options.read_all = flags.reread;
     options.pack_textures = flags.pack_textures;
-    options.tiles = flags.tiles;
+    options.divide = flags.split;
     let packed = pack(options, tell(&flags.file, progress)).await;
     let packed = prepared.keep_logs_of(packed)?;
     tracing::debug!("packed");

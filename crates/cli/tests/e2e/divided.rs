@@ -2,15 +2,18 @@
 
 use std::fs;
 
-use tessera_model::{JobId, StepKind};
+use tessera_model::{JobId, SplitBy, Step, StepKind};
 use tessera_wire::api::JobDetail;
 
 use crate::site::{Site, ask, until};
-use crate::world::{Project, World, identical, on_both, tessera_run, text};
+use crate::world::{
+    Project, World, identical, on_both, tessera_run, text, the_same_but_for_rounding,
+};
 
 on_both!(
     tiles_as_asked_for,
     a_still_is_divided_by_itself,
+    samples_are_divided_where_that_is_asked_for,
     a_killed_worker_costs_what_it_had_in_hand,
 );
 
@@ -57,8 +60,8 @@ fn tiles_as_asked_for(world: &World) {
 
     // Frames that cannot be divided are refused with the reason, and not rendered otherwise.
     let ordered = world.scene("cloth");
-    let told = tessera_run(&site.boss, &["render", ordered.file(), "--tiles", "2x2"]);
-    told.refused(2, &["--tiles", "depend on the frames before them"]);
+    let told = tessera_run(&site.boss, &["render", ordered.file(), "--split", "2x2"]);
+    told.refused(2, &["--split", "depend on the frames before them"]);
 }
 
 fn a_still_is_divided_by_itself(world: &World) {
@@ -81,6 +84,72 @@ fn a_still_is_divided_by_itself(world: &World) {
     let whole = [&arguments[..], &["--tiles", "off", "--samples", "4"]].concat();
     site.boss.run(&whole).unwrap();
     assert!(!is_divided(&detail(&site, JobId(2))));
+}
+
+fn samples_are_divided_where_that_is_asked_for(world: &World) {
+    let project = world.scene("sampled");
+    let local = world.path("local");
+    project.render_locally(world, "out/sampled_####", (1, 1), "", &local);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let by_samples = |project: &Project| {
+        let out = project.path("out");
+        let arguments = ["render", project.file(), "-f", "1", "--split", "samples"];
+        tessera_run(&site.boss, &[&arguments[..], &["-o", text(&out)]].concat())
+    };
+    let ended = by_samples(&project).done();
+    assert!(!ended.to_string().contains("cannot be divided"), "{ended}");
+    project.take_products(&world.path("farm"));
+    the_same_but_for_rounding(&world.path("farm"), &local);
+    let shown = detail(&site, JobId(1));
+    let split = shown.steps.iter().find_map(Step::divided).unwrap();
+    assert_eq!((split.by, split.places()), (SplitBy::Samples, 64));
+    // Each range is a file of the whole frame: few of them.
+    let journal = site.delivered_once(JobId(1));
+    assert!((2..=16).contains(&(journal.leases - 1)), "{journal:?}");
+    let sheet = tessera_run(&site.boss, &["job", "show", "1"]).done();
+    assert!(
+        sheet
+            .to_string()
+            .contains("divided among workers by their samples"),
+        "{sheet}"
+    );
+
+    // So many that before Blender 4.4 a range of them is none of all.
+    let many = [
+        "submit",
+        project.file(),
+        "-f",
+        "1",
+        "--split",
+        "samples",
+        "--samples",
+        "300",
+    ];
+    let told = tessera_run(&site.boss, &many).done().to_string();
+    let split = *detail(&site, JobId(2))
+        .steps
+        .iter()
+        .find_map(Step::divided)
+        .unwrap();
+    tessera_run(&site.boss, &["job", "cancel", "2"]).done();
+    let is_old = world.blender.name().contains("3.4");
+    assert_eq!(told.contains("divided into tiles, since"), is_old, "{told}");
+    assert_eq!(split.by != SplitBy::Samples, is_old, "{split:?}");
+
+    // Where it would make another picture, it is tiles, and said why.
+    let adaptive = world.scene("still");
+    let local = world.path("local tiles");
+    adaptive.render_locally(world, "out/still_####", (1, 1), "", &local);
+    let told = by_samples(&adaptive).done().to_string();
+    assert!(
+        told.contains("divided into tiles") && told.contains("adaptive sampling"),
+        "{told}"
+    );
+    adaptive.take_products(&world.path("tiles"));
+    identical(&world.path("tiles"), &local, 1);
+    let shown = detail(&site, JobId(3));
+    let split = shown.steps.iter().find_map(Step::divided).unwrap();
+    assert!(matches!(split.by, SplitBy::Halvings(_)), "{split:?}");
 }
 
 fn a_killed_worker_costs_what_it_had_in_hand(world: &World) {

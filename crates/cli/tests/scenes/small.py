@@ -72,6 +72,40 @@ def still() -> None:
     scene.render.filepath = "//out/still_####"
 
 
+def sampled() -> None:
+    """The same with a fixed number of samples, two view layers, more passes, and nodes for compositing and files."""
+    still()
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y = 400, 225
+    scene.cycles.samples = 64
+    scene.cycles.use_adaptive_sampling = False
+    scene.view_layers.new("Second")
+    for layer in scene.view_layers:
+        layer.use_pass_z = layer.use_pass_object_index = layer.use_pass_cryptomatte_object = True
+        layer.use_pass_diffuse_direct = layer.use_pass_glossy_direct = layer.use_pass_mist = True
+        layer.aovs.add().name = "glow"
+    nodes = bpy.data.materials["Wood"].node_tree.nodes
+    glow = nodes.new("ShaderNodeOutputAOV")
+    setattr(glow, "aov_name" if hasattr(glow, "aov_name") else "name", "glow")
+    glow.inputs["Color"].default_value = 0.2, 0.4, 0.6, 1
+    tree, out = stage.compositor(scene)
+    layers, file = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeOutputFile")
+    if hasattr(file, "directory"):
+        file.format.media_type = "IMAGE"
+        file.directory, file.file_name = "//out/nodes/", "n_"
+        file.file_output_items.new("RGBA", "one")
+    else:
+        file.base_path = "//out/nodes/"
+        file.file_slots.clear()
+        file.file_slots.new("n_one_")
+    file.format.file_format = "PNG"
+    invert = tree.nodes.new("CompositorNodeInvert")
+    tree.links.new(layers.outputs["Image"], invert.inputs["Color"])
+    tree.links.new(invert.outputs[0], out.inputs[0])
+    tree.links.new(layers.outputs["glow"], file.inputs[0])
+    scene.render.filepath = "//out/sampled_####"
+
+
 def plain() -> None:
     """8-bit PNG; a second scene with another engine's settings and a name that needs care."""
     scene = base()
@@ -287,6 +321,7 @@ def several() -> None:
 KINDS = [
     layers,
     still,
+    sampled,
     plain,
     jpeg,
     tiff,

@@ -58,7 +58,7 @@ fn list(missing: &[MissingFile]) -> String {
 pub enum PackError {
     /// Its frames cannot be rendered in tiles as is asked for.
     #[error(
-        "the frames of scene {scene} cannot be rendered in tiles: {because}; leave out --tiles"
+        "the frames of scene {scene} cannot be rendered in tiles: {because}; leave out --split"
     )]
     Tiles {
         /// The scene.

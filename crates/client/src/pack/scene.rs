@@ -7,7 +7,7 @@ use tessera_model::{FrameSet, Overrides, Split, SplitBy, Step, StepKind};
 
 use super::ask::Asked;
 use super::hint::hint;
-use super::{MissingFile, PackError, PackOptions, PathMap, Tiles};
+use super::{Divide, MissingFile, PackError, PackOptions, PathMap};
 use crate::output::{NodeFolder, OutputChoice, OutputPlan};
 
 /// Things of one sort that warnings name one by one.
@@ -93,37 +93,55 @@ fn split(
     let cannot = !scene.split.tiles || other_engine || in_order;
     let [width, height] = scene.resolution;
     let samples = overrides.samples.unwrap_or(scene.sampling.samples);
-    let by = match options.tiles {
-        Tiles::Off => return Ok(None),
-        Tiles::Grid { columns, rows } => SplitBy::Grid { columns, rows },
-        Tiles::Auto => {
+    let no_ranges = match samples {
+        1 => "they have a single sample".to_owned(),
+        _ if !scene.split.samples => reasons.join("; "),
+        _ if scene.split.samples_max.is_some_and(|max| samples > max) => {
+            "this Blender's pattern of so many samples depends on how many of them are rendered"
+                .to_owned()
+        }
+        _ => String::new(),
+    };
+    let by = match options.divide {
+        Divide::Off => return Ok(None),
+        Divide::Grid { columns, rows } => SplitBy::Grid { columns, rows },
+        Divide::Samples if no_ranges.is_empty() => SplitBy::Samples,
+        Divide::Auto | Divide::Tiles | Divide::Samples => {
             let tiles = u64::from(width) * u64::from(height) / TILE_PIXELS_MIN;
             let halvings = tiles.checked_ilog2().unwrap_or(0).min(HALVINGS_MAX);
             SplitBy::Halvings(halvings as u8)
         }
     };
-    let asked_for = options.tiles != Tiles::Auto;
     if cannot {
         let because = reasons.join("; ");
-        if asked_for {
+        if let Divide::Grid { .. } = options.divide {
             return Err(PackError::Tiles {
                 scene: scene.name.clone(),
                 because,
             });
         }
         // Of an animation workers take whole frames anyway.
-        if options
+        let is_still = options
             .frames
             .as_ref()
-            .is_some_and(|frames| frames.len() == 1)
-            && !because.is_empty()
-        {
+            .is_some_and(|frames| frames.len() == 1);
+        if (is_still || options.divide != Divide::Auto) && !because.is_empty() {
+            let what = match is_still {
+                true => "one worker renders the whole frame",
+                false => "workers render whole frames",
+            };
             warnings.push(format!(
-                "one worker renders the whole frame, since the scene {} cannot be divided among workers: {because}",
+                "{what}, since the scene {} cannot be divided among workers: {because}",
                 scene.name
             ));
         }
         return Ok(None);
+    }
+    if options.divide == Divide::Samples && by != SplitBy::Samples {
+        warnings.push(format!(
+            "frames are divided into tiles, since those of the scene {} cannot be divided by their samples: {no_ranges}",
+            scene.name
+        ));
     }
     let split = Split {
         width,

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tessera_model::{
-    Attempt, Change, FrameError, FrameResult, JobId, JobState, LeaseKey, StepIndex, StepKind,
-    UnitId, WorkerId,
+    Attempt, Change, FrameError, FrameResult, JobId, JobState, LeaseKey, SplitBy, StepIndex,
+    StepKind, UnitId, WorkerId,
 };
 
 use super::Applied;
@@ -195,23 +195,35 @@ fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult, positions:
     }
     let places = u64::from(step.places());
     let timings = &result.timings;
-    let told = timings.sync_us + timings.render_us + timings.write_us;
+    // Of ranges of samples that does not depend on how many they are.
+    let (beside, speed) = (timings.sync_us + timings.write_us, worker.speed);
+    let told = beside + timings.render_us;
     let held = scheduler.leases.get(&result.lease);
     let begun = held
         .filter(|held| held.rendering == Some(result.position))
         .and_then(|held| held.begun);
     let seen = begun.map(|begun| now.elapsed.saturating_sub(begun).as_micros() as u64);
     if let Some(took) = (told > 0).then_some(told).or(seen) {
-        let measured = if step.divided().is_none() {
-            Measured::frame(took)
-        } else {
-            let part = FRAME * u64::from(positions) / places;
-            // All that a worker would be given of a frame says as much of it as a frame; a single part never does.
-            let slots = u64::from(scheduler.pools.needs[job.need].slots.max(1));
-            Measured {
-                frame_us: took.saturating_mul(places) / u64::from(positions.max(1)),
-                part,
-                weight: (part * slots).min(FRAME / 4),
+        let part = FRAME * u64::from(positions) / places;
+        let whole_us = |took: u64| took.saturating_mul(places) / u64::from(positions.max(1));
+        let measured = match step.divided().map(|split| split.by) {
+            None => Measured::frame(took),
+            Some(SplitBy::Samples) => {
+                job.cost.learn_range(beside, speed);
+                Measured {
+                    part,
+                    // One sample takes as long as another, so a few of them say as much of the worker as all.
+                    ..Measured::frame(whole_us(took.saturating_sub(beside)))
+                }
+            }
+            Some(_) => {
+                // All that a worker would be given of a frame says as much of it as a frame; a single part never does.
+                let slots = u64::from(scheduler.pools.needs[job.need].slots.max(1));
+                Measured {
+                    frame_us: whole_us(took),
+                    part,
+                    weight: (part * slots).min(FRAME / 4),
+                }
             }
         };
         worker.speed = job.cost.learn(measured, worker.speed, worker.measured);

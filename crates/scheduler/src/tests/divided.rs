@@ -68,6 +68,41 @@ fn a_worker_is_given_a_third_of_its_part_and_less_and_less() {
 }
 
 #[test]
+fn of_samples_a_worker_is_given_no_fewer_than_pay_for_a_file_of_the_frame() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(still(SplitBy::Samples));
+    let given = handed_out(&world);
+    assert_eq!(given, [(a, SLICES, 0, 8), (b, SLICES, 8, 7)]);
+    measured(&mut world, id, Duration::from_secs(64));
+    world.start(a, 0);
+    world.start(b, 0);
+    world.pass(Duration::from_secs(4));
+    world.render(a, 0);
+    // A sixth of the 113 that are left.
+    assert_eq!(handed_out(&world)[2], (a, SLICES, 15, 18));
+    // What each range takes besides its samples: so much that none is shorter than 16 s. A sixth of the 95 that are left would be 15.
+    let cost = |world: &mut World, frame_s, range_us| {
+        measured(world, id, Duration::from_secs(frame_s));
+        world.scheduler.jobs.get_mut(&id).unwrap().cost.range_us = range_us;
+    };
+    cost(&mut world, 64, 2_000_000);
+    world.render(b, 0);
+    let (_, _, first, span) = handed_out(&world)[3];
+    assert!(first == 33 && (26..=32).contains(&span), "{span}");
+    // And where that is next to nothing, none is shorter than 3 s, which all that are left do not take.
+    cost(&mut world, 4, 1);
+    world.start(a, 0);
+    world.pass(Duration::from_millis(560));
+    world.render(a, 0);
+    let (worker, _, next, rest) = handed_out(&world)[4];
+    assert_eq!((worker, next, next + rest), (a, 33 + span, 128));
+    world.finish();
+    assert_eq!(view(&world, id).state, JobState::Done);
+}
+
+#[test]
 fn one_result_is_of_all_places_of_its_run_and_comes_once() {
     let mut world = World::new();
     let a = world.join(1);

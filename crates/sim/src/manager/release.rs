@@ -1,6 +1,6 @@
 //! Sends what was decided, after it was recorded.
 
-use tessera_model::{Change, JobId, StepKind, WorkerId};
+use tessera_model::{Change, JobId, SplitBy, StepKind, WorkerId};
 use tessera_scheduler::{Order, Outcome, Refusal};
 
 use super::{Asker, Batch, Manager};
@@ -68,10 +68,16 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
             let in_order = step.in_order;
             let part = match step.kind {
                 StepKind::Render(_) => Part::Whole,
-                StepKind::Slices(_) => Part::Places {
-                    first: key.unit.index % step.places(),
-                    count: span,
-                    of: step.places(),
+                StepKind::Slices(_) => match step.divided().map(|split| split.by) {
+                    Some(SplitBy::Samples) => Part::Samples {
+                        count: span,
+                        of: step.places(),
+                    },
+                    _ => Part::Places {
+                        first: key.unit.index % step.places(),
+                        count: span,
+                        of: step.places(),
+                    },
                 },
                 StepKind::Assemble(_) => Part::Assembled,
             };

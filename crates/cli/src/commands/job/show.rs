@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement, StepKind};
+use tessera_model::{After, DEFAULT_ATTEMPTS, FrameError, Requirement, SplitBy, Step, StepKind};
 use tessera_wire::api::{FramePhase, FrameStatus, JobDetail, PAGE_MAX};
 use tessera_wire::line::LineKind;
 
@@ -174,8 +174,8 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
             ""
         };
         let divided = match step.kind {
-            StepKind::Assemble(_) => ", divided among workers",
-            _ => "",
+            StepKind::Assemble(_) => divided(job),
+            _ => String::new(),
         };
         sheet.say(
             "renders",
@@ -207,6 +207,18 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
         sheet.say("attempts", settings.max_attempts.to_string());
     }
     sheet.say("comment", &settings.comment);
+}
+
+/// How frames are divided, to follow what they are.
+fn divided(job: &JobDetail) -> String {
+    let split = job.steps.iter().find_map(Step::divided);
+    let how = match split.map(|split| split.by) {
+        Some(SplitBy::Samples) => " by their samples".to_owned(),
+        Some(SplitBy::Grid { columns, rows }) => format!(" into {columns}x{rows} tiles"),
+        Some(SplitBy::Halvings(_)) => " into tiles".to_owned(),
+        None => String::new(),
+    };
+    format!(", divided among workers{how}")
 }
 
 /// What a worker must have, in words.

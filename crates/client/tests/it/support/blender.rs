@@ -103,7 +103,7 @@ impl Scene {
             cache_dir: Some(self.path("cache")),
             read_all: false,
             pack_textures: false,
-            tiles: tessera_client::Tiles::default(),
+            divide: tessera_client::Divide::default(),
         }
     }
 

@@ -77,7 +77,7 @@ impl FakeProject {
             cache_dir: Some(self.path("cache")),
             read_all: false,
             pack_textures: false,
-            tiles: tessera_client::Tiles::default(),
+            divide: tessera_client::Divide::default(),
         }
     }
 
