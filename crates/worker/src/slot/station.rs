@@ -55,14 +55,6 @@ impl<E: Into<Failure>> From<E> for NoFrame {
     }
 }
 
-/// The file's active scene where none is named.
-fn name_scene(scene: &mut String, living: &Living) {
-    let (_, opened) = living.open.as_ref().expect("a scene was loaded");
-    if scene.is_empty() {
-        scene.clone_from(&opened.active_scene);
-    }
-}
-
 impl Station {
     pub(super) fn new(slot: usize, context: Arc<SlotContext>) -> Self {
         Self {
@@ -158,6 +150,16 @@ impl Station {
         Ok(began.elapsed())
     }
 
+    /// The Blender with the order's file open; a request that names no scene is about the file's active one.
+    fn open_scene(&mut self, scene: &mut String) -> &mut Blender {
+        let living = self.living.as_mut().expect("a scene was loaded");
+        let (_, opened) = living.open.as_ref().expect("a scene was loaded");
+        if scene.is_empty() {
+            scene.clone_from(&opened.active_scene);
+        }
+        &mut living.blender
+    }
+
     /// Renders a frame.
     pub(super) async fn render(
         &mut self,
@@ -165,14 +167,10 @@ impl Station {
         folder: &FrameDir,
         stop: &CancellationToken,
     ) -> Result<Rendered, NoFrame> {
-        let living = self.living.as_mut().expect("a scene was loaded");
-        name_scene(&mut request.scene, living);
+        let blender = self.open_scene(&mut request.scene);
         let log = folder.frame_log();
-        let rendered = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            rendered = living.blender.render(&request, &log) => Some(rendered),
-        };
+        let asked = blender.render(&request, &log);
+        let rendered = stop.run_until_cancelled(asked).await;
         self.unless_stopped(rendered).await
     }
 
@@ -183,14 +181,10 @@ impl Station {
         folder: &FrameDir,
         stop: &CancellationToken,
     ) -> Result<RenderedSlice, NoFrame> {
-        let living = self.living.as_mut().expect("a scene was loaded");
-        name_scene(&mut request.scene, living);
+        let blender = self.open_scene(&mut request.scene);
         let log = folder.frame_log();
-        let rendered = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            rendered = living.blender.slice(&request, &log) => Some(rendered),
-        };
+        let asked = blender.slice(&request, &log);
+        let rendered = stop.run_until_cancelled(asked).await;
         self.unless_stopped(rendered).await
     }
 
@@ -201,14 +195,10 @@ impl Station {
         folder: &FrameDir,
         stop: &CancellationToken,
     ) -> Result<Rendered, NoFrame> {
-        let living = self.living.as_mut().expect("a scene was loaded");
-        name_scene(&mut request.scene, living);
+        let blender = self.open_scene(&mut request.scene);
         let log = folder.frame_log();
-        let rendered = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            rendered = living.blender.assemble(&request, &log) => Some(rendered),
-        };
+        let asked = blender.assemble(&request, &log);
+        let rendered = stop.run_until_cancelled(asked).await;
         self.unless_stopped(rendered).await
     }
 
@@ -330,11 +320,9 @@ impl Station {
             .expect("a scene is opened in a living Blender");
         living.scripted |= order.scene.autoexec;
         let log = folder.open_log();
-        let opened = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            opened = living.blender.open(&open, &log) => Some(opened),
-        };
+        let opened = stop
+            .run_until_cancelled(living.blender.open(&open, &log))
+            .await;
         let opened = self.unless_stopped(opened).await?;
         let living = self.living.as_mut().expect("it has just answered");
         let named = |library: &PathBuf| match library.strip_prefix(&root) {

@@ -1,6 +1,9 @@
 //! Leases in the books: two of one unit, places, what a job holds beyond its part.
 
+use tessera_model::{Split, SplitBy};
+
 use super::*;
+use crate::pace::Speed;
 
 #[test]
 fn a_frame_delivered_by_one_lease_is_not_waited_for_by_the_other() {
@@ -216,6 +219,38 @@ fn what_a_job_has_beyond_its_part_and_what_its_units_take() {
         assert_eq!(entry.unit_us(), Some(unit_us));
         assert_eq!(entry.is_long(settings), long, "{unit_us}");
     }
+}
+
+#[test]
+fn what_a_range_of_samples_took_besides_them_is_kept_apart() {
+    let mut world = World::new();
+    let a = world.join(1);
+    world.join(1);
+    let id = world.submit(with("1", |new| {
+        new.steps[0].split = Some(Split {
+            width: 1920,
+            height: 1080,
+            samples: 128,
+            by: SplitBy::Samples,
+        });
+    }));
+    let (key, orders) = world.hands[&a][0].clone();
+    world.start(a, 0);
+    let timings = ResultTimings {
+        sync_us: 200,
+        render_us: 8_000,
+        write_us: 40_000,
+        ..ResultTimings::default()
+    };
+    world.input(timed(a, key, orders[0], timings));
+    let job = &world.scheduler.jobs[&id];
+    // It had 8 of the 128.
+    assert_eq!(
+        (job.cost.frame_us, job.cost.range_us),
+        (Some(128_000), 40_200)
+    );
+    let expected = job.expect_us(key.unit.step, 16, Speed::default());
+    assert_eq!(expected, Some(16_000 + 40_200));
 }
 
 #[test]
