@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::digest::Digest;
 use crate::error::is_full;
@@ -112,7 +113,7 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Mate
 }
 
 /// Writes the files of `manifest` under `root`, which must not exist (or be an empty folder) unless it already is this tree. A second
-/// call finds it whole and does nothing; if files of it are gone or have another size, it is written anew. Waits for another thread
+/// call finds it whole and does nothing; if files of it are gone, have another size or were written to since, it is written anew. Waits for another thread
 /// or process that is at the same `root`. A `.blend` is written in its plain form.
 ///
 /// `progress` is called after each block; [`ControlFlow::Break`] stops.
@@ -132,7 +133,7 @@ pub fn materialise(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io_error(root, "look at")(error)),
         Ok(found) if marked && found.is_dir() => {
-            if is_whole(manifest, root) {
+            if is_whole(manifest, root, marker.written()?) {
                 return Ok(Materialised::AlreadyThere);
             }
             fs::remove_dir_all(root).map_err(io_error(root, "remove the damaged tree"))?;
@@ -191,11 +192,14 @@ fn remove_if_there(folder: &Path) -> Result<(), MaterialiseError> {
     }
 }
 
-/// Whether all files are there with their sizes. Power loss after an unsynced write leaves files short, and this is what notices.
-fn is_whole(manifest: &Manifest, root: &Path) -> bool {
+/// Whether all files are there with their sizes, and none was written to after the tree was `finished`. Power loss after an unsynced write
+/// leaves files short, and this is what notices.
+fn is_whole(manifest: &Manifest, root: &Path, finished: SystemTime) -> bool {
     manifest.iter().all(|(path, entry)| {
-        fs::symlink_metadata(path.under(root))
-            .is_ok_and(|found| found.is_file() && found.len() == entry.blob.size)
+        fs::symlink_metadata(path.under(root)).is_ok_and(|found| {
+            let untouched = found.modified().is_ok_and(|written| written <= finished);
+            found.is_file() && found.len() == entry.blob.size && untouched
+        })
     })
 }
 

@@ -106,7 +106,9 @@ pub enum FetchError {
         reason: String,
     },
     /// The farm no longer has it.
-    #[error("the farm no longer has all of frame {frame}: render it again")]
+    #[error(
+        "the farm no longer has all of frame {frame}: the same `tessera render` again renders what is not in its folder"
+    )]
     Gone {
         /// The frame.
         frame: i32,
@@ -203,7 +205,7 @@ impl Fetcher {
         mut each: impl FnMut(Fetched),
     ) -> Result<(), FetchError> {
         let mut folders = BTreeSet::new();
-        let mut outcome = Ok(());
+        let (mut outcome, mut gone) = (Ok(()), None);
         let mut waiting = results.iter();
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -219,6 +221,8 @@ impl Fetcher {
                     folders.extend(folders_of.map(Path::to_owned));
                     each(fetched);
                 }
+                // What is gone says nothing of the other frames.
+                Some(Err(error @ FetchError::Gone { .. })) => gone = gone.or(Some(error)),
                 // Nothing new is begun, and what is being written is waited for: it will be in its place and must be told.
                 Some(Err(error)) => outcome = outcome.and(Err(error)),
                 None => break,
@@ -236,7 +240,7 @@ impl Fetcher {
         })
         .await
         .unwrap_or(Ok(()));
-        outcome.and(synced)
+        outcome.and(synced).and(gone.map_or(Ok(()), Err))
     }
 
     async fn frame(self, result: FrameResult) -> Result<Fetched, FetchError> {

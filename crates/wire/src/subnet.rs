@@ -77,13 +77,14 @@ impl From<Subnet> for String {
     }
 }
 
-/// Whether who comes from `address` is let in by a list of subnets: anyone if it is empty, and whoever is on this machine always,
-/// since who can start programs on it needs no network to reach it.
+/// Whether who comes from `address` to the address `own` of this machine is let in by a list of subnets: anyone if it is empty, and
+/// whoever is on this machine always, since who can start programs on it needs no network to reach it.
 #[must_use]
-pub fn lets_in(allow_from: &[Subnet], address: IpAddr) -> bool {
+pub fn lets_in(allow_from: &[Subnet], address: IpAddr, own: IpAddr) -> bool {
     let address = address.to_canonical();
     allow_from.is_empty()
         || address.is_loopback()
+        || address == own.to_canonical()
         || allow_from.iter().any(|subnet| subnet.contains(address))
 }
 
@@ -129,8 +130,16 @@ mod tests {
     #[test]
     fn lets_in_who_is_on_the_list_or_on_this_machine() {
         let list = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        let check = |list: &[Subnet], address: &str| lets_in(list, address.parse().unwrap());
-        for address in ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "127.0.0.1", "::1"] {
+        let own = "::ffff:172.16.0.5".parse().unwrap();
+        let check = |list: &[Subnet], address: &str| lets_in(list, address.parse().unwrap(), own);
+        for address in [
+            "10.1.2.3",
+            "::ffff:10.1.2.3",
+            "fd00::1",
+            "127.0.0.1",
+            "::1",
+            "172.16.0.5",
+        ] {
             assert!(check(&list, address), "{address}");
         }
         for address in ["11.0.0.1", "::ffff:11.0.0.1", "fe80::1"] {

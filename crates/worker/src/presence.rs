@@ -9,7 +9,7 @@ use tessera_model::Rest;
 
 use crate::hub::{Hub, RestFor};
 
-pub(crate) use untouched::untouched_for;
+pub(crate) use untouched::{is_blind, untouched_for};
 
 /// Who comes back has the machine within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

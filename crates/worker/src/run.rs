@@ -250,9 +250,11 @@ impl Worker {
         let while_idle = self.config.while_idle;
         if let Some(left_alone) = while_idle {
             let untouched = untouched().await;
-            if untouched.is_none() {
+            let looking = tokio::task::spawn_blocking(presence::is_blind);
+            if looking.await.unwrap_or(true) {
                 tracing::warn!(
-                    "nothing on this machine says whether somebody uses it: it counts as left alone"
+                    "whoever sits at this machine's screen cannot be seen, so it counts as left alone: start the worker in that \
+                     session, or give it DISPLAY and XAUTHORITY"
                 );
             }
             hub.set_rest(RestFor::User, presence::rest(left_alone, untouched));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tessera_blender::{FileKind, Open, Overrides, Remap, Render};
+use tessera_blender::{FileKind, Open, Overrides, Remap, Render, ScanRequest};
 
 use crate::pixels;
 use crate::support::{Stage, builds};
@@ -12,6 +12,29 @@ async fn a_mirrored_tree_renders_as_the_original() {
     for build in builds().await {
         for relative in [true, false] {
             check(&build, relative).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_library_is_refused_and_named() {
+    for build in builds().await {
+        let mut stage = Stage::new(&build).await;
+        stage.make("libraries.py", &["relative"]);
+        let library = stage.path("libs/mid.blend");
+        for damage in [&b"garbage"[..], &[]] {
+            std::fs::write(&library, damage).unwrap();
+            let told = match stage.open("proj/main.blend").await {
+                Ok(_) => {
+                    let log = stage.log("scan");
+                    let request = ScanRequest::default();
+                    stage.blender.scan(&request, &log).await.map(|_| ())
+                }
+                Err(error) => Err(error),
+            };
+            let told = told.unwrap_err().to_string();
+            let named = told.contains(library.to_str().unwrap());
+            assert!(named && told.contains("damaged"), "{build}: {told}");
         }
     }
 }

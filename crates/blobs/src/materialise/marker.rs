@@ -5,6 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{MaterialiseError, beside, io_error};
 use crate::digest::Digest;
@@ -59,6 +60,12 @@ impl Marker {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
             Err(error) => Err(io_error(&self.path, "read")(error)),
         }
+    }
+
+    /// When it was written, which is after all files of the tree.
+    pub(super) fn written(&self) -> Result<SystemTime, MaterialiseError> {
+        let written = self.file.metadata().and_then(|found| found.modified());
+        written.map_err(io_error(&self.path, "look at"))
     }
 
     pub(super) fn write(&mut self, digest: Digest) -> Result<(), MaterialiseError> {

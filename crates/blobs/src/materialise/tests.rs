@@ -147,6 +147,13 @@ fn a_damaged_tree_is_written_anew() {
     fs::remove_file(&wood).unwrap();
     fs::write(&wood, b"short").unwrap();
     assert_eq!(bench.run().unwrap(), Materialised::Written);
+    // Written to afterwards, as by whoever may write everywhere.
+    fs::remove_file(&wood).unwrap();
+    fs::write(&wood, [8; 100_000]).unwrap();
+    let later = SystemTime::now() + std::time::Duration::from_secs(1);
+    let file = OpenOptions::new().append(true).open(&wood).unwrap();
+    file.set_modified(later).unwrap();
+    assert_eq!(bench.run().unwrap(), Materialised::Written);
     assert_eq!(fs::read(&wood).unwrap(), [7; 100_000]);
 }
 
@@ -326,5 +333,5 @@ fn making_and_removing_at_once_never_leaves_half() {
         }
     });
     bench.run().unwrap();
-    assert!(is_whole(&bench.manifest, &bench.root()));
+    assert!(is_whole(&bench.manifest, &bench.root(), SystemTime::now()));
 }

@@ -1,6 +1,6 @@
 //! Brings finished frames into the output folder while others are rendered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use tessera_client::{FetchError, Fetched, Fetcher, Ledger, LedgerError};
@@ -26,6 +26,8 @@ pub(crate) enum Delivered {
         result: Box<FrameResult>,
         fetched: Fetched,
     },
+    /// The farm no longer has all of a frame. The others come, and in the end this is what failed.
+    Gone,
     /// Nothing more will be delivered.
     Failed(DeliveryError),
 }
@@ -96,6 +98,7 @@ async fn deliver(
     tell: mpsc::Sender<Delivered>,
 ) {
     let mut batch = Vec::new();
+    let mut gone = None;
     while to_fetch.recv_many(&mut batch, BATCH_MAX).await > 0 {
         if tell.is_closed() {
             return;
@@ -120,13 +123,28 @@ async fn deliver(
                 }
             })
             .await;
-        if let Err(error) = fetched {
-            return failed(&tell, error.into()).await;
+        match fetched {
+            Ok(()) => {}
+            // The frames after it may be there.
+            Err(error @ FetchError::Gone { .. }) => {
+                gone = gone.or(Some(error));
+                for _ in &by_place {
+                    let _ = tell.try_send(Delivered::Gone);
+                }
+            }
+            Err(error) => return failed(&tell, error.into()).await,
         }
         if let Some(error) = not_recorded {
             return failed(&tell, error.into()).await;
         }
-        brought.add(batch.drain(..).map(|result| result.frame));
+        let not_there: HashSet<_> = by_place.into_keys().collect();
+        let there = batch
+            .drain(..)
+            .filter(|result| !not_there.contains(&place(result)));
+        brought.add(there.map(|result| result.frame));
+    }
+    if let Some(error) = gone {
+        failed(&tell, error.into()).await;
     }
 }
 

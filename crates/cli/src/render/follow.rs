@@ -402,6 +402,10 @@ impl<'a> Follow<'a> {
     fn delivered(&mut self, delivered: Delivered) -> Result<(), FollowError> {
         match delivered {
             Delivered::Failed(error) => Err(error.into()),
+            Delivered::Gone => {
+                self.in_delivery -= 1;
+                Ok(())
+            }
             Delivered::Frame { result, fetched } => {
                 tracing::debug!("frame {} is in its place", result.frame);
                 self.in_delivery -= 1;

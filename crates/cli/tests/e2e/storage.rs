@@ -1,5 +1,7 @@
 //! What the farm stores, as its people see it: what uses the space, a quota that warns and refuses, and files that are sent again.
 
+use std::path::Path;
+
 use tessera_model::JobState;
 use tessera_wire::line::LineKind;
 use tessera_wire::store::{StoreLevel, StoreReport};
@@ -214,4 +216,42 @@ fn what_the_farm_has_lost_is_sent_again() {
     // With what was sent the first job has its files, too.
     site.boss.run(&["job", "retry", &number]).unwrap();
     tessera_run(&site.boss, &["fetch", &number, "--wait", "-o", text(&out)]).done();
+}
+
+/// A frame that the farm's disk has eaten costs nobody the others.
+#[test]
+fn a_lost_frame_keeps_back_no_other() {
+    let world = World::any();
+    let project = world.scene("plain");
+    let site = Site::with_workers(&world, &["anna"]);
+    let number = site.submit(&project, &["-f", "1..3"]).to_string();
+    let before = world.path("before");
+    let fetch = |out: &Path| tessera_run(&site.boss, &["fetch", &number, "-o", text(out)]);
+    tessera_run(
+        &site.boss,
+        &["fetch", &number, "--wait", "-o", text(&before)],
+    )
+    .done();
+    let frames: Vec<_> = files_in(&before).into_iter().collect();
+    assert_eq!(frames.len(), 3);
+    let eaten = std::fs::read(before.join(&frames[1])).unwrap();
+    // Of a picture that is compressed itself the farm keeps the bytes as they are.
+    let middle = &eaten[eaten.len() / 2..][..16];
+    let mut damaged = 0;
+    for file in files_in(site.boss.folder()) {
+        let path = site.boss.folder().join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(16).position(|window| window == middle) {
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1);
+    let after = world.path("after");
+    for _ in 0..2 {
+        fetch(&after).failed(1, &["frame 2", "`tessera render`"]);
+        let there: Vec<_> = files_in(&after).into_iter().collect();
+        assert_eq!(there, [frames[0].clone(), frames[2].clone()]);
+    }
 }

@@ -93,8 +93,10 @@ impl Server {
         }
     }
 
-    fn may_connect(&self, address: SocketAddr) -> bool {
-        lets_in(&self.allow_from, address.ip())
+    fn may_connect(&self, stream: &TcpStream, address: SocketAddr) -> bool {
+        stream
+            .local_addr()
+            .is_ok_and(|own| lets_in(&self.allow_from, address.ip(), own.ip()))
     }
 }
 
@@ -151,7 +153,7 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, address, room)) if server.may_connect(address) => {
+            Ok((stream, address, room)) if server.may_connect(&stream, address) => {
                 let guest = tokio::select! {
                     () = server.ending.cancelled() => return,
                     guest = server.guests.admit() => guest,
@@ -164,7 +166,9 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
                 let connections = server.connections.clone();
                 connections.spawn(connection(server.clone(), stream, admitted));
             }
-            Ok((_, address, _)) => tracing::debug!(%address, "not among those who may connect"),
+            Ok((_, address, _)) => {
+                tracing::warn!(%address, "refused: it is of no network that --allow-from lets in");
+            }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -11,6 +11,7 @@ use tessera_model::WorkerId;
 use tessera_wire::link::Source;
 use tessera_wire::peer::worker_of;
 use tessera_wire::subnet::{Subnet, lets_in};
+use tokio::net::TcpStream;
 
 /// Addresses known for one tree: some for each of twice as many others as a manager names to one.
 const SOURCES_MAX: usize = 96;
@@ -92,8 +93,10 @@ impl PeerBook {
     }
 
     /// Whether who comes from there may show a certificate at all.
-    pub(super) fn may_connect(&self, address: SocketAddr) -> bool {
-        lets_in(&self.lock().allow_from, address.ip())
+    pub(super) fn may_connect(&self, stream: &TcpStream, address: SocketAddr) -> bool {
+        stream
+            .local_addr()
+            .is_ok_and(|own| lets_in(&self.lock().allow_from, address.ip(), own.ip()))
     }
 
     /// What becomes void from now on is not heard.

@@ -67,7 +67,7 @@ impl PeerServer {
                 return;
             };
             let stream = match self.listener.accept().await {
-                Ok((stream, from)) if self.book.may_connect(from) => stream,
+                Ok((stream, from)) if self.book.may_connect(&stream, from) => stream,
                 Ok((_, from)) => {
                     tracing::warn!(%from, "refused: the farm does not let this address in");
                     continue;

@@ -18,6 +18,14 @@ pub(crate) fn untouched_for() -> Option<Duration> {
     linux::untouched_for()
 }
 
+/// Whether there is a screen at which nobody can be seen. Blocking.
+pub(crate) fn is_blind() -> bool {
+    #[cfg(target_os = "linux")]
+    return linux::is_blind();
+    #[cfg(not(target_os = "linux"))]
+    return untouched_for().is_none();
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::path::{Path, PathBuf};
@@ -47,7 +55,7 @@ mod linux {
         // To the X server of a Wayland session only those show themselves who use its windows.
         let screen = std::env::var_os("WAYLAND_DISPLAY")
             .and_then(|_| compositor())
-            .or_else(x_server);
+            .or_else(x_servers);
         screen.into_iter().chain(terminals()).min()
     }
 
@@ -69,9 +77,34 @@ mod linux {
         number.parse().ok().map(Duration::from_millis)
     }
 
-    fn x_server() -> Option<Duration> {
-        std::env::var_os("DISPLAY")?;
-        let (connection, screen) = x11rb::connect(None).ok()?;
+    /// The one that this program is shown by, or all of this machine: a service has none.
+    fn x_servers() -> Option<Duration> {
+        match std::env::var("DISPLAY") {
+            Ok(name) => x_server(&name),
+            Err(_) => screens().iter().filter_map(|name| x_server(name)).min(),
+        }
+    }
+
+    /// The X servers that run on this machine.
+    fn screens() -> Vec<String> {
+        let sockets = Path::new("/tmp/.X11-unix").read_dir();
+        let names = sockets.into_iter().flatten().flatten();
+        let names = names.filter_map(|socket| socket.file_name().into_string().ok());
+        names
+            .filter_map(|name| Some(format!(":{}", name.strip_prefix('X')?)))
+            .collect()
+    }
+
+    /// Whether somebody may sit at a screen that says nothing to this program.
+    pub(super) fn is_blind() -> bool {
+        let shown = std::env::var_os("DISPLAY").is_some()
+            || std::env::var_os("WAYLAND_DISPLAY").is_some()
+            || !screens().is_empty();
+        shown && compositor().or_else(x_servers).is_none()
+    }
+
+    fn x_server(name: &str) -> Option<Duration> {
+        let (connection, screen) = x11rb::connect(Some(name)).ok()?;
         let root = connection.setup().roots.get(screen)?.root;
         let info = connection.screensaver_query_info(root).ok()?.reply().ok()?;
         Some(Duration::from_millis(info.ms_since_user_input.into()))

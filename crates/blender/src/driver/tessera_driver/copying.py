@@ -61,12 +61,25 @@ def _all_files() -> set[str]:
 def _pack() -> set[str]:
     """Packs what Blender can pack: images, tiles, fonts, sounds, single volumes. Returns the files now inside."""
     before = _all_files()
+    empty = [image for image in bpy.data.images if _is_empty(image)]
+    for image in empty:
+        # Blender packs nothing, and ends when it shows that.
+        image.source = "GENERATED"
     try:
         bpy.ops.file.pack_all()
     except RuntimeError as error:
         # What is missing stays where it is; the rest is packed.
         print(f"not everything could be packed: {error}")
+    finally:
+        for image in empty:
+            image.source = "FILE"
     return before - _all_files()
+
+
+def _is_empty(image: Any) -> bool:
+    """Whether an image's file is there and nothing is in it."""
+    path = paths.absolute(image.filepath, image) if image.source == "FILE" and image.packed_file is None else ""
+    return os.path.isfile(path) and os.path.getsize(path) == 0
 
 
 def _make_relative(root: str) -> int:

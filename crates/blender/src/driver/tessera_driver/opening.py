@@ -68,6 +68,20 @@ def open_file(request: dict[str, Any], renderer: Renderer) -> dict[str, Any]:
     }
 
 
+def check_libraries() -> None:
+    """Blender goes on without what it cannot read of a library, and says nothing of it to scripts."""
+    for library in bpy.data.libraries:
+        path = paths.library_file(library)
+        packed = getattr(library, "packed_file", None) is not None
+        if not packed and os.path.isfile(path) and not _is_blend(path):
+            raise Refusal("not_blend", f"{path}, {paths.describe_library(library)}, is not a .blend file, or it is damaged")
+
+
+def _is_blend(path: str) -> bool:
+    with open(path, "rb") as file:
+        return is_compressed(path) or file.read(7) == b"BLENDER"
+
+
 def is_compressed(path: str) -> bool:
     """Whether a .blend is saved compressed: by zstd, or by gzip before 3.0."""
     with open(path, "rb") as file:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import bpy
 
-from . import facts, files, frames, output, paths, physics, splitting
+from . import facts, files, frames, opening, output, paths, physics, splitting
 from .link import Refusal
 
 
@@ -26,6 +26,7 @@ def scan(request: dict[str, Any], renderer: State) -> dict[str, Any]:
     if not bpy.data.filepath:
         raise Refusal("nothing_open", "no file is open")
     renderer.reset()
+    opening.check_libraries()
     scenes = list(bpy.data.scenes)
     notes = []
     if os.environ.get("OCIO"):
