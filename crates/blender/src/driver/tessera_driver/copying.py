@@ -61,9 +61,9 @@ def _all_files() -> set[str]:
 def _pack() -> set[str]:
     """Packs what Blender can pack: images, tiles, fonts, sounds, single volumes. Returns the files now inside."""
     before = _all_files()
-    empty = [image for image in bpy.data.images if _is_empty(image)]
-    for image in empty:
-        # Blender packs nothing, and ends when it shows that.
+    empty = [(image, image.filepath) for image in bpy.data.images if _is_empty(image)]
+    for image, _path in empty:
+        # Blender would pack nothing, and end when it is to show that. This takes its path from it.
         image.source = "GENERATED"
     try:
         bpy.ops.file.pack_all()
@@ -71,8 +71,8 @@ def _pack() -> set[str]:
         # What is missing stays where it is; the rest is packed.
         print(f"not everything could be packed: {error}")
     finally:
-        for image in empty:
-            image.source = "FILE"
+        for image, path in empty:
+            image.source, image.filepath = "FILE", path
     return before - _all_files()
 
 

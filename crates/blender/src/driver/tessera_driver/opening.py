@@ -74,7 +74,9 @@ def check_libraries() -> None:
         path = paths.library_file(library)
         packed = getattr(library, "packed_file", None) is not None
         if not packed and os.path.isfile(path) and not _is_blend(path):
-            raise Refusal("not_blend", f"{path}, {paths.describe_library(library)}, is not a .blend file, or it is damaged")
+            raise Refusal(
+                "not_blend", f"{path}, {paths.describe_library(library)}, is not a .blend file, or it is damaged"
+            )
 
 
 def _is_blend(path: str) -> bool:
