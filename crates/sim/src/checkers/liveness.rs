@@ -54,7 +54,7 @@ fn waits_in_vain(world: &World, job: &JobBook) -> bool {
 }
 
 /// In a healed farm something must move while there is work.
-pub(super) fn check(world: &World) -> Result<(), Violation> {
+pub(super) fn check(world: &mut World) -> Result<(), Violation> {
     let Some(healed_at) = world.checks.healed_at else {
         return Ok(());
     };
@@ -63,9 +63,13 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
         .iter()
         .map(|machine| machine.rendering())
         .sum();
+    if rendering > 0 {
+        // Frames in order that are rendered again, up to where the last worker was lost, are nothing new for the record.
+        world.checks.progress.moved(world.now);
+    }
     let since = healed_at.max(world.checks.progress.moved_at);
     let still = world.now.saturating_sub(since);
-    if rendering > 0 || still < STILL_MAX || is_over(world) {
+    if still < STILL_MAX || is_over(world) {
         return Ok(());
     }
     let clock = world.manager.clock(world.now);
