@@ -151,14 +151,17 @@ pub(crate) fn frames(
     (from..state.done.len())
         .take(limit)
         .filter_map(|position| {
-            let done = state.done.get(position);
-            let holder = held.get(&state.unit_of(position)).filter(|_| !done);
+            let (done, failed) = (state.done.get(position), state.given_up.get(position));
+            // A lease of its unit is one of the others there.
+            let holder = held
+                .get(&state.unit_of(position))
+                .filter(|_| !done && !failed);
             Some(FrameView {
                 step,
                 position,
                 frame: model.frame_at(position)?,
                 done,
-                failed: state.given_up.get(position),
+                failed,
                 worker: holder.map(|(_, held)| held.worker),
                 rendering: holder.is_some_and(|(_, held)| held.rendering == Some(position)),
                 lease: holder.map(|(key, _)| **key),
