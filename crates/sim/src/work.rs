@@ -450,7 +450,10 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
         width: 1920,
         height: 1080,
         samples: dice.between(1, 256) as u32,
-        by: SplitBy::Halvings(dice.between(2, 5) as u8),
+        by: match dice.percent(30) {
+            true => SplitBy::Samples,
+            false => SplitBy::Halvings(dice.between(2, 5) as u8),
+        },
     });
     (0..count)
         .map(|step| Step {

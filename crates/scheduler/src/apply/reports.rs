@@ -392,7 +392,7 @@ fn give_up_followers(
         .filter_map(|at| entry.frame_at(key.unit.step, at))
         .collect();
     frames.dedup();
-    let mut units = Vec::new();
+    let mut given_up = Vec::new();
     for at in first + 1..entry.steps.len() {
         if !entry.job.steps[at].by_frame {
             break;
@@ -412,17 +412,20 @@ fn give_up_followers(
                     };
                     let key = LeaseKey { unit, ..key };
                     effects.changes.push(Change::FrameGivenUp(key, position));
-                    units.push(unit);
+                    given_up.push((unit, position));
                 }
             }
         }
     }
-    for unit in units {
+    for (unit, position) in given_up {
+        // Through no lease of that unit.
+        let attempt = Attempt(0);
+        stop_others(scheduler, now, LeaseKey { unit, attempt }, position, effects);
         refresh_unit(scheduler, now.elapsed, unit.job, unit.step, unit.index);
     }
 }
 
-/// A frame was given up through one lease of a unit: another one has a frame less to render.
+/// A frame was given up, through one lease of a unit or with another frame: other leases have a frame less to render.
 fn stop_others(
     scheduler: &mut Scheduler,
     now: Now,

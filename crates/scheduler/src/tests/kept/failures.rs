@@ -245,6 +245,47 @@ fn frames_that_follow_a_frame_that_was_given_up_are_given_up_with_it() {
 }
 
 #[test]
+fn a_unit_of_which_the_last_frame_is_given_up_with_another_is_nobodys_any_more() {
+    let mut world = World::new();
+    nothing_ready(&mut world);
+    let a = world.join(1);
+    let id = world.submit(with("1..2", |new| {
+        new.settings.chunk = 2;
+        new.settings.max_attempts = 1;
+        let mut second = new.steps[0].clone();
+        second.by_frame = true;
+        new.steps.push(second);
+        new.steps.push(new.steps[0].clone());
+    }));
+    world.render(a, 0);
+    world.fail(a, 0);
+    assert_eq!(frames(&world, a), [[1]], "the second step's");
+    let cost = &mut world.scheduler.jobs.get_mut(&id).unwrap().cost;
+    cost.frame_us = Some(10_000_000);
+    world.start(a, 0);
+    let b = world.join(1);
+    for _ in 0..30 {
+        world.heartbeat(a);
+        world.heartbeat(b);
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(frames(&world, b), [[1]], "it takes long there");
+    world.start(b, 0);
+    world.input(Input::Job(id, JobCommand::Retry));
+    world.render(a, 0);
+    assert_eq!(frames(&world, a), [[2]], "the first step's");
+    world.orders.clear();
+    let second = world.hands[&b][0].0;
+    world.fail(a, 0);
+    assert!(world.orders.contains(&(b, Order::Cancel(second))));
+    assert_eq!(
+        (state(&world, id), counts(&world, id)),
+        (JobState::Active, (6, 2, 2)),
+        "the third step is to come"
+    );
+}
+
+#[test]
 fn a_first_step_has_nothing_to_follow() {
     let mut world = World::new();
     world.join(1);
