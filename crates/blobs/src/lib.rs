@@ -19,6 +19,7 @@ mod content;
 mod crew;
 mod cut;
 mod digest;
+mod edit;
 mod error;
 mod keeping;
 mod list;
@@ -41,6 +42,7 @@ pub use cut::{
     Block, BlockRole, CUT_VERSION, CutError, CutFile, write_bytes, write_file, write_stream,
 };
 pub use digest::{Digest, DigestParseError};
+pub use edit::{Edit, EditError, Outline, delta, sums};
 pub use error::BoxError;
 pub use keeping::{Keeping, Sweep};
 pub use live::{Group, HeldBy, Holder, Live};

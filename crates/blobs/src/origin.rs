@@ -21,6 +21,7 @@ use crate::content::{Content, FileEncoding};
 use crate::crew::cut_files;
 use crate::cut::{Block, BlockRole, CutError, CutFile, write_bytes, write_file};
 use crate::digest::Digest;
+use crate::edit::Outline;
 use crate::error::BoxError;
 use crate::manifest::Manifest;
 use reader::{OpenFile, not_as_it_was};
@@ -45,6 +46,8 @@ struct Places {
     /// Lists, and what has no file.
     held: HashMap<Digest, Box<[u8]>>,
     spans: HashMap<Digest, Span>,
+    /// Of which blocks files are made whose edits are likely to be small, by their root.
+    outlines: HashMap<Digest, (usize, Outline)>,
     /// Files that were not cut here, by the root they are said to have.
     known: HashMap<Digest, usize>,
 }
@@ -93,6 +96,12 @@ impl FileBlocks {
             lists,
             spans,
         })
+    }
+
+    fn outline(&self) -> Outline {
+        let blocks = self.spans.iter();
+        let blocks = blocks.map(|(digest, span)| (*digest, span.len_bytes));
+        Outline::new(self.cut.blob, blocks.collect())
     }
 
     /// What it is.
@@ -171,6 +180,29 @@ impl Origin {
                 places.known.entry(root).or_insert(file);
             }
         }
+    }
+
+    /// The .blend file with this root, and of which blocks it is made; none if it is the root of none. A known file is cut.
+    ///
+    /// # Errors
+    /// If a known file cannot be read, or is another by now.
+    pub fn outline(&self, root: &Digest) -> Result<Option<(PathBuf, Outline)>, OriginError> {
+        if lock(&self.places).known.contains_key(root) {
+            self.learn(&[*root])?;
+        }
+        let places = lock(&self.places);
+        let found = places.outlines.get(root);
+        Ok(found.map(|(file, outline)| (self.files[*file].path.clone(), outline.clone())))
+    }
+
+    /// All .blend files that were cut by now, and of which blocks they are made.
+    #[must_use]
+    pub fn outlines(&self) -> Vec<(PathBuf, Outline)> {
+        let places = lock(&self.places);
+        let outlines = places.outlines.values();
+        let outlines =
+            outlines.map(|(file, outline)| (self.files[*file].path.clone(), outline.clone()));
+        outlines.collect()
     }
 
     fn file(&mut self, path: &Path, encoding: FileEncoding) -> usize {
@@ -345,6 +377,10 @@ impl Places {
     }
 
     fn add(&mut self, blocks: FileBlocks, file: usize) {
+        if blocks.cut.content == Content::Blend {
+            let root = blocks.cut.blob.digest;
+            self.outlines.insert(root, (file, blocks.outline()));
+        }
         let file = number_of(file);
         for (digest, list) in blocks.lists {
             self.held.entry(digest).or_insert(list);

@@ -20,6 +20,7 @@ mod join;
 mod ledger;
 mod link_socket;
 mod node_name;
+mod outlines;
 mod output;
 mod pack;
 mod peer;

@@ -3,11 +3,14 @@
 //! The manager walks the lists it has and names what is lacking; that is sent and the question asked again, until nothing is
 //! lacking. So what a question costs follows what is new, and a transfer that was cut goes on where it was.
 //!
+//! A file that was edited a little goes as what is new in it, if the manager has what it was ([`edit`](self::edit)).
+//!
 //! Blocks are read and packed on threads of their own ([`read`](self::read)) and flow into request bodies one after the other
 //! ([`body`](self::body)); the manager takes in each block as it arrives. After a cut it is asked which of the blocks it has that it
 //! did not answer for, so a cut costs what was on its way and no more ([`pass`](self::pass)).
 
 mod body;
+mod edit;
 mod pass;
 mod read;
 
@@ -15,11 +18,12 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tessera_blobs::{BlobRef, BoxError, Digest, Manifest, Origin, Store, missing_blocks};
+use tessera_blobs::{BlobRef, BoxError, Digest, Edit, Manifest, Origin, Store, missing_blocks};
 use tessera_wire::api::{TREES_MAX, Trees};
 use tessera_wire::blob::to_model;
 
 use crate::api::{Api, ApiError};
+use crate::outlines::Outlines;
 use pass::Transfer;
 
 /// Questions of one transfer. A tree has at most eight levels of lists and a manifest above; an answer that is full
@@ -119,6 +123,20 @@ pub async fn send(
     manifests: &[BlobRef],
     blobs: &[BlobRef],
     ask: Ask,
+    progress: impl FnMut(SendProgress),
+) -> Result<Sent, SendError> {
+    let outlines = Outlines::default();
+    send_edited(api, source, manifests, blobs, ask, &outlines, progress).await
+}
+
+/// The same. What was remembered of files, and is now of these, makes small edits cheap.
+pub(crate) async fn send_edited(
+    api: &Api,
+    source: &BlockSource,
+    manifests: &[BlobRef],
+    blobs: &[BlobRef],
+    ask: Ask,
+    outlines: &Outlines,
     mut progress: impl FnMut(SendProgress),
 ) -> Result<Sent, SendError> {
     let api = api.metered();
@@ -140,8 +158,9 @@ pub async fn send(
         transfer.blocks(all, &mut progress).await?;
     }
     if ask != Ask::Never && count > 0 {
-        needed(&api, &trees, &mut transfer, &mut progress).await?;
+        needed(&api, &trees, source, outlines, &mut transfer, &mut progress).await?;
     }
+    remember(source, outlines).await?;
     let traffic = api.traffic();
     Ok(Sent {
         sent_bytes: traffic.sent_bytes,
@@ -153,14 +172,20 @@ pub async fn send(
 async fn needed(
     api: &Api,
     trees: &Trees,
+    source: &BlockSource,
+    outlines: &Outlines,
     transfer: &mut Transfer<'_>,
     progress: &mut impl FnMut(SendProgress),
 ) -> Result<(), SendError> {
-    let mut given = HashSet::new();
+    let (mut given, mut tried) = (HashSet::new(), HashSet::new());
     for _ in 0..ROUNDS_MAX {
         let needed = api.blobs_needed(trees).await?;
         if needed.is_empty() {
             return Ok(());
+        }
+        if edits(api, source, outlines, &needed, &mut tried).await? {
+            transfer.told(progress);
+            continue;
         }
         let fresh: Vec<_> = needed
             .iter()
@@ -173,6 +198,62 @@ async fn needed(
         transfer.blocks(fresh, progress).await?;
     }
     Err(SendError::Source("the manager asks without an end".into()))
+}
+
+/// Sends edits of those files whose roots are `needed`, each once. Whether one was taken.
+async fn edits(
+    api: &Api,
+    source: &BlockSource,
+    outlines: &Outlines,
+    needed: &[Digest],
+    tried: &mut HashSet<Digest>,
+) -> Result<bool, SendError> {
+    let BlockSource::Origin(origin) = source else {
+        return Ok(false);
+    };
+    let roots = needed
+        .iter()
+        .copied()
+        .filter(|digest| tried.insert(*digest));
+    let roots: Vec<Digest> = roots.collect();
+    let (cut, outlines) = (Arc::clone(origin), outlines.clone());
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut found = Vec::new();
+        for root in &roots {
+            if let Some((path, new)) = cut.outline(root)?
+                && let Some(old) = outlines.look(&path)
+                && let Some(edit) = Edit::between(&old, &new)
+            {
+                found.push((edit, old));
+            }
+        }
+        Ok(found)
+    });
+    let found = looking
+        .await
+        .map_err(|panic| SendError::Source(Box::new(panic)))?
+        .map_err(read::origin_error)?;
+    let mut taken = false;
+    for (edit, old) in found {
+        taken |= edit::send_edit(api, origin, edit, &old).await?;
+    }
+    Ok(taken)
+}
+
+/// Notes of which blocks files are made that are with the manager now.
+async fn remember(source: &BlockSource, outlines: &Outlines) -> Result<(), SendError> {
+    let BlockSource::Origin(origin) = source else {
+        return Ok(());
+    };
+    let (origin, outlines) = (Arc::clone(origin), outlines.clone());
+    let noting = tokio::task::spawn_blocking(move || {
+        if let Err(error) = outlines.note(&origin.outlines()) {
+            tracing::debug!("cannot remember what was sent, the next edit costs more: {error}");
+        }
+    });
+    noting
+        .await
+        .map_err(|panic| SendError::Source(Box::new(panic)))
 }
 
 /// Every block of the manifests with their files and of the files `blobs`, data before the lists that name them.

@@ -512,6 +512,15 @@ pub struct Trees {
     pub blobs: Vec<Blob>,
 }
 
+/// Blocks of a file of which an edit has no more use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The file.
+    pub basis: Blob,
+    /// Runs of its data blocks: the number of the first, and of the one after the last.
+    pub runs: Vec<(u32, u32)>,
+}
+
 /// What previews are, whatever the format of their frames.
 pub const PREVIEW_MEDIA_TYPE: &str = "image/jpeg";
 

@@ -131,6 +131,10 @@ routes! {
     BLOBS_NEEDED: Post "/api/v1/blobs/needed", ClientOrWorker(Artist);
     /// Framed blocks (see `tessera_blobs`'s transport) → 204 once they are durable.
     BLOBS_PUT: Put "/api/v1/blobs", ClientOrWorker(Artist);
+    /// [`Replaced`](crate::api::Replaced) → sums of these blocks' pieces (see `tessera_blobs::sums`).
+    BLOBS_SUMS: Post "/api/v1/blobs/sums", Client(Artist);
+    /// An edit of a file that is here (see `tessera_blobs::Edit`), as zstd has it → 204 once the new file is durable.
+    BLOBS_EDIT: Post "/api/v1/blobs/edits", Client(Artist);
     /// [`Digests`](crate::api::Digests) → framed blocks.
     BLOBS_FETCH: Post "/api/v1/blobs/fetch", ClientOrWorker(Viewer);
 

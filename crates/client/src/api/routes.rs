@@ -1,18 +1,20 @@
 //! One method for each route of [`tessera_wire::routes`] that clients and workers use.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tessera_blobs::{Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
+use tessera_blobs::{BlobRef, Digest, EncodedBlock, STREAM_MEDIA_TYPE, StreamEncoder};
 use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, JobId, StepIndex, WorkerId};
 use tessera_wire::api::{
     CertificateInfo, CreatedToken, DIGESTS_MAX, Digests, Farm, Fetched, FrameStatus, Health,
     JobAction, JobDetail, JobSummary, Journal, NewPairing, NewToken, Page, PairReply, PairRequest,
-    Pairing, Parts, PreviewSize, Renewal, Submit, Submitted, TokenInfo, Trees, Verdict,
+    Pairing, Parts, PreviewSize, Renewal, Replaced, Submit, Submitted, TokenInfo, Trees, Verdict,
     WorkerAction, WorkerIdentity, WorkerStatus,
 };
+use tessera_wire::blob::to_model;
 use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;
 use tessera_wire::routes::{self, Route};
@@ -400,6 +402,30 @@ impl Api {
     pub async fn put_blocks(&self, blocks: &[EncodedBlock]) -> Result<(), ApiError> {
         let mut call = Call::new(routes::BLOBS_PUT, routes::BLOBS_PUT.path);
         call.body = Some((framed(blocks), STREAM_MEDIA_TYPE));
+        self.done(call).await
+    }
+
+    /// Sums of blocks of a file, by the numbers of their runs.
+    pub(crate) async fn edit_sums(
+        &self,
+        basis: &BlobRef,
+        runs: &[Range<u32>],
+    ) -> Result<Bytes, ApiError> {
+        let call = Call::new(routes::BLOBS_SUMS, routes::BLOBS_SUMS.path).json(&Replaced {
+            basis: to_model(basis),
+            runs: runs.iter().map(|run| (run.start, run.end)).collect(),
+        });
+        let call = call.repeat(Repeat::Safe).patience(WALK_PATIENCE);
+        let (address, response) = self.send(&call).await?;
+        self.body(&address, &call.what(), response).await
+    }
+
+    /// Has the manager make a file of what it was; it is durable there when this returns.
+    pub(crate) async fn put_edit(&self, body: Vec<u8>) -> Result<(), ApiError> {
+        let mut call = Call::new(routes::BLOBS_EDIT, routes::BLOBS_EDIT.path)
+            .repeat(Repeat::Safe)
+            .patience(WALK_PATIENCE);
+        call.body = Some((body.into(), "application/octet-stream"));
         self.done(call).await
     }
 

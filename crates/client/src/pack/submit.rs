@@ -8,7 +8,8 @@ use tessera_wire::problem::ProblemKind;
 
 use super::{ATTEMPTS_MAX, PackError, Packed, pack_but};
 use crate::api::Api;
-use crate::send::{Ask, BlockSource, SendError, SendProgress, Sent, send};
+use crate::outlines::Outlines;
+use crate::send::{Ask, BlockSource, SendError, SendProgress, Sent, send_edited};
 
 /// Handing in failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +35,10 @@ pub async fn send_packed(
     let mut attempt = 1;
     loop {
         let source = BlockSource::Origin(packed.origin.clone());
-        match send(api, &source, &[packed.root], &[], ask, &mut progress).await {
+        let outlines = Outlines::at(packed.options.cache_dir.as_deref());
+        let roots = [packed.root];
+        let sending = send_edited(api, &source, &roots, &[], ask, &outlines, &mut progress);
+        match sending.await {
             Ok(sent) => return Ok(sent),
             Err(SendError::Changed { path }) if attempt < ATTEMPTS_MAX => {
                 tracing::warn!(

@@ -55,6 +55,11 @@ impl<'a> Transfer<'a> {
         self.sent
     }
 
+    /// Tells of something that is through at once.
+    pub(super) fn told(&mut self, progress: &mut impl FnMut(SendProgress)) {
+        self.tell(&[], true, progress);
+    }
+
     /// Sends these blocks; they are durable at the manager when it returns.
     pub(super) async fn blocks(
         &mut self,

@@ -138,7 +138,7 @@ fn read_store(
     Ok(())
 }
 
-fn origin_error(error: OriginError) -> SendError {
+pub(super) fn origin_error(error: OriginError) -> SendError {
     match error {
         OriginError::Changed { path } => SendError::Changed { path },
         OriginError::Unknown { digest } => SendError::NotKept { digest },

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -29,18 +30,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let read = axum::Json::<T>::from_request(request, state);
         match tokio::time::timeout(BODY_TIMEOUT, read).await {
             Ok(Ok(axum::Json(value))) => Ok(Self(value)),
-            Ok(Err(rejection)) => Err(bad_body(&rejection)),
-            Err(_) => Err(failure(
-                ProblemKind::Invalid,
-                format!("the body did not arrive in {} s", BODY_TIMEOUT.as_secs()),
-                "try again over a better connection",
-            )),
+            Ok(Err(rejection)) => Err(bad_body(rejection.status(), rejection.body_text())),
+            Err(_) => Err(too_slow()),
         }
     }
 }
 
-fn bad_body(rejection: &JsonRejection) -> Failure {
-    if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+fn bad_body(status: http::StatusCode, text: String) -> Failure {
+    if status == http::StatusCode::PAYLOAD_TOO_LARGE {
         return failure(
             ProblemKind::TooLarge,
             "the request is too large",
@@ -49,8 +46,32 @@ fn bad_body(rejection: &JsonRejection) -> Failure {
     }
     failure(
         ProblemKind::Invalid,
-        rejection.body_text(),
+        text,
         "use the same version of Tessera on both sides",
+    )
+}
+
+/// Bytes, no more than of a JSON body.
+pub(super) struct Raw(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let read = Bytes::from_request(request, state);
+        match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Ok(Ok(bytes)) => Ok(Self(bytes)),
+            Ok(Err(rejection)) => Err(bad_body(rejection.status(), rejection.body_text())),
+            Err(_) => Err(too_slow()),
+        }
+    }
+}
+
+fn too_slow() -> Failure {
+    failure(
+        ProblemKind::Invalid,
+        format!("the body did not arrive in {} s", BODY_TIMEOUT.as_secs()),
+        "try again over a better connection",
     )
 }
 

@@ -8,6 +8,7 @@
 mod access;
 mod app;
 mod blobs;
+mod edits;
 mod events;
 mod extract;
 mod farm;

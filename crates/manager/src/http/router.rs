@@ -11,8 +11,8 @@ use tessera_wire::routes::{self, Route};
 use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
-    access, blobs, events, farm, identities, jobs, link, logs, pages, pair, previews, results,
-    settings, store, submit, upload, workers,
+    access, blobs, edits, events, farm, identities, jobs, link, logs, pages, pair, previews,
+    results, settings, store, submit, upload, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -55,6 +55,8 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::BLOBS_MISSING => post(blobs::missing),
         routes::BLOBS_NEEDED => post(blobs::needed),
         routes::BLOBS_PUT => put(upload::put),
+        routes::BLOBS_SUMS => post(edits::sums),
+        routes::BLOBS_EDIT => post(edits::apply),
         routes::BLOBS_FETCH => post(blobs::fetch),
         routes::STORE => get(store::report),
         routes::STORE_COLLECT => post(store::collect),

@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod certificates;
 mod discovery;
+mod edits;
 mod full_disk;
 mod harness;
 mod jobs;

@@ -420,7 +420,13 @@ fn give_up_followers(
     for (unit, position) in given_up {
         // Through no lease of that unit.
         let attempt = Attempt(0);
-        stop_others(scheduler, now, LeaseKey { unit, attempt }, position, effects);
+        stop_others(
+            scheduler,
+            now,
+            LeaseKey { unit, attempt },
+            position,
+            effects,
+        );
         refresh_unit(scheduler, now.elapsed, unit.job, unit.step, unit.index);
     }
 }
