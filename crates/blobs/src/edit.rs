@@ -40,12 +40,13 @@ const ZSTD_LEVEL: i32 = 19;
 /// Most blocks of an outline, of 16 KiB a file of 4 GiB. It bounds what a receiver holds for an edit to some 20 MB.
 const BLOCKS_MAX: usize = 1 << 18;
 
-/// Each piece of the old blocks has a sum of its own. A change costs about one piece, and the sums of the block around it (448 bytes).
-const PIECE_BYTES: u32 = 256;
+/// Each piece of the old blocks has a sum of its own. A change costs about one piece,
+/// before compression, and the sums of the block around it (192 bytes).
+const PIECE_BYTES: u32 = 512;
 
 /// Bytes of each strong sum, beside four of the rolling one. A piece taken for another is noticed by the digest, and costs that
-/// the file is sent as blocks; with seven bytes that is one of ten million edits.
-const STRONG_BYTES: u32 = 3;
+/// the file is sent as blocks; with six bytes that is one of tens of millions of blocks.
+const STRONG_BYTES: u32 = 2;
 
 const MAGIC: &[u8; 2] = b"TE";
 const VERSION: u8 = 1;
@@ -276,27 +277,39 @@ impl Edit {
         self.fresh_blocks().map(|(_, bytes)| u64::from(bytes)).sum()
     }
 
-    /// Blocks of the older file that do not stay.
+    /// Blocks of the older file in which the content of the new ones is looked for: of what stood in the place of each run of new
+    /// blocks, as many as these are from its beginning on, and as many up to its end. What was taken out between is of no use.
     #[must_use]
     pub fn replaced(&self, old: &Outline) -> Vec<Range<u32>> {
-        let mut kept: Vec<&Range<u32>> = Vec::new();
-        kept.extend(self.parts.iter().filter_map(|part| match part {
-            Part::Kept(run) => Some(run),
-            Part::Fresh(..) => None,
-        }));
-        kept.sort_unstable_by_key(|run| run.start);
-        let (mut runs, mut at) = (Vec::new(), 0);
-        for run in kept {
-            if run.start > at {
-                runs.push(at..run.start);
+        let len = old.blocks.len() as u32;
+        let (mut runs, mut from, mut count) = (Vec::new(), 0, 0_u32);
+        let mut place = |from: u32, to: u32, count: u32| {
+            if count > 0 {
+                // Where blocks changed places there is nothing between.
+                let to = to.max(from);
+                runs.push(from..from.saturating_add(count).min(to));
+                runs.push(to.saturating_sub(count).max(from)..to);
             }
-            at = at.max(run.end);
+        };
+        for part in &self.parts {
+            match part {
+                Part::Fresh(..) => count += 1,
+                Part::Kept(run) => {
+                    place(from, run.start, count);
+                    (from, count) = (run.end, 0);
+                }
+            }
         }
-        let end = old.blocks.len() as u32;
-        if at < end {
-            runs.push(at..end);
+        place(from, len, count);
+        runs.sort_unstable_by_key(|run| (run.start, run.end));
+        let mut apart: Vec<Range<u32>> = Vec::new();
+        for run in runs.into_iter().filter(|run| !run.is_empty()) {
+            match apart.last_mut() {
+                Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
+                _ => apart.push(run),
+            }
         }
-        runs
+        apart
     }
 
     /// As it travels, with its `delta`.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use tessera_blobs::{BlobRef, BoxError, Digest, Edit, Manifest, Origin, Store, missing_blocks};
 use tessera_wire::api::{TREES_MAX, Trees};
-use tessera_wire::blob::to_model;
+use tessera_wire::blob::{to_model, to_store};
 
 use crate::api::{Api, ApiError};
 use crate::outlines::Outlines;
@@ -177,15 +177,20 @@ async fn needed(
     transfer: &mut Transfer<'_>,
     progress: &mut impl FnMut(SendProgress),
 ) -> Result<(), SendError> {
+    let manifests = trees.manifests.iter().map(to_store);
+    let manifests: HashSet<Digest> = manifests.map(|manifest| manifest.digest).collect();
     let (mut given, mut tried) = (HashSet::new(), HashSet::new());
     for _ in 0..ROUNDS_MAX {
-        let needed = api.blobs_needed(trees).await?;
+        let mut needed = api.blobs_needed(trees).await?;
         if needed.is_empty() {
             return Ok(());
         }
-        if edits(api, source, outlines, &needed, &mut tried).await? {
+        if edits(api, source, outlines, &manifests, &needed, &mut tried).await? {
             transfer.told(progress);
-            continue;
+            needed.retain(|digest| manifests.contains(digest));
+            if needed.is_empty() {
+                continue;
+            }
         }
         let fresh: Vec<_> = needed
             .iter()
@@ -200,22 +205,26 @@ async fn needed(
     Err(SendError::Source("the manager asks without an end".into()))
 }
 
-/// Sends edits of those files whose roots are `needed`, each once. Whether one was taken.
+/// Sends edits of those files whose roots are `needed`, or that a needed one of the `manifests` names, each once. Whether one was taken.
 async fn edits(
     api: &Api,
     source: &BlockSource,
     outlines: &Outlines,
+    manifests: &HashSet<Digest>,
     needed: &[Digest],
     tried: &mut HashSet<Digest>,
 ) -> Result<bool, SendError> {
     let BlockSource::Origin(origin) = source else {
         return Ok(false);
     };
-    let roots = needed
-        .iter()
-        .copied()
-        .filter(|digest| tried.insert(*digest));
-    let roots: Vec<Digest> = roots.collect();
+    // Who lacks a manifest lacks the files that are new in it: they need not be asked for one by one.
+    let files = match needed.iter().any(|digest| manifests.contains(digest)) {
+        true => origin.outlines(),
+        false => Vec::new(),
+    };
+    let files = files.iter().map(|(_, outline)| &outline.blob().digest);
+    let roots = needed.iter().chain(files).copied();
+    let roots: Vec<Digest> = roots.filter(|digest| tried.insert(*digest)).collect();
     let (cut, outlines) = (Arc::clone(origin), outlines.clone());
     let looking = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();

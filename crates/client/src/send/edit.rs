@@ -22,6 +22,7 @@ pub(super) async fn send_edit(
         Ok(sums) => sums,
         Err(error) => return given_up(error),
     };
+    let sums_bytes = sums.len();
     let origin = Arc::clone(origin);
     let body = tokio::task::spawn_blocking(move || {
         let fresh = fresh(&origin, &edit)?;
@@ -34,6 +35,11 @@ pub(super) async fn send_edit(
     let Some(body) = body? else {
         return Ok(false);
     };
+    tracing::debug!(
+        sums_bytes,
+        edit_bytes = body.len(),
+        "an edited file is sent as what is new"
+    );
     match api.put_edit(body).await {
         Ok(()) => Ok(true),
         Err(error) => given_up(error),
