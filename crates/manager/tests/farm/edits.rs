@@ -1,6 +1,8 @@
 //! A file made of what it was: whole and durable, or nothing of it.
 
-use tessera_blobs::{Digest, Edit, Origin, Outline, delta};
+use tessera_blobs::{
+    Block, Content, Digest, Edit, EncodedBlock, Origin, Outline, delta, write_bytes,
+};
 use tessera_model::Role;
 use tessera_wire::api::{Digests, Replaced, Trees};
 use tessera_wire::blob::to_model;
@@ -8,7 +10,7 @@ use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes;
 
 use crate::harness::{Api, problem_of, start};
-use crate::worker;
+use crate::worker::framed;
 
 /// A scene of many small blocks.
 fn scene() -> Vec<u8> {
@@ -70,7 +72,17 @@ async fn an_edited_file_is_made_of_what_it_was() {
         "it is not here: {problem}"
     );
 
-    assert_eq!(worker::put(&artist, &old).await, to_model(before.blob()));
+    let mut blocks = Vec::new();
+    let sink = |block: Block<'_>| {
+        blocks.push(EncodedBlock::encode(block.bytes()));
+        Ok::<_, std::io::Error>(())
+    };
+    assert_eq!(
+        write_bytes(&old, Content::Blend, sink).unwrap(),
+        *before.blob()
+    );
+    let put = artist.to(routes::BLOBS_PUT, &[]).body(framed(&blocks));
+    assert_eq!(put.send().await.unwrap().status(), 204);
     for runs in [vec![(0, 1 << 20)], vec![(3, 2)], vec![(0, 60); 1000]] {
         let wrong = Replaced {
             runs,
