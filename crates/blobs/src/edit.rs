@@ -41,12 +41,12 @@ const ZSTD_LEVEL: i32 = 19;
 const BLOCKS_MAX: usize = 1 << 18;
 
 /// Each piece of the old blocks has a sum of its own. A change costs about one piece,
-/// before compression, and the sums of the block around it (192 bytes).
+/// before compression, and the sums of the block around it (160 bytes).
 const PIECE_BYTES: u32 = 512;
 
 /// Bytes of each strong sum, beside four of the rolling one. A piece taken for another is noticed by the digest, and costs that
-/// the file is sent as blocks; with six bytes that is one of tens of millions of blocks.
-const STRONG_BYTES: u32 = 2;
+/// the file is sent as blocks: with five bytes that is one of a hundred thousand edits, where each byte more is a tenth of all.
+const STRONG_BYTES: u32 = 1;
 
 const MAGIC: &[u8; 2] = b"TE";
 const VERSION: u8 = 1;
