@@ -512,7 +512,7 @@ pub struct Trees {
     pub blobs: Vec<Blob>,
 }
 
-/// Blocks of a file of which an edit has no more use.
+/// Blocks of a file that stood where an edit has new ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     /// The file.

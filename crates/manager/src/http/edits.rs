@@ -19,7 +19,7 @@ use super::store::check_room;
 
 const MEDIA_TYPE: &str = "application/octet-stream";
 
-/// Sums of the blocks that an edit has no more use for.
+/// Sums of the blocks that stood where an edit has new ones.
 pub(super) async fn sums(
     State(app): State<Arc<App>>,
     Json(Replaced { basis, runs }): Json<Replaced>,
