@@ -40,7 +40,9 @@ fn doctor_finds_all_well() {
         let (good, said, _) = found
             .get(name)
             .unwrap_or_else(|| panic!("nothing about {name}: {found:?}"));
-        assert_eq!(*good, Some(true), "{name}: {said}");
+        // A disk that is nearly full is warned of, and nothing of Tessera's.
+        let warned = name == "data folder" && good.is_none();
+        assert!(warned || *good == Some(true), "{name}: {said}");
         assert!(said.contains(words), "{name}: {said}");
     }
 }

@@ -286,7 +286,8 @@ pub fn identical(farm: &Path, local: &Path, files: usize) {
     assert!(report.files.len() >= files, "{report}");
 }
 
-/// Both folders hold the same files with the same passes, but for the last bits of sums: relative to the largest value of each pass 1e-6,
+/// Both folders hold the same files with the same passes, but for the last bits of sums: relative to the largest value of each pass 2e-6
+/// (each of up to 16 parts is rounded to 32 bits, and so is the sum of the local render; with four parts 1e-6 holds, see `blender/tests/real/parts.rs`),
 /// and one step of 8-bit pictures. What is no sum is the same to the bit.
 #[track_caller]
 pub fn the_same_but_for_rounding(farm: &Path, local: &Path) {
@@ -316,7 +317,7 @@ pub fn the_same_but_for_rounding(farm: &Path, local: &Path) {
             let largest = values
                 .iter()
                 .fold(1.0_f32, |most, value| most.max(value.abs()));
-            let bound = if is_exact { 0.0 } else { 1e-6 * largest };
+            let bound = if is_exact { 0.0 } else { 2e-6 * largest };
             let worst = ours
                 .iter()
                 .zip(values)
