@@ -44,6 +44,8 @@ pub enum BlockSource {
 pub enum Ask {
     /// Asked before sending.
     First,
+    /// The same, but after a small edit not asked again whether that was all: the job that is handed in next is refused if it was not.
+    BeforeJob,
     /// Not asked: everything is sent. For small things that are certainly new, a round trip less.
     Never,
     /// Everything is sent whatever the manager has, and it mends its own copies by what it gets.
@@ -153,12 +155,22 @@ pub(crate) async fn send_edited(
         return Err(SendError::TooMany { count });
     }
     let mut transfer = Transfer::new(&api, source, ask == Ask::Force);
-    if ask != Ask::First {
+    if matches!(ask, Ask::Never | Ask::Force) {
         let all = every_block(source, manifests, blobs).await?;
         transfer.blocks(all, &mut progress).await?;
     }
     if ask != Ask::Never && count > 0 {
-        needed(&api, &trees, source, outlines, &mut transfer, &mut progress).await?;
+        let once = ask == Ask::BeforeJob;
+        needed(
+            &api,
+            &trees,
+            source,
+            outlines,
+            once,
+            &mut transfer,
+            &mut progress,
+        )
+        .await?;
     }
     remember(source, outlines).await?;
     let traffic = api.traffic();
@@ -174,6 +186,7 @@ async fn needed(
     trees: &Trees,
     source: &BlockSource,
     outlines: &Outlines,
+    once: bool,
     transfer: &mut Transfer<'_>,
     progress: &mut impl FnMut(SendProgress),
 ) -> Result<(), SendError> {
@@ -185,22 +198,25 @@ async fn needed(
         if needed.is_empty() {
             return Ok(());
         }
-        if edits(api, source, outlines, &manifests, &needed, &mut tried).await? {
+        let edited = edits(api, source, outlines, &manifests, &needed, &mut tried).await?;
+        if edited {
             transfer.told(progress);
             needed.retain(|digest| manifests.contains(digest));
-            if needed.is_empty() {
-                continue;
-            }
         }
         let fresh: Vec<_> = needed
             .iter()
             .copied()
             .filter(|digest| given.insert(*digest))
             .collect();
-        if fresh.is_empty() {
-            return Err(SendError::NotKept { digest: needed[0] });
+        match needed.first() {
+            Some(digest) if fresh.is_empty() => {
+                return Err(SendError::NotKept { digest: *digest });
+            }
+            _ => transfer.blocks(fresh, progress).await?,
         }
-        transfer.blocks(fresh, progress).await?;
+        if edited && once {
+            return Ok(());
+        }
     }
     Err(SendError::Source("the manager asks without an end".into()))
 }

@@ -55,6 +55,9 @@ pub async fn send_packed(
 
 /// Sends a scene and submits it.
 ///
+/// The manager takes a job in only if it has every block, so handing in is itself a question. A scene that stands as it did when it
+/// was read last is handed in at once, and sent only if something turns out to be lacking.
+///
 /// # Errors
 /// See [`SubmitError`].
 pub async fn submit_packed(
@@ -66,8 +69,16 @@ pub async fn submit_packed(
 ) -> Result<(Submitted, Sent), SubmitError> {
     let api = api.metered();
     let mut attempt = 1;
+    let mut known = ask == Ask::First && packed.files_read == 0;
     loop {
-        let sent = send_packed(&api, packed, ask, &mut progress).await?;
+        let sent = match (known, ask) {
+            (true, _) => Sent::default(),
+            // If that was too little, the job's refusal tells.
+            (false, Ask::First) if attempt == 1 => {
+                send_packed(&api, packed, Ask::BeforeJob, &mut progress).await?
+            }
+            _ => send_packed(&api, packed, ask, &mut progress).await?,
+        };
         match api.submit(&packed.submit(settings.clone())).await {
             Ok(submitted) => {
                 let traffic = api.traffic();
@@ -80,6 +91,7 @@ pub async fn submit_packed(
                     },
                 ));
             }
+            Err(error) if known && error.kind() == Some(ProblemKind::MissingBlobs) => known = false,
             // Blocks can be collected as garbage between the last question and the job that holds them.
             Err(error)
                 if error.kind() == Some(ProblemKind::MissingBlobs) && attempt < ATTEMPTS_MAX =>
