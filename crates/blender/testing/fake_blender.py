@@ -286,6 +286,8 @@ class FakeBlender:
             "rendered": request["window"],
             "samples": request["samples"] or {"offset": 0, "length": SAMPLES},
             "samples_total": SAMPLES,
+            "frame_size": [SIDE, SIDE],
+            "display": None,
             **self.account(begin, rendered),
         }
 

@@ -14,6 +14,7 @@ mod context;
 mod exit;
 mod farm;
 mod flags;
+mod growing;
 mod interrupt;
 mod log;
 mod moment;

@@ -8,7 +8,8 @@
 //! - [`ChannelName`] and [`PassName`] are the names of that form, [`Samples`] its values, kept to the last bit;
 //! - [`Cryptomatte`] is the metadata of the Cryptomatte passes;
 //! - [`merge`] makes one frame out of slices of it, tiles and ranges of samples; [`class_of`] says how each pass is merged;
-//! - [`previews`] makes small pictures of a frame, as the scene's [`Display`] shows it;
+//! - [`previews`] makes small pictures of a frame, as the scene's [`Display`] shows it; [`Mosaic`] one of a frame of which
+//!   there are only some parts;
 //! - [`compare`] (feature `compare`) says exactly where two frames or two folders of frames differ.
 //!
 //! The crate knows no network, no job and no clock: bytes go in, channels come out.
@@ -35,7 +36,8 @@ pub use frame::{Channel, Container, Frame, Part, Pass, SampleType, Samples, Wind
 pub use merge::{MergeError, MergeOptions, Merged, merge};
 pub use name::{ChannelName, PassName};
 pub use preview::{
-    Display, DisplayError, PREVIEW_SIDE, PreviewError, Previews, THUMBNAIL_SIDE, previews,
+    Display, DisplayError, Mosaic, PREVIEW_SIDE, PreviewError, Previews, THUMBNAIL_SIDE,
+    part_previews, previews,
 };
 pub use read::{ReadError, read, read_from};
 pub use slices::{Missing, SampleRange, Slice};

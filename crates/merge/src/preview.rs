@@ -6,6 +6,7 @@
 
 mod display;
 mod light;
+mod parts;
 mod shrink;
 
 use std::io::Cursor;
@@ -17,6 +18,7 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageFormat, ImageReader, RgbImage};
 
 pub use display::{Display, DisplayError};
+pub use parts::{Mosaic, part_previews};
 use shrink::Shrink;
 
 use crate::ReadError;
@@ -68,6 +70,15 @@ pub enum PreviewError {
         /// The file.
         subject: String,
     },
+    /// It does not say where in the frame it lies, or not rightly.
+    #[error("it is not known where {subject} lies in the frame")]
+    Unplaced {
+        /// The file.
+        subject: String,
+    },
+    /// A picture that is not one of the parts that it is said to be of.
+    #[error("the picture is none of these parts of the frame")]
+    OtherParts,
     /// More pixels than are looked at.
     #[error("{subject} has more than {PIXELS_MAX} pixels")]
     TooLarge {
@@ -91,7 +102,7 @@ pub enum PreviewError {
 /// # Errors
 /// If the file cannot be shown. That is so for some formats that Blender writes (Cineon, DPX, JPEG 2000, SGI).
 pub fn previews(path: &Path, display: Option<&Display>) -> Result<Previews, PreviewError> {
-    let made = catch_unwind(AssertUnwindSafe(|| {
+    caught(&path.display().to_string(), || {
         let preview = picture(path, display)?;
         let (width, height) = within(preview.dimensions(), THUMBNAIL_SIDE);
         let thumbnail = resized(&preview, (width, height));
@@ -99,10 +110,18 @@ pub fn previews(path: &Path, display: Option<&Display>) -> Result<Previews, Prev
             thumbnail: jpeg(thumbnail.as_ref().unwrap_or(&preview))?,
             preview: jpeg(&preview)?,
         })
-    }));
+    })
+}
+
+/// Decoders of foreign files may give up in their own way.
+fn caught(
+    subject: &str,
+    make: impl FnOnce() -> Result<Previews, PreviewError>,
+) -> Result<Previews, PreviewError> {
+    let made = catch_unwind(AssertUnwindSafe(make));
     made.unwrap_or_else(|_| {
         Err(PreviewError::Decoder {
-            subject: path.display().to_string(),
+            subject: subject.to_owned(),
         })
     })
 }
@@ -123,7 +142,7 @@ fn picture(path: &Path, display: Option<&Display>) -> Result<RgbImage, PreviewEr
     }
     let whole = reader.decode().map_err(undecoded)?;
     let size = (whole.width(), whole.height());
-    let mut small = Shrink::new(subject, size)?;
+    let mut small = Shrink::new(subject, size, within(size, PREVIEW_SIDE))?;
     match whole {
         DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => {
             let display = display.ok_or_else(no_display)?;

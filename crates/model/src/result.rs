@@ -96,7 +96,8 @@ pub struct FrameFile {
     pub blob: Blob,
 }
 
-/// Small pictures of a frame, as a screen shows it: JPEG, for lists and for a look, and no part of what was asked for.
+/// Small pictures of a frame, as a screen shows it: JPEG, for lists and for a look, and no part of what was asked for. Those of
+/// parts of a frame hold them one below the other, each as large as it is in the whole frame's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Previews {
     /// 256 pixels at most on its longest side.

@@ -155,6 +155,8 @@ pub enum LineKind {
         frame: i32,
         /// A picture that a screen shows.
         file: PathBuf,
+        /// Whether the frame is finished; if not, the picture holds what is there of it.
+        finished: bool,
     },
     /// A frame failed once.
     FrameFailed {

@@ -97,7 +97,8 @@ routes! {
     JOURNAL: Get "/api/v1/jobs/{job}/journal", Client(Viewer);
     /// `?stream=stdout|stderr&from=OFFSET` → bytes; header `tessera-log-complete: true|false`.
     LOG: Get "/api/v1/jobs/{job}/frames/{frame}/log", Client(Viewer);
-    /// `?size=thumbnail|preview` → JPEG, with a strong `ETag`.
+    /// `?size=thumbnail|preview&part=POSITION` → JPEG, with a strong `ETag`. With `part`, of the parts of a divided frame that the result at this
+    /// position has: each as large as it is in the frame's picture, one below the other, in the order of the result's files.
     PREVIEW: Get "/api/v1/jobs/{job}/frames/{frame}/preview", Client(Viewer);
     /// `?job=JOB&since=SEQ` → server-sent [`Event`](crate::event::Event)s.
     EVENTS: Get "/api/v1/events", Client(Viewer);

@@ -62,6 +62,8 @@ pub(crate) enum Outcome {
         files: Vec<MadeFile>,
         /// How the scene shows its colours, where the files hold light.
         display: Option<Arc<Display>>,
+        /// Where the files are parts of a frame, its columns and rows.
+        part_of: Option<(u32, u32)>,
         build: Build,
         device: String,
         persistent: bool,

@@ -31,6 +31,7 @@ mod join;
 mod link;
 mod log_tail;
 mod machine;
+mod part;
 mod peers;
 mod presence;
 mod renewal;

@@ -224,6 +224,9 @@ impl Slot {
                 for (index, slice) in slices.iter().enumerate() {
                     let request = slice_request(order, folder, index, slice)?;
                     let rendered = self.station.slice(request, folder, stop).await?;
+                    if let Some(display) = &rendered.display {
+                        made.display = self.station.display(display).await;
+                    }
                     made.add(slice, rendered);
                 }
                 Ok(made)
@@ -273,6 +276,7 @@ impl Slot {
                 persistent: made.is_persistent(),
                 files: made.files,
                 display: made.display,
+                part_of: made.part_of,
                 timings,
                 notes,
             },

@@ -56,6 +56,10 @@ pub struct RenderedSlice {
     pub samples: SampleSpan,
     /// Of a whole frame.
     pub samples_total: u32,
+    /// Columns and rows of a whole frame.
+    pub frame_size: (u32, u32),
+    /// What says how the scene shows its colours; as long as this Blender lives.
+    pub display: Option<PathBuf>,
     pub timings: Timings,
     pub persistent: PersistentUse,
     pub device: DeviceUsed,

@@ -141,7 +141,7 @@ pub(crate) struct SubmitFlags {
 Examples:
   tessera fetch 12                 what is finished, to where the job was submitted to leave it
   tessera fetch 12 -o out --wait   everything, as it is finished, into the folder out
-  tessera fetch 12 --previews look small pictures of what is finished, into the folder look")]
+  tessera fetch 12 --previews look small pictures of what is there, into the folder look")]
 pub(crate) struct FetchFlags {
     /// The job
     pub(crate) job: JobId,
@@ -154,7 +154,8 @@ pub(crate) struct FetchFlags {
     /// Stay until the job is over
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Bring small pictures (JPEG, 1920 pixels at most) of what is finished into this folder, and not the frames
+    /// Bring small pictures (JPEG, 1920 pixels at most) of what is finished, and of frames rendered in parts what is there of them, into
+    /// this folder, and not the frames
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "wait"])]
     pub(crate) previews: Option<PathBuf>,
     /// Most that goes over the network: 20MB/s; 0 for no limit

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use tessera_model::{JobId, SplitBy, Step, StepKind};
+use tessera_client::Api;
+use tessera_model::{JobId, JobState, SplitBy, Step, StepKind};
 use tessera_wire::api::JobDetail;
 use tessera_wire::line::LineKind;
 
@@ -15,6 +16,7 @@ on_both!(
     tiles_as_asked_for,
     a_still_is_divided_by_itself,
     samples_are_divided_where_that_is_asked_for,
+    a_frame_is_seen_while_it_grows,
     a_killed_worker_costs_what_it_had_in_hand,
 );
 
@@ -76,12 +78,17 @@ fn look_at(world: &World, site: &Site, frames: usize) {
     let brought: Vec<_> = lines
         .into_iter()
         .filter_map(|line| match line {
-            LineKind::Preview { frame, file } => Some((frame, file)),
+            LineKind::Preview {
+                frame,
+                file,
+                finished,
+            } => Some((frame, file, finished)),
             _ => None,
         })
         .collect();
     assert_eq!(brought.len(), frames, "{brought:?}");
-    for (frame, file) in brought {
+    for (frame, file, finished) in brought {
+        assert!(finished, "{frame}");
         assert_eq!(file, folder.join(format!("{frame:04}.jpg")));
         let picture = image::open(&file).unwrap().into_luma8();
         let light = picture.iter().max().unwrap();
@@ -179,6 +186,69 @@ fn samples_are_divided_where_that_is_asked_for(world: &World) {
     let shown = detail(&site, JobId(3));
     let split = shown.steps.iter().find_map(Step::divided).unwrap();
     assert!(matches!(split.by, SplitBy::Halvings(_)), "{split:?}");
+}
+
+/// What is there of a frame is shown, where it belongs and as it is going to look.
+fn a_frame_is_seen_while_it_grows(world: &World) {
+    let project = world.scene("still");
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let job = site.submit(&project, &["-f", "1", "--tiles", "4x3"]);
+    let done = async |api: &Api| {
+        let summary = api.job(job).await.unwrap().summary;
+        (summary.places_done, summary.leased, summary.state)
+    };
+    until(&site.boss, "some of the frame", async |api| {
+        (done(api).await.0 >= 2).then_some(())
+    });
+    tessera_run(&site.boss, &["job", "pause", "1"]).done();
+    until(&site.boss, "nobody at work", async |api| {
+        (done(api).await.1 == 0).then_some(())
+    });
+    let (places, _, state) = ask(&site.boss, async |api| done(&api).await);
+    assert_eq!(state, JobState::Paused);
+    assert!((2..12).contains(&places), "{places}");
+    let folder = world.path("so far");
+    let look = ["fetch", "1", "--previews", text(&folder)];
+    let seen = |lines: Vec<LineKind>| -> (bool, image::RgbImage) {
+        let mut seen = lines.into_iter().filter_map(|line| match line {
+            LineKind::Preview { file, finished, .. } => Some((finished, file)),
+            _ => None,
+        });
+        let (finished, file) = seen.next().unwrap();
+        (finished, image::open(file).unwrap().into_rgb8())
+    };
+    let (finished, so_far) = seen(site.boss.run(&look).unwrap());
+    assert!(!finished);
+    tessera_run(&site.boss, &["job", "resume", "1"]).done();
+    until(&site.boss, "the frame", async |api| {
+        (done(api).await.2 == JobState::Done).then_some(())
+    });
+    let (finished, whole) = seen(site.boss.run(&look).unwrap());
+    assert!(finished);
+    assert_eq!(so_far.dimensions(), whole.dimensions());
+    // Tiles of a frame that nobody has rendered are of one grey.
+    let tile = |picture: &image::RgbImage, number: u32| -> Vec<u8> {
+        let (width, height) = (picture.width() / 4, picture.height() / 3);
+        let (left, top) = (number % 4 * width, number / 4 * height);
+        let tile = image::imageops::crop_imm(picture, left + 8, top + 8, width - 16, height - 16);
+        tile.to_image().into_raw()
+    };
+    let mut rendered = 0;
+    for number in 0..12 {
+        let (ours, theirs) = (tile(&so_far, number), tile(&whole, number));
+        if ours.iter().all(|level| level.abs_diff(36) <= 3) {
+            continue;
+        }
+        rendered += 1;
+        let apart: u64 = ours
+            .iter()
+            .zip(&theirs)
+            .map(|(a, b)| u64::from(a.abs_diff(*b)))
+            .sum();
+        let apart = apart as f64 / ours.len() as f64;
+        assert!(apart < 6.0, "tile {number}: {apart}");
+    }
+    assert_eq!(rendered, places);
 }
 
 fn a_killed_worker_costs_what_it_had_in_hand(world: &World) {

@@ -214,11 +214,12 @@ impl Api {
         Ok(LogPart { bytes, complete })
     }
 
-    /// A small picture of a finished frame, as JPEG.
+    /// A small picture of a finished frame, or of those of its parts that the result at the position `part` has, as JPEG.
     pub async fn preview(
         &self,
         job: JobId,
         frame: i32,
+        part: Option<u32>,
         size: PreviewSize,
     ) -> Result<Bytes, ApiError> {
         let size = match size {
@@ -226,7 +227,8 @@ impl Api {
             PreviewSize::Preview => "preview",
         };
         let path = in_job(routes::PREVIEW, job).replace("{frame}", &frame.to_string());
-        let call = Call::new(routes::PREVIEW, format!("{path}?size={size}"));
+        let part = part.map(|part| format!("&part={part}")).unwrap_or_default();
+        let call = Call::new(routes::PREVIEW, format!("{path}?size={size}{part}"));
         let (address, response) = self.send(&call).await?;
         self.body(&address, &call.what(), response).await
     }

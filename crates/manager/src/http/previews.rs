@@ -1,4 +1,4 @@
-//! Small pictures of finished frames, as workers made them. The bytes pass through; nobody here looks at them.
+//! Small pictures of finished frames and of parts of others, as workers made them. The bytes pass through; nobody here looks at them.
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ const CACHE: &str = "private, no-cache";
 pub(super) struct PreviewQuery {
     #[serde(default)]
     size: PreviewSize,
+    part: Option<u32>,
 }
 
 pub(super) async fn preview(
@@ -36,7 +37,7 @@ pub(super) async fn preview(
     Query(query): Query<PreviewQuery>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let previews = previews_of(&app, job, frame).await?;
+    let previews = previews_of(&app, job, frame, query.part).await?;
     let previews = previews.ok_or_else(|| {
         failure(
             ProblemKind::NotFound,
@@ -69,12 +70,25 @@ pub(super) fn taken(previews: Option<Previews>) -> Option<Previews> {
     previews.filter(|made| sizes(made) <= MAX_BYTES)
 }
 
-/// Those of a frame, in the last step that has it: of a divided one the step that puts it together.
-async fn previews_of(app: &App, job: JobId, frame: i32) -> Answer<Option<Previews>> {
+/// Those of a frame, in the last step that has it: of a divided one the step that puts it together. Or those of the parts of it that were
+/// rendered from the position `part` on.
+async fn previews_of(
+    app: &App,
+    job: JobId,
+    frame: i32,
+    part: Option<u32>,
+) -> Answer<Option<Previews>> {
     let places = app.engine.read(move |scheduler, _| {
         let steps = &scheduler.job_ref(job)?.steps;
         let places = steps.iter().zip(0..).filter_map(|(step, index)| {
-            let position = step.positions_of(frame)?.start;
+            let positions = step.positions_of(frame)?;
+            let position = match part {
+                None => positions.start,
+                Some(part) => {
+                    step.divided()?;
+                    positions.contains(&part).then_some(part)?
+                }
+            };
             Some((StepIndex(index), position))
         });
         Some(places.collect::<Vec<_>>())
@@ -83,8 +97,11 @@ async fn previews_of(app: &App, job: JobId, frame: i32) -> Answer<Option<Preview
     let Some((step, position)) = places.last().copied() else {
         return Err(failure(
             ProblemKind::NotFound,
-            format!("job {job} has no frame {frame}"),
-            "`tessera job show` lists them",
+            match part {
+                None => format!("job {job} has no frame {frame}"),
+                Some(part) => format!("frame {frame} of job {job} has no part at position {part}"),
+            },
+            "`tessera job show` lists frames, and the job's results list parts",
         ));
     };
     let result: Option<FrameResult> = app.state.result(job, step, position).await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::RgbImage;
 
 use super::shrink::Shrink;
-use super::{Display, PreviewError};
+use super::{Display, PREVIEW_SIDE, PreviewError, within};
 use crate::rows::{Place, Rows};
 use crate::{PassName, Samples};
 
@@ -18,21 +18,70 @@ const COMPOSITE: &str = "Composite";
 /// The pass that all others are made for.
 const COMBINED: &str = "Combined";
 
+/// What is shown of a file, and in how many pixels each way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crop {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) shown: (u32, u32),
+}
+
 pub(super) fn of_exr(path: &Path, display: &Display) -> Result<RgbImage, PreviewError> {
     let rows = Rows::open(path)?;
+    let (width, height) = rows.size();
+    let crop = Crop {
+        x: 0,
+        y: 0,
+        width,
+        height,
+        shown: within((side(width), side(height)), PREVIEW_SIDE),
+    };
+    shown(path, &rows, display, &crop)
+}
+
+/// Of a part of a frame what is kept of it.
+pub(super) fn of_part(
+    path: &Path,
+    display: &Display,
+    crop: &Crop,
+) -> Result<RgbImage, PreviewError> {
+    let rows = Rows::open(path)?;
+    let (width, height) = rows.size();
+    if crop.x + crop.width > width || crop.y + crop.height > height {
+        return Err(PreviewError::Unplaced {
+            subject: path.display().to_string(),
+        });
+    }
+    shown(path, &rows, display, crop)
+}
+
+fn side(pixels: usize) -> u32 {
+    u32::try_from(pixels).unwrap_or(u32::MAX)
+}
+
+fn shown(
+    path: &Path,
+    rows: &Rows,
+    display: &Display,
+    crop: &Crop,
+) -> Result<RgbImage, PreviewError> {
     let subject = || path.display().to_string();
     let colours =
         colours(rows.places()).ok_or_else(|| PreviewError::Colourless { subject: subject() })?;
-    let (width, height) = rows.size();
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let mut small = Shrink::new(subject, (side(width), side(height)))?;
-    for from in (0..height).step_by(ROWS) {
-        let to = (from + ROWS).min(height);
+    let (width, _) = rows.size();
+    let whole = (side(crop.width), side(crop.height));
+    let mut small = Shrink::new(subject, whole, crop.shown)?;
+    let end = crop.y + crop.height;
+    for from in (crop.y..end).step_by(ROWS) {
+        let to = (from + ROWS).min(end);
         let planes = rows.read_some(&colours, from, to)?;
         // Grey has one channel for all three.
         let [red, green, blue] = [0, planes.len() / 2, planes.len() - 1].map(|at| &planes[at]);
         for row in 0..to - from {
-            let pixels = row * width..(row + 1) * width;
+            let begin = row * width + crop.x;
+            let pixels = begin..begin + crop.width;
             small.add_row(
                 pixels.map(|at| display.show([light(red, at), light(green, at), light(blue, at)])),
             );

@@ -2,13 +2,14 @@
 
 use image::RgbImage;
 
-use super::{PIXELS_MAX, PREVIEW_SIDE, PreviewError, resized, within};
+use super::{PIXELS_MAX, PreviewError, resized};
 
 /// A picture in the making: first of squares of whole pixels, each the mean of what is shown in it, and then, from less than twice the
 /// size, by a filter.
 #[derive(Debug)]
 pub(super) struct Shrink {
     whole: (u32, u32),
+    shown: (u32, u32),
     /// Pixels of a square's side.
     by: usize,
     /// Of the row of squares that is being filled.
@@ -22,14 +23,17 @@ impl Shrink {
     pub(super) fn new(
         subject: impl Fn() -> String,
         whole: (u32, u32),
+        shown: (u32, u32),
     ) -> Result<Self, PreviewError> {
         let (width, height) = whole;
         if u64::from(width) * u64::from(height) > PIXELS_MAX {
             return Err(PreviewError::TooLarge { subject: subject() });
         }
-        let by = (width.max(height) / PREVIEW_SIDE).max(1) as usize;
+        let times = |pixels: u32, shown: u32| pixels / shown.max(1);
+        let by = times(width, shown.0).min(times(height, shown.1)).max(1) as usize;
         Ok(Self {
             whole,
+            shown,
             by,
             sums: vec![[0.0; 3]; (width as usize).div_ceil(by)],
             rows: 0,
@@ -71,7 +75,7 @@ impl Shrink {
         let height = self.squares.len() / (3 * width.max(1));
         let squares = RgbImage::from_raw(width as u32, height as u32, self.squares)
             .expect("as many rows as there are");
-        resized(&squares, within(self.whole, PREVIEW_SIDE)).unwrap_or(squares)
+        resized(&squares, self.shown).unwrap_or(squares)
     }
 }
 
@@ -81,7 +85,7 @@ mod tests {
 
     /// A picture that is white in its left half.
     fn check(width: u32, height: u32, expected: (u32, u32)) {
-        let mut small = Shrink::new(String::new, (width, height)).unwrap();
+        let mut small = Shrink::new(String::new, (width, height), expected).unwrap();
         for _ in 0..height {
             let white = |at: u32| [if at * 2 < width { 1.0 } else { 0.0 }; 3];
             small.add_row((0..width).map(white));
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_refused() {
-        assert!(Shrink::new(String::new, (65_536, 4_096)).is_ok());
-        assert!(Shrink::new(String::new, (65_536, 4_097)).is_err());
+        assert!(Shrink::new(String::new, (65_536, 4_096), (16, 1)).is_ok());
+        assert!(Shrink::new(String::new, (65_536, 4_097), (16, 1)).is_err());
     }
 }

@@ -161,12 +161,16 @@ fn result_roots(result: &FrameResult, is_done: bool, roots: &mut Vec<BlobRoot>) 
     let job = result.lease.unit.job;
     let root = |blob, kind| BlobRoot { blob, kind, job };
     let is_part = |file: &FrameFile| matches!(file.role, FileRole::Slice { .. });
-    let files = result.files.iter();
-    let needed = files.filter(|file| !(is_done && is_part(file)));
-    roots.extend(needed.map(|file| root(file.blob, RootKind::Result)));
-    let previews = result.previews.iter();
-    let previews = previews.flat_map(|made| [made.thumbnail, made.preview]);
-    roots.extend(previews.map(|blob| root(blob, RootKind::Result)));
+    if !(is_done && result.files.iter().any(is_part)) {
+        let files = result.files.iter().map(|file| file.blob);
+        let previews = result.previews.iter();
+        let previews = previews.flat_map(|made| [made.thumbnail, made.preview]);
+        roots.extend(
+            files
+                .chain(previews)
+                .map(|blob| root(blob, RootKind::Result)),
+        );
+    }
     roots.push(root(result.stdout, RootKind::Log));
     roots.push(root(result.stderr, RootKind::Log));
 }

@@ -241,6 +241,7 @@ async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
                 },
             };
         }
+        part.previews = Some(facts::previews(u64::from(at) + 1000));
         Change::FrameDone(Box::new(part))
     };
     // More than wait to be packed, and a few that do.
@@ -271,7 +272,10 @@ async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
     let seen = facts::previews(99);
     frame.extend([seen.thumbnail, seen.preview]);
     let mut all = frame.clone();
-    all.extend((0..200).chain([300]).flat_map(|at| files(STEP, at)));
+    for at in (0..200).chain([300]) {
+        let seen = facts::previews(u64::from(at) + 1000);
+        all.extend(files(STEP, at).chain([seen.thumbnail, seen.preview]));
+    }
     assert_eq!(results().await, all);
     let over = |state| Change::JobState(JOB, state, facts::LATER);
     state

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tessera_blobs::{BlobRef, CutError, Origin};
-use tessera_merge::Display;
 use tessera_model::{
     Blob, FrameError, FrameErrorKind, FrameFile, FrameResult, LeaseKey, Previews, Timestamp,
     WorkerId,
@@ -14,6 +13,7 @@ use tessera_model::{
 use tessera_wire::blob::to_model;
 use tessera_wire::link::LogStream;
 
+use super::previews::PreviewFiles;
 use super::{MadeFile, Outcome, Report, previews};
 use crate::failure::Failure;
 use crate::frame_dir::FrameDir;
@@ -123,6 +123,7 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
             Outcome::Rendered {
                 files: made,
                 display,
+                part_of,
                 build,
                 device,
                 persistent,
@@ -132,7 +133,8 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
             Some(folder),
         ) => match cut_frame(&mut cuts, folder, &made) {
             Ok((files, stdout, stderr)) => {
-                let previews = cut_previews(&mut cuts, folder, &made, display.as_deref());
+                let made = previews::make(folder.path(), &made, part_of, display.as_deref());
+                let previews = made.and_then(|made| cut_previews(&mut cuts, folder, &made));
                 let result = FrameResult {
                     lease: key,
                     position: frame.position,
@@ -204,14 +206,8 @@ fn cut_frame(
     Ok((cut, stdout, stderr))
 }
 
-/// Makes and cuts previews. None where that fails: the frame is worth delivering without.
-fn cut_previews(
-    cuts: &mut Cuts,
-    folder: &FrameDir,
-    files: &[MadeFile],
-    display: Option<&Display>,
-) -> Option<Previews> {
-    let made = previews::make(folder.path(), files, display)?;
+/// Cuts previews. None where that fails: the frame is worth delivering without.
+fn cut_previews(cuts: &mut Cuts, folder: &FrameDir, made: &PreviewFiles) -> Option<Previews> {
     let mut cut = |path: &Path| match cuts.add(folder.path(), path) {
         Ok(blob) => Some(blob),
         Err(error) => {

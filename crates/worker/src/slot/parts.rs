@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tessera_client::{FetchError, fetch_file};
-use tessera_merge::{Class, MergeOptions, SampleRange, Slice, Window, merge};
+use tessera_merge::{Class, MergeOptions, Slice, merge};
 use tessera_model::FrameErrorKind;
-use tessera_wire::api::{Part, Parts};
+use tessera_wire::api::Parts;
 use tessera_wire::blob::to_store;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ use super::station::NoFrame;
 use crate::desk::FrameOrder;
 use crate::failure::{Failure, in_full};
 use crate::frame_dir::FrameDir;
+use crate::part::slice;
 use crate::uplink::Uplink;
 
 /// Files fetched at once.
@@ -66,7 +67,7 @@ async fn bring_and_merge(
     let slices: Vec<Slice> = files
         .iter()
         .enumerate()
-        .map(|(index, part)| slice(path(index), part))
+        .map(|(index, part)| slice(path(index), &part.slice, part.rendered))
         .collect();
     let output = folder.merged();
     let options = MergeOptions {
@@ -90,28 +91,6 @@ async fn bring_and_merge(
         );
         Failure::new(FrameErrorKind::Files, message)
     })
-}
-
-fn slice(path: PathBuf, part: &Part) -> Slice {
-    Slice {
-        path,
-        rendered: Some(window(part.rendered)),
-        kept: Some(window(part.slice.window)),
-        samples: part.slice.samples.as_ref().map(|samples| SampleRange {
-            offset: samples.start,
-            count: samples.end - samples.start,
-        }),
-    }
-}
-
-fn window(window: tessera_model::Window) -> Window {
-    // A frame has at most 65,536 pixels on each side.
-    Window {
-        x: window.x as i32,
-        y: window.y as i32,
-        width: window.width as usize,
-        height: window.height as usize,
-    }
 }
 
 fn unfetched(frame: i32, error: &FetchError) -> Failure {

@@ -84,6 +84,8 @@ pub(super) struct Made {
     pub(super) files: Vec<MadeFile>,
     /// How the scene shows its colours, where the files hold light.
     pub(super) display: Option<Arc<Display>>,
+    /// Of parts, columns and rows of their frame.
+    pub(super) part_of: Option<(u32, u32)>,
     pub(super) timings: Spent,
     pub(super) device: Option<DeviceUsed>,
     persistent: Option<PersistentUse>,
@@ -137,6 +139,7 @@ impl Made {
 
     pub(super) fn add(&mut self, slice: &Slice, rendered: RenderedSlice) {
         self.timings.add(rendered.timings);
+        self.part_of = Some(rendered.frame_size);
         let PixelWindow {
             x,
             y,

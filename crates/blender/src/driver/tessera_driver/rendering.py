@@ -12,7 +12,7 @@ from typing import Any
 
 import bpy
 
-from . import assembling, display, facts, output, physics, slicing
+from . import assembling, display, facts, output, physics, slicing, splitting
 from .link import Failure, Refusal
 
 Undo = output.Undo
@@ -101,6 +101,8 @@ class Renderer:
             "rendered": rendered,
             "samples": samples,
             "samples_total": slices.samples,
+            "frame_size": splitting.frame_size(scene),
+            "display": self._displays.of(scene),
             **self._account(scene, begin, end),
         }
 

@@ -1,5 +1,6 @@
-//! `tessera fetch --previews`: small pictures of what is finished, for a look before anything large is brought.
+//! `tessera fetch --previews`: small pictures of what is there, for a look before anything large is brought.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use tessera_wire::line::LineKind;
 use crate::context::Context;
 use crate::exit::{Status, stop};
 use crate::flags::FetchFlags;
+use crate::growing::{Growing, is_part};
 use crate::units;
 
 /// Results in one answer.
@@ -30,6 +32,18 @@ pub(super) async fn run(
     let job = flags.job;
     std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     let mut count = 0;
+    let mut said = |frame: i32, path: &Path, finished: bool| {
+        count += 1;
+        context
+            .output
+            .result(path.display().to_string(), || LineKind::Preview {
+                frame,
+                file: path.to_owned(),
+                finished,
+            });
+    };
+    // Of frames that are not finished.
+    let mut parts: BTreeMap<i32, Vec<FrameResult>> = BTreeMap::new();
     let mut from = Some(0);
     while let Some(at) = from {
         let page = api.results(job, at, PAGE).await?;
@@ -38,19 +52,34 @@ pub(super) async fn run(
             frames.is_none_or(|frames| frames.position(frame).is_some())
         };
         let wanted = |result: &FrameResult| result.previews.is_some() && asked(result.frame);
-        let frames = page.items.into_iter().filter(wanted);
+        let (of_parts, frames): (Vec<_>, Vec<_>) =
+            page.items.into_iter().filter(wanted).partition(is_part);
+        for result in of_parts {
+            parts.entry(result.frame).or_default().push(result);
+        }
+        for result in &frames {
+            parts.remove(&result.frame);
+        }
+        let frames = frames.into_iter();
         let bringing = frames.map(|result| bring(api, job, result.frame, folder));
         let mut brought = stream::iter(bringing).buffered(PARALLEL);
         while let Some((frame, path)) = brought.try_next().await? {
-            count += 1;
-            context
-                .output
-                .result(path.display().to_string(), || LineKind::Preview {
-                    frame,
-                    file: path.clone(),
-                });
+            said(frame, &path, true);
         }
         from = page.next;
+    }
+    if !parts.is_empty() {
+        let detail = api.job(job).await?;
+        for (frame, results) in parts {
+            let Some(mut growing) = Growing::of(&detail, frame, PreviewSize::Preview) else {
+                continue;
+            };
+            for result in &results {
+                growing.take(api, result).await?;
+            }
+            let path = keep(frame, &growing.mosaic().jpeg()?, folder)?;
+            said(frame, &path, false);
+        }
     }
     match count {
         0 => Err(stop(
@@ -70,14 +99,18 @@ pub(super) async fn run(
 
 /// Brings one, in the place of one that was there.
 async fn bring(api: &Api, job: JobId, frame: i32, folder: &Path) -> Result<(i32, PathBuf)> {
-    let bytes = api.preview(job, frame, PreviewSize::Preview).await?;
+    let bytes = api.preview(job, frame, None, PreviewSize::Preview).await?;
+    Ok((frame, keep(frame, &bytes, folder)?))
+}
+
+fn keep(frame: i32, bytes: &[u8], folder: &Path) -> Result<PathBuf> {
     let sign = if frame < 0 { "-" } else { "" };
     let path = folder.join(format!("{sign}{:04}.jpg", frame.unsigned_abs()));
     let hidden = folder.join(format!(".{sign}{:04}.jpg.part", frame.unsigned_abs()));
     std::fs::write(&hidden, bytes)
         .and_then(|()| std::fs::rename(&hidden, &path))
         .map_err(|error| unwritable(&path, &error))?;
-    Ok((frame, path))
+    Ok(path)
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> anyhow::Error {

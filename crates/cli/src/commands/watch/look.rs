@@ -12,6 +12,8 @@ use tessera_wire::api::PreviewSize;
 use tessera_wire::event::What;
 use tokio::task::JoinHandle;
 
+use crate::growing::{Growing, is_part};
+
 /// Most pixels of a thumbnail's side that are believed: what a worker sent is its own word.
 const SIDE_MAX: u32 = 1024;
 
@@ -26,13 +28,28 @@ const LAST_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Look {
     api: Api,
     job: JobId,
-    wanted: Option<i32>,
-    bringing: Option<JoinHandle<Option<Seen>>>,
+    wanted: Option<Wanted>,
+    bringing: Option<JoinHandle<Brought>>,
+    /// The frame in parts that was seen last.
+    growing: Option<Growing>,
     seen: Option<Seen>,
 }
 
+enum Wanted {
+    /// A finished frame.
+    Frame(i32),
+    /// What is there of one.
+    Parts(i32),
+}
+
+#[derive(Default)]
+struct Brought {
+    seen: Option<Seen>,
+    growing: Option<Growing>,
+}
+
 struct Seen {
-    frame: i32,
+    title: String,
     picture: RgbImage,
 }
 
@@ -46,6 +63,7 @@ impl Look {
             job,
             wanted: None,
             bringing: None,
+            growing: None,
             seen: None,
         })
     }
@@ -56,23 +74,36 @@ impl Look {
             && result.lease.unit.job == self.job
             && result.previews.is_some()
         {
-            self.wanted = Some(result.frame);
+            self.wanted = Some(match is_part(result) {
+                true => Wanted::Parts(result.frame),
+                false => Wanted::Frame(result.frame),
+            });
         }
     }
 
     /// Returns when there is another picture, or one could not be brought; never, if none is wanted. May be dropped and called again.
     pub(super) async fn changed(&mut self) {
         if self.bringing.is_none()
-            && let Some(frame) = self.wanted.take()
+            && let Some(wanted) = self.wanted.take()
         {
             let (api, job) = (self.api.clone(), self.job);
-            self.bringing = Some(tokio::spawn(bring(api, job, frame)));
+            self.bringing = Some(match wanted {
+                Wanted::Frame(frame) => tokio::spawn(bring(api, job, frame)),
+                Wanted::Parts(frame) => {
+                    let growing = self
+                        .growing
+                        .take()
+                        .filter(|growing| growing.frame() == frame);
+                    tokio::spawn(bring_parts(api, job, frame, growing))
+                }
+            });
         }
         match &mut self.bringing {
             Some(bringing) => {
-                let seen = bringing.await.ok().flatten();
+                let Brought { seen, growing } = bringing.await.unwrap_or_default();
                 self.bringing = None;
                 self.seen = seen.or(self.seen.take());
+                self.growing = growing;
             }
             None => std::future::pending().await,
         }
@@ -91,24 +122,57 @@ impl Look {
 
     /// The picture, in so many columns and lines at most; nothing where that is too little.
     pub(super) fn lines(&self, columns: usize, lines: usize) -> Vec<String> {
-        let Some(Seen { frame, picture }) = &self.seen else {
+        let Some(Seen { title, picture }) = &self.seen else {
             return Vec::new();
         };
         if lines < LINES_MIN {
             return Vec::new();
         }
         let mut shown = blocks(picture, columns.min(COLUMNS_MAX), lines - 1);
-        shown.push(format!("frame {frame}"));
+        shown.push(title.clone());
         shown
     }
 }
 
-async fn bring(api: Api, job: JobId, frame: i32) -> Option<Seen> {
-    // What cannot be brought or read is not shown: the next may be.
-    let bytes = api.preview(job, frame, PreviewSize::Thumbnail).await.ok()?;
-    let decoding = tokio::task::spawn_blocking(move || decode(&bytes));
-    let picture = decoding.await.ok()??;
-    Some(Seen { frame, picture })
+/// What cannot be brought or read is not shown: the next may be.
+async fn bring(api: Api, job: JobId, frame: i32) -> Brought {
+    let picture = async {
+        let size = PreviewSize::Thumbnail;
+        let bytes = api.preview(job, frame, None, size).await.ok()?;
+        let decoding = tokio::task::spawn_blocking(move || decode(&bytes));
+        decoding.await.ok()?
+    };
+    let title = format!("frame {frame}");
+    Brought {
+        seen: picture.await.map(|picture| Seen { title, picture }),
+        growing: None,
+    }
+}
+
+/// Goes on with a frame of which some parts were brought already.
+async fn bring_parts(api: Api, job: JobId, frame: i32, growing: Option<Growing>) -> Brought {
+    let mut growing = match growing {
+        Some(growing) => growing,
+        None => {
+            let detail = api.job(job).await.ok();
+            let new = detail.and_then(|job| Growing::of(&job, frame, PreviewSize::Thumbnail));
+            match new {
+                Some(growing) => growing,
+                None => return Brought::default(),
+            }
+        }
+    };
+    if let Err(error) = growing.catch_up(&api).await {
+        tracing::debug!("cannot bring the parts of frame {frame}: {error:#}");
+    }
+    let seen = growing.has_begun().then(|| Seen {
+        title: format!("frame {frame}, as far as it is rendered"),
+        picture: growing.mosaic().picture(),
+    });
+    Brought {
+        seen,
+        growing: Some(growing),
+    }
 }
 
 fn decode(bytes: &[u8]) -> Option<RgbImage> {

@@ -1,0 +1,122 @@
+//! Frames that are rendered in parts, as far as there are any.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use tessera_client::Api;
+use tessera_merge::{Mosaic, PREVIEW_SIDE, THUMBNAIL_SIDE, Window};
+use tessera_model::{FileRole, FrameResult, JobId, Split, Step};
+use tessera_wire::api::{JobDetail, PreviewSize};
+
+/// Results in one answer.
+const PAGE: u32 = 1000;
+
+/// A frame in the making.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    job: JobId,
+    frame: i32,
+    size: PreviewSize,
+    split: Split,
+    mosaic: Mosaic,
+    /// Positions of the results that are in it.
+    taken: HashSet<u32>,
+}
+
+/// Whether this is a result of parts of a frame, and not of one.
+pub(crate) fn is_part(result: &FrameResult) -> bool {
+    let mut roles = result.files.iter().map(|file| &file.role);
+    roles.any(|role| matches!(role, FileRole::Slice { .. }))
+}
+
+impl Growing {
+    /// A frame of the job, if it is divided.
+    pub(crate) fn of(job: &JobDetail, frame: i32, size: PreviewSize) -> Option<Self> {
+        let mut steps = job
+            .steps
+            .iter()
+            .filter(|step| step.positions_of(frame).is_some());
+        let split = *steps.find_map(Step::divided)?;
+        let side = match size {
+            PreviewSize::Thumbnail => THUMBNAIL_SIDE,
+            PreviewSize::Preview => PREVIEW_SIDE,
+        };
+        Some(Self {
+            job: job.summary.id,
+            frame,
+            size,
+            split,
+            mosaic: Mosaic::new((split.width, split.height), side),
+            taken: HashSet::new(),
+        })
+    }
+
+    pub(crate) fn frame(&self) -> i32 {
+        self.frame
+    }
+
+    /// The frame as far as it is there.
+    pub(crate) fn mosaic(&self) -> &Mosaic {
+        &self.mosaic
+    }
+
+    /// Whether there is anything of it.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
+    /// Brings what was rendered of it since.
+    pub(crate) async fn catch_up(&mut self, api: &Api) -> Result<()> {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let page = api.results(self.job, at, PAGE).await?;
+            for result in &page.items {
+                self.take(api, result).await?;
+            }
+            from = page.next;
+        }
+        Ok(())
+    }
+
+    /// Brings the picture of one result, if it is of this frame and not there yet.
+    pub(crate) async fn take(&mut self, api: &Api, result: &FrameResult) -> Result<()> {
+        let is_new = result.frame == self.frame
+            && is_part(result)
+            && result.previews.is_some()
+            && !self.taken.contains(&result.position);
+        if !is_new {
+            return Ok(());
+        }
+        let part = Some(result.position);
+        let bytes = api.preview(self.job, self.frame, part, self.size).await?;
+        let parts: Vec<(Window, u32)> = result
+            .files
+            .iter()
+            .filter_map(|file| match &file.role {
+                FileRole::Slice { slice, .. } => {
+                    let samples = slice.samples.as_ref();
+                    let samples =
+                        samples.map_or(self.split.samples, |range| range.end - range.start);
+                    Some((window(slice.window), samples))
+                }
+                _ => None,
+            })
+            .collect();
+        // A picture that is none is left out: the frame does not depend on it.
+        if let Err(error) = self.mosaic.add(&parts, &bytes) {
+            tracing::debug!("part {} of frame {}: {error}", result.position, self.frame);
+        }
+        self.taken.insert(result.position);
+        Ok(())
+    }
+}
+
+fn window(window: tessera_model::Window) -> Window {
+    // A frame has at most 65,536 pixels on each side.
+    Window {
+        x: window.x as i32,
+        y: window.y as i32,
+        width: window.width as usize,
+        height: window.height as usize,
+    }
+}
