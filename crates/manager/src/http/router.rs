@@ -26,6 +26,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::ASSET => get(pages::asset),
         routes::FARM => get(farm::farm),
         routes::ROUTES => get(farm::routes),
+        routes::OPENAPI => get(farm::openapi),
         routes::JOBS => get(jobs::list),
         routes::SUBMIT => post(submit::submit),
         routes::JOB => get(jobs::one),
