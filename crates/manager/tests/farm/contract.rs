@@ -41,9 +41,9 @@ impl Asked {
         self
     }
 
-    pub fn header(mut self, name: impl TryInto<HeaderName>, value: &str) -> Self {
+    pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl AsRef<str>) -> Self {
         let name = name.try_into().unwrap_or_else(|_| panic!("not a header"));
-        self.request = self.request.header(name, value);
+        self.request = self.request.header(name, value.as_ref());
         self
     }
 
