@@ -2,7 +2,7 @@
 //! the document names, and a body that was accepted has the form it asks for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::Validator;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
@@ -53,11 +53,14 @@ impl Asked {
         let media_type = response.headers().get(CONTENT_TYPE);
         let media_type = media_type.map(|value| value.to_str().unwrap().to_owned());
         let expected = expected(self.route, response.status(), media_type.as_deref());
-        if let Some(body) = self.body.filter(|_| response.status().is_success()) {
-            let taken = format!(
-                "{}/requestBody/content/application~1json/schema",
-                at(self.route)
-            );
+        let taken = format!(
+            "{}/requestBody/content/application~1json/schema",
+            at(self.route)
+        );
+        if let Some(body) = self.body
+            && response.status().is_success()
+            && DOCUMENT.pointer(&taken).is_some()
+        {
             hold(&taken, &body);
         }
         let Some(schema) = expected else {
@@ -124,7 +127,7 @@ fn hold(pointer: &str, value: &Value) {
     static COMPILED: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> =
         LazyLock::new(Mutex::default);
     let validator = {
-        let mut compiled = COMPILED.lock().unwrap();
+        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
         let validator = compiled.entry(pointer.to_owned()).or_insert_with(|| {
             let schema = DOCUMENT.pointer(pointer);
             let schema = schema.unwrap_or_else(|| panic!("the document has nothing at {pointer}"));
