@@ -10,4 +10,5 @@ pub mod compare;
 pub mod contact_sheet;
 pub mod demo;
 pub mod farm;
+pub mod openapi;
 pub mod sim;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, compare, contact_sheet, demo, sim};
+use xtask::{bench, compare, contact_sheet, demo, openapi, sim};
 
 /// So that benches can tell what a structure holds in memory.
 #[global_allocator]
@@ -29,6 +29,8 @@ enum Command {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
     Sim(sim::Arguments),
+    /// Print the OpenAPI document of the manager's API
+    Openapi,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Sim(arguments) => sim::run_all(&arguments),
+        Command::Openapi => openapi::run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

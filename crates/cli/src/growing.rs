@@ -23,12 +23,6 @@ pub(crate) struct Growing {
     taken: HashSet<u32>,
 }
 
-/// Whether this is a result of parts of a frame, and not of one.
-pub(crate) fn is_part(result: &FrameResult) -> bool {
-    let mut roles = result.files.iter().map(|file| &file.role);
-    roles.any(|role| matches!(role, FileRole::Slice { .. }))
-}
-
 impl Growing {
     /// A frame of the job, if it is divided.
     pub(crate) fn of(job: &JobDetail, frame: i32, size: PreviewSize) -> Option<Self> {
@@ -69,7 +63,7 @@ impl Growing {
     pub(crate) async fn catch_up(&mut self, api: &Api) -> Result<()> {
         let mut from = Some(0);
         while let Some(at) = from {
-            let page = api.results(self.job, at, PAGE).await?;
+            let page = api.parts(self.job, self.frame, at, PAGE).await?;
             for result in &page.items {
                 self.take(api, result).await?;
             }
@@ -78,13 +72,9 @@ impl Growing {
         Ok(())
     }
 
-    /// Brings the picture of one result, if it is of this frame and not there yet.
-    pub(crate) async fn take(&mut self, api: &Api, result: &FrameResult) -> Result<()> {
-        let is_new = result.frame == self.frame
-            && is_part(result)
-            && result.previews.is_some()
-            && !self.taken.contains(&result.position);
-        if !is_new {
+    /// Brings the picture of one result, if it has one that is not there yet.
+    async fn take(&mut self, api: &Api, result: &FrameResult) -> Result<()> {
+        if result.previews.is_none() || self.taken.contains(&result.position) {
             return Ok(());
         }
         let part = Some(result.position);

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tessera_model::Timestamp;
 use tessera_scheduler::Now;
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 /// Time since the manager started, and of day.
 #[derive(Debug, Clone, Copy)]
@@ -40,4 +42,13 @@ pub(crate) fn later(from: Timestamp, span: Duration) -> Timestamp {
         from.0
             .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
     )
+}
+
+/// A time as people write it, to the minute.
+pub(crate) fn date(at: Timestamp) -> String {
+    let form = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    OffsetDateTime::from_unix_timestamp(at.0 / 1000)
+        .ok()
+        .and_then(|at| at.format(&form).ok())
+        .unwrap_or_else(|| "a day that no calendar has".into())
 }

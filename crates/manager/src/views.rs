@@ -33,6 +33,7 @@ pub(crate) fn job_summary(view: &JobView) -> JobSummary {
         failed: view.failed,
         places: view.places,
         places_done: view.places_done,
+        growing: None,
         leased: view.leased,
         build: view.job.build.clone(),
         submitted_at: view.job.submitted_at,

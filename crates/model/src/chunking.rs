@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most changes of one step's layout: bounds the search for a unit's frames.
 pub const CHUNK_RUNS_MAX: usize = 32;
 
 /// Units of one size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChunkRun {
     /// Position of its first frame.
     pub position: u32,
@@ -22,7 +23,7 @@ pub struct ChunkRun {
 }
 
 /// The units of a step, in runs of one size. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Chunking {
     runs: Vec<ChunkRun>,

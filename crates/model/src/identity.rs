@@ -1,5 +1,6 @@
 //! Credentials as recorded: never the secret itself, only its hash.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Role, Timestamp, UserName, WorkerId};
@@ -29,7 +30,7 @@ pub struct TokenRecord {
 }
 
 /// What a pairing code lets its bearer become.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PairingGrant {
     /// A worker.

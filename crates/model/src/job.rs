@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,7 +13,9 @@ use crate::{
 pub const DEFAULT_CATEGORY: &str = "default";
 
 /// What to render on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// As the file says, as Blender's command line would.
@@ -27,7 +30,7 @@ pub enum Device {
 }
 
 /// What differs from the file's own settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub struct Overrides {
     /// The scene; the file's active one if none.
     pub scene: Option<String>,
@@ -44,7 +47,7 @@ pub struct Overrides {
 }
 
 /// All that a user sets of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobSettings {
     /// What people call it.
     pub name: String,
@@ -101,7 +104,7 @@ impl JobSettings {
 }
 
 /// A job that another one waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct After {
     /// Which.
     pub job: JobId,
@@ -112,7 +115,7 @@ pub struct After {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// Renders frames.
@@ -124,7 +127,7 @@ pub enum StepKind {
 }
 
 /// One step of a job: the same work on a set of frames.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// What is done.
     pub kind: StepKind,
@@ -222,7 +225,7 @@ impl Step {
 }
 
 /// How a job stands. Whether an active job is rendering or waiting follows from its frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Gets workers.
@@ -283,7 +286,7 @@ pub struct Job {
 }
 
 /// A change of settings; what is none stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobEdit {
     /// See [`JobSettings::name`].

@@ -17,6 +17,7 @@ mod job;
 mod name;
 mod requirement;
 mod result;
+mod schema;
 mod split;
 mod unit;
 mod user;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Series;
@@ -10,7 +11,9 @@ use crate::Series;
 /// What a worker must have, beyond the job's tags, device and Blender. What is none is not asked for.
 ///
 /// A worker that does not say how much it has of something does not have it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// Physical memory of the host, in bytes.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Build, LeaseKey, Slice, Timestamp, Window, WorkerId};
@@ -67,7 +68,7 @@ impl<'de> Deserialize<'de> for Blob {
 }
 
 /// Which of a frame's files one is, hence where the client puts it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRole {
     /// The frame itself, in the output folder.
@@ -86,7 +87,7 @@ pub enum FileRole {
 }
 
 /// One file of a frame.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameFile {
     /// What it is.
     pub role: FileRole,
@@ -98,7 +99,7 @@ pub struct FrameFile {
 
 /// Small pictures of a frame, as a screen shows it: JPEG, for lists and for a look, and no part of what was asked for. Those of
 /// parts of a frame hold them one below the other, each as large as it is in the whole frame's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Previews {
     /// 256 pixels at most on its longest side.
     pub thumbnail: Blob,
@@ -107,7 +108,7 @@ pub struct Previews {
 }
 
 /// Where a frame's time went, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ResultTimings {
     /// Bringing missing files to the worker and laying them out.
     pub transfer_us: u64,
@@ -124,7 +125,7 @@ pub struct ResultTimings {
 }
 
 /// A finished frame.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameResult {
     /// The lease it was rendered under.
     pub lease: LeaseKey,
@@ -159,7 +160,7 @@ pub struct FrameResult {
 }
 
 /// Why a frame failed on a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FrameErrorKind {
     /// Blender died.
@@ -179,7 +180,7 @@ pub enum FrameErrorKind {
 }
 
 /// A frame's failure on one worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameError {
     /// The lease it failed under.
     pub lease: LeaseKey,

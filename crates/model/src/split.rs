@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most places of one frame: bounds what is kept of it.
@@ -22,7 +23,7 @@ const SAMPLE_PLACES_MAX: u32 = 512;
 pub const SIDE_MAX: u32 = 65_536;
 
 /// A rectangle in pixels of the frame, from its top left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// First column.
     pub x: u32,
@@ -35,7 +36,7 @@ pub struct Window {
 }
 
 /// By what a frame is divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitBy {
     /// Halved so many times: 2 to the power of it tiles.
@@ -52,7 +53,7 @@ pub enum SplitBy {
 }
 
 /// How a frame is divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Split {
     /// Columns of the frame in pixels.
     pub width: u32,
@@ -65,7 +66,7 @@ pub struct Split {
 }
 
 /// What one call of a renderer makes of a frame.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Slice {
     /// Which pixels.
     pub window: Window,

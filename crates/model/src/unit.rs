@@ -1,11 +1,14 @@
 //! Units handed out.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Attempt, UnitId, WorkerId};
 
 /// Names one handing-out of one unit. Every message and every effect about it carries this key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct LeaseKey {
     /// The unit.
     pub unit: UnitId,

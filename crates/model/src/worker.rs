@@ -1,5 +1,6 @@
 //! What a worker is and what its owner wants of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Build, Timestamp};
@@ -8,7 +9,7 @@ use crate::{Build, Timestamp};
 pub const SLOTS_MAX: u32 = 1024;
 
 /// A GPU that Cycles on the worker can use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gpu {
     /// Cycles' name of the interface in lower case: "cuda", "optix", "hip", "oneapi", "metal".
     pub interface: String,
@@ -20,7 +21,7 @@ pub struct Gpu {
 }
 
 /// What a worker says of itself when it joins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerFacts {
     /// Living Blenders it keeps at once, at least 1.
     pub slots: u32,
@@ -53,7 +54,7 @@ pub struct WorkerFacts {
 }
 
 /// Why and how long a worker rests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rest {
     /// Why, for people: "works Mon-Fri 19:00-07:00".
     pub reason: String,
@@ -62,7 +63,7 @@ pub struct Rest {
 }
 
 /// What may be given to a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerMode {
     /// Work as it comes.

@@ -1,5 +1,6 @@
 //! Requests and answers of the HTTP API, all JSON, times in milliseconds since 1970 UTC.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tessera_model::{
     Attempt, Blob, Build, FrameSet, JobId, JobSettings, JobState, PairingGrant, Role, Series,
@@ -15,7 +16,8 @@ pub const PAGE_MAX: u32 = 1000;
 pub const DIGESTS_MAX: usize = 4096;
 
 /// A part of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
@@ -25,7 +27,7 @@ pub struct Page<T> {
 }
 
 /// What anyone may know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// "ok".
     pub status: String,
@@ -38,7 +40,7 @@ pub struct Health {
 }
 
 /// A farm at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Farm {
     /// Its name.
     pub name: String,
@@ -65,7 +67,7 @@ pub struct Farm {
 }
 
 /// Asks to become part of the farm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairRequest {
     /// Secret part of the pairing code, in hexadecimal.
     pub secret: String,
@@ -79,7 +81,7 @@ pub struct PairRequest {
 }
 
 /// The worker's part of a [`PairRequest`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairWorker {
     /// Wished name; made unique if taken.
     pub name: String,
@@ -88,7 +90,7 @@ pub struct PairWorker {
 }
 
 /// What a pairing gives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PairReply {
     /// An identity for a worker.
@@ -107,7 +109,7 @@ pub enum PairReply {
 }
 
 /// A worker's identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerIdentity {
     /// The farm's name.
     pub farm: String,
@@ -122,14 +124,14 @@ pub struct WorkerIdentity {
 }
 
 /// Asks for a new certificate under the present one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renewal {
     /// Certificate signing request, PEM.
     pub csr: String,
 }
 
 /// Asks for a pairing code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewPairing {
     /// What the code grants.
     pub grant: PairingGrant,
@@ -140,7 +142,7 @@ pub struct NewPairing {
 }
 
 /// A pairing code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pairing {
     /// The code ([`PairingCode`](crate::pairing::PairingCode)) as text.
     pub code: String,
@@ -151,7 +153,7 @@ pub struct Pairing {
 }
 
 /// A new job. Every blob of the manifest must be in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Submit {
     /// See [`JobSettings`].
     pub settings: JobSettings,
@@ -169,7 +171,7 @@ pub struct Submit {
 }
 
 /// Answer to [`Submit`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Submitted {
     /// The job's number.
     pub job: JobId,
@@ -178,7 +180,7 @@ pub struct Submitted {
 }
 
 /// How a job stands, in a word for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Active, nothing is being rendered.
@@ -196,7 +198,7 @@ pub enum Phase {
 }
 
 /// A job in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobSummary {
     /// Number.
     pub id: JobId,
@@ -220,6 +222,9 @@ pub struct JobSummary {
     /// Of these, delivered.
     #[serde(default)]
     pub places_done: u32,
+    /// In an event about new parts of a divided frame: which frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growing: Option<i32>,
     /// In workers' hands.
     pub leased: u32,
     /// The Blender it is pinned to.
@@ -229,7 +234,7 @@ pub struct JobSummary {
 }
 
 /// All about a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobDetail {
     /// As in the list.
     #[serde(flatten)]
@@ -255,7 +260,7 @@ pub struct JobDetail {
 }
 
 /// What a client has of a job, verified and on its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fetched {
     /// Delivered frames, of all steps.
     pub frames: u32,
@@ -280,7 +285,7 @@ impl JobDetail {
 }
 
 /// The parts of a frame.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parts {
     /// How the frame was divided.
     pub split: Split,
@@ -289,7 +294,7 @@ pub struct Parts {
 }
 
 /// A part of a frame.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// Which.
     pub slice: Slice,
@@ -300,7 +305,7 @@ pub struct Part {
 }
 
 /// What can be done to a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum JobAction {
     /// No new frames; running ones are finished.
@@ -314,7 +319,7 @@ pub enum JobAction {
 }
 
 /// A frame's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FramePhase {
     /// Not handed out.
@@ -330,7 +335,7 @@ pub enum FramePhase {
 }
 
 /// A frame in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameStatus {
     /// Step.
     pub step: u16,
@@ -347,7 +352,7 @@ pub struct FrameStatus {
 }
 
 /// What the record says of deliveries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Journal {
     /// Frames of the job.
     pub frames: u32,
@@ -362,7 +367,7 @@ pub struct Journal {
 }
 
 /// What became of a reported result or failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Recorded.
@@ -372,7 +377,7 @@ pub enum Verdict {
 }
 
 /// A worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerStatus {
     /// Number.
     pub id: WorkerId,
@@ -393,7 +398,7 @@ pub struct WorkerStatus {
 }
 
 /// Something in a worker's hands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// Job.
     pub job: JobId,
@@ -406,7 +411,7 @@ pub struct Held {
 }
 
 /// What can be done to a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum WorkerAction {
     /// No new work; running frames are finished.
@@ -430,7 +435,7 @@ pub enum WorkerAction {
 }
 
 /// Asks for a token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewToken {
     /// Its user.
     pub user: UserName,
@@ -444,7 +449,7 @@ pub struct NewToken {
 }
 
 /// A new token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedToken {
     /// All but the secret.
     #[serde(flatten)]
@@ -454,7 +459,7 @@ pub struct CreatedToken {
 }
 
 /// A token without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenInfo {
     /// Name for revoking.
     pub id: String,
@@ -471,7 +476,7 @@ pub struct TokenInfo {
 }
 
 /// A worker's certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateInfo {
     /// Serial number, lower-case hexadecimal.
     pub serial: String,
@@ -486,7 +491,7 @@ pub struct CertificateInfo {
 }
 
 /// Digests in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Digests {
     /// At most [`DIGESTS_MAX`].
     pub digests: Vec<tessera_blobs::Digest>,
@@ -502,7 +507,7 @@ pub const NEEDED_MAX: usize = 1 << 16;
 ///
 /// The store walks the lists it has and names what is lacking below them, so the cost of asking follows what is new
 /// and not what is there: a moved camera in a large scene costs some hundred bytes of question and answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Trees {
     /// Manifests; the files they name count too, once the manifest itself is there.
     #[serde(default)]
@@ -513,7 +518,7 @@ pub struct Trees {
 }
 
 /// Blocks of a file that stood where an edit has new ones.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replaced {
     /// The file.
     pub basis: Blob,
@@ -525,7 +530,7 @@ pub struct Replaced {
 pub const PREVIEW_MEDIA_TYPE: &str = "image/jpeg";
 
 /// The sizes of a frame's [`Previews`](tessera_model::Previews).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PreviewSize {
     /// For lists.

@@ -1,12 +1,13 @@
 //! What the farm tells those who watch: server-sent events, `id` the sequence number, `data` one [`Event`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tessera_model::{FarmSettings, FrameError, FrameResult, JobId, StepIndex, Timestamp, WorkerId};
 
 use crate::api::{JobSummary, WorkerStatus};
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Counts up by one within one run of the manager.
     pub seq: u64,
@@ -18,7 +19,7 @@ pub struct Event {
 }
 
 /// Sorts of events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum What {
     /// The watcher missed events (it was away too long, or the manager restarted): read everything anew, then go on.

@@ -4,7 +4,10 @@
 //! takes an entry out, and what it does not name stays. It is worked in where the settings are decided on, so that two
 //! changes at the same moment are both kept.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
 use tessera_model::{FarmSettings, Share, check_name};
 
 /// Names and their new values.
@@ -343,6 +346,39 @@ fn merge(target: &mut Value, patch: &Value) {
             continue;
         }
         merge(members.entry(name.clone()).or_insert(Value::Null), change);
+    }
+}
+
+/// Stands for [`SettingsPatch`], which is any object to serde, where its JSON Schema is asked for.
+pub enum PatchSchema {}
+
+impl JsonSchema for PatchSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "SettingsPatch".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let share = generator.subschema_for::<Share>();
+        let number = json!({"type": ["integer", "null"], "minimum": 0});
+        let property = |setting: &FarmSetting| {
+            let mut schema = match setting.form {
+                Shares => json!({
+                    "type": ["object", "null"],
+                    "additionalProperties": {"anyOf": [share, {"type": "null"}]},
+                }),
+                Counts => json!({"type": ["object", "null"], "additionalProperties": number}),
+                Count | Percent | Millis | Bytes => number.clone(),
+            };
+            schema["description"] = setting.meaning.into();
+            (setting.name.to_owned(), schema)
+        };
+        let properties: Map<String, Value> = FARM_SETTINGS.iter().map(property).collect();
+        json_schema!({
+            "type": "object",
+            "description": "A JSON merge patch (RFC 7396) of the farm's settings.",
+            "properties": properties,
+            "additionalProperties": false,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tessera_model::{
     Blob, Build, LeaseKey, Overrides, Slice, Term, WorkerFacts, WorkerId, WorkerMode,
@@ -93,7 +94,7 @@ pub enum ToWorker {
 }
 
 /// One of a frame's two logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogStream {
     /// Blender's standard output.

@@ -1,11 +1,26 @@
-//! The literal list of routes. The manager builds its router from it and refuses what is not on it, so
-//! the list a test walks (`GET /api/v1/routes`) is the list that is served.
+//! The literal list of routes: who may use each, what it takes and what it answers. The manager builds its router from it and refuses
+//! what is not on it, so the list a test walks (`GET /api/v1/routes`) is the list that is served, and the one that
+//! [`openapi`](crate::openapi) describes. The first line of a route's documentation is its summary there.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
-use tessera_model::Role;
+use tessera_blobs::STREAM_MEDIA_TYPE;
+use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, Role};
+
+use crate::api::{
+    CertificateInfo, CreatedToken, Digests, Farm, Fetched, FrameStatus, Health, JobAction,
+    JobDetail, JobSummary, Journal, NewPairing, NewToken, PREVIEW_MEDIA_TYPE, Page, PairReply,
+    PairRequest, Pairing, Parts, Renewal, Replaced, Submit, Submitted, TokenInfo, Trees, Verdict,
+    WorkerAction, WorkerIdentity, WorkerStatus,
+};
+use crate::event::Event;
+use crate::farm_settings::PatchSchema;
+use crate::query::{EventsQuery, JobsQuery, LogQuery, PageQuery, PreviewQuery, PutQuery};
+use crate::store::{Collected, StoreReport};
+use crate::why::Why;
 
 /// Who may use a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
     /// Anyone who can reach the port: pairing, health, readiness, static pages. Nothing else, ever.
@@ -19,7 +34,7 @@ pub enum Access {
 }
 
 /// HTTP method of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Method {
@@ -31,7 +46,7 @@ pub enum Method {
 }
 
 /// One route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Route {
     /// Method.
     pub method: Method,
@@ -41,117 +56,211 @@ pub struct Route {
     pub access: Access,
 }
 
+/// Gives the JSON Schema of a type, or a reference to it.
+pub type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// What a request carries, or its answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Body {
+    /// No body.
+    Nothing,
+    /// A JSON document.
+    Json(Shape),
+    /// Bytes of a media type, and what they are.
+    Bytes(&'static str, &'static str),
+    /// The same, with a strong `ETag`: whoever has them already is told so (304).
+    Tagged(&'static str, &'static str),
+    /// Server-sent events, the `data` of each a JSON document.
+    Events(Shape),
+    /// The connection becomes a WebSocket.
+    WebSocket,
+}
+
+/// A route with all that is said of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Its name in this list.
+    pub name: &'static str,
+    /// A line that sums it up, then more.
+    pub doc: &'static str,
+    /// Method, path, access.
+    pub route: Route,
+    /// The parameters of its query, as properties of an object.
+    pub query: Option<Shape>,
+    /// What it takes.
+    pub takes: Body,
+    /// What it answers if all went well.
+    pub answers: Body,
+}
+
+const fn json<T: JsonSchema>() -> Body {
+    Body::Json(SchemaGenerator::subschema_for::<T>)
+}
+
 macro_rules! routes {
-    ($($(#[$doc:meta])* $name:ident: $method:ident $path:literal, $access:expr;)*) => {
-        $($(#[$doc])* pub const $name: Route = Route { method: Method::$method, path: $path, access: $access };)*
+    ($(
+        $(#[doc = $doc:literal])*
+        $name:ident: $method:ident $path:literal, $access:expr, $takes:expr => $answers:expr $(, query $query:ty)?;
+    )*) => {
+        $($(#[doc = $doc])* pub const $name: Route = Route { method: Method::$method, path: $path, access: $access };)*
         /// Every route there is.
         pub const ALL: &[Route] = &[$($name),*];
+        /// The same, with all that is said of them.
+        pub const OPERATIONS: &[Operation] = &[$(Operation {
+            name: stringify!($name),
+            doc: concat!($($doc, "\n"),*),
+            route: $name,
+            query: [$(Some(<$query as JsonSchema>::json_schema as Shape),)? None][0],
+            takes: $takes,
+            answers: $answers,
+        }),*];
     };
 }
 
 use Access::{Client, ClientOrWorker, Public, Worker};
+use Body::{Bytes, Events, Nothing, Tagged, WebSocket};
 use Role::{Admin, Artist, Viewer};
 
+/// Bytes that are no format anybody else knows.
+const BYTES: &str = "application/octet-stream";
+
 routes! {
-    /// [`Health`](crate::api::Health).
-    HEALTH: Get "/api/v1/health", Public;
-    /// The same, or a problem while this manager can not take work in and record it.
-    READY: Get "/api/v1/ready", Public;
-    /// [`PairRequest`](crate::api::PairRequest) → [`PairReply`](crate::api::PairReply).
-    PAIR: Post "/api/v1/pair", Public;
-    /// The status page.
-    PAGE: Get "/", Public;
-    /// What the page is made of.
-    ASSET: Get "/assets/{file}", Public;
+    /// Whether a manager is there, and which versions it speaks
+    HEALTH: Get "/api/v1/health", Public, Nothing => json::<Health>();
+    /// Whether this manager can take work in and record it
+    ///
+    /// The same as `health`, or a problem while it can not.
+    READY: Get "/api/v1/ready", Public, Nothing => json::<Health>();
+    /// Use a pairing code: a worker gets a certificate, a client a token
+    PAIR: Post "/api/v1/pair", Public, json::<PairRequest>() => json::<PairReply>();
+    /// The web page
+    PAGE: Get "/", Public, Nothing => Bytes("text/html; charset=utf-8", "The page.");
+    /// What the page is made of
+    ASSET: Get "/assets/{file}", Public, Nothing => Bytes("*/*", "A style sheet, a script, a picture.");
 
-    /// [`Farm`](crate::api::Farm).
-    FARM: Get "/api/v1/farm", Client(Viewer);
-    /// Figures for Prometheus, as OpenMetrics text.
-    METRICS: Get "/metrics", Client(Viewer);
-    /// This list as JSON.
-    ROUTES: Get "/api/v1/routes", Client(Viewer);
-    /// `?after=JOB&limit=N` → [`Page`](crate::api::Page) of [`JobSummary`](crate::api::JobSummary), newest first.
-    JOBS: Get "/api/v1/jobs", Client(Viewer);
-    /// [`Submit`](crate::api::Submit) → [`Submitted`](crate::api::Submitted).
-    SUBMIT: Post "/api/v1/jobs", Client(Artist);
-    /// [`JobDetail`](crate::api::JobDetail).
-    JOB: Get "/api/v1/jobs/{job}", Client(Viewer);
-    /// [`JobEdit`](tessera_model::JobEdit) → [`JobDetail`](crate::api::JobDetail).
-    JOB_EDIT: Patch "/api/v1/jobs/{job}", Client(Artist);
-    /// [`JobAction`](crate::api::JobAction) → [`JobDetail`](crate::api::JobDetail).
-    JOB_ACT: Post "/api/v1/jobs/{job}/actions", Client(Artist);
-    /// [`Fetched`](crate::api::Fetched), said by whoever has brought all frames of a job that is over to a durable place → [`JobDetail`](crate::api::JobDetail).
+    /// The farm at a glance, and who asks
+    FARM: Get "/api/v1/farm", Client(Viewer), Nothing => json::<Farm>();
+    /// Figures for Prometheus
+    METRICS: Get "/metrics", Client(Viewer), Nothing => Bytes("application/openmetrics-text; version=1.0.0; charset=utf-8", "OpenMetrics text.");
+    /// The list of routes, and who may use each
+    ROUTES: Get "/api/v1/routes", Client(Viewer), Nothing => json::<Vec<Route>>();
+    /// This document
+    OPENAPI: Get "/api/v1/openapi.json", Client(Viewer), Nothing => json::<serde_json::Map<String, serde_json::Value>>();
+    /// Jobs, newest first
+    JOBS: Get "/api/v1/jobs", Client(Viewer), Nothing => json::<Page<JobSummary>>(), query JobsQuery;
+    /// Submit a job
+    ///
+    /// Every blob that its file tree names must be in the store. The job is recorded before this is answered.
+    SUBMIT: Post "/api/v1/jobs", Client(Artist), json::<Submit>() => json::<Submitted>();
+    /// All about a job
+    JOB: Get "/api/v1/jobs/{job}", Client(Viewer), Nothing => json::<JobDetail>();
+    /// Change a job's settings
+    ///
+    /// Artists change their own jobs, administrators every one.
+    JOB_EDIT: Patch "/api/v1/jobs/{job}", Client(Artist), json::<JobEdit>() => json::<JobDetail>();
+    /// Pause, resume, cancel or retry a job
+    ///
+    /// Artists change their own jobs, administrators every one.
+    JOB_ACT: Post "/api/v1/jobs/{job}/actions", Client(Artist), json::<JobAction>() => json::<JobDetail>();
+    /// Say that all frames of a job that is over were brought to a durable place
+    ///
     /// Until it is said, the job is not removed because time has passed. Refused if there are other frames than these.
-    JOB_FETCHED: Post "/api/v1/jobs/{job}/fetched", Client(Viewer);
-    /// Removes the job and its results.
-    JOB_REMOVE: Delete "/api/v1/jobs/{job}", Client(Artist);
-    /// [`Why`](crate::why::Why) nothing (more) of it is being rendered.
-    JOB_WHY: Get "/api/v1/jobs/{job}/why", Client(Viewer);
-    /// `?from=POSITION&limit=N` → [`Page`](crate::api::Page) of [`FrameStatus`](crate::api::FrameStatus).
-    FRAMES: Get "/api/v1/jobs/{job}/frames", Client(Viewer);
-    /// `?from=POSITION&limit=N` → [`Page`](crate::api::Page) of [`FrameResult`](tessera_model::FrameResult), done frames only.
-    RESULTS: Get "/api/v1/jobs/{job}/results", Client(Viewer);
-    /// Newest first: [`Page`](crate::api::Page) of [`FrameError`](tessera_model::FrameError).
-    ERRORS: Get "/api/v1/jobs/{job}/errors", Client(Viewer);
-    /// [`Journal`](crate::api::Journal).
-    JOURNAL: Get "/api/v1/jobs/{job}/journal", Client(Viewer);
-    /// `?stream=stdout|stderr&from=OFFSET` → bytes; header `tessera-log-complete: true|false`.
-    LOG: Get "/api/v1/jobs/{job}/frames/{frame}/log", Client(Viewer);
-    /// `?size=thumbnail|preview&part=POSITION` → JPEG, with a strong `ETag`. With `part`, of the parts of a divided frame that the result at this
-    /// position has: each as large as it is in the frame's picture, one below the other, in the order of the result's files.
-    PREVIEW: Get "/api/v1/jobs/{job}/frames/{frame}/preview", Client(Viewer);
-    /// `?job=JOB&since=SEQ` → server-sent [`Event`](crate::event::Event)s.
-    EVENTS: Get "/api/v1/events", Client(Viewer);
-    /// [`Page`](crate::api::Page) of [`WorkerStatus`](crate::api::WorkerStatus).
-    WORKERS: Get "/api/v1/workers", Client(Viewer);
-    /// [`WorkerAction`](crate::api::WorkerAction) → [`WorkerStatus`](crate::api::WorkerStatus).
-    WORKER_ACT: Post "/api/v1/workers/{worker}/actions", Client(Admin);
-    /// [`Why`](crate::why::Why) it has nothing (more) to do.
-    WORKER_WHY: Get "/api/v1/workers/{worker}/why", Client(Viewer);
-    /// [`FarmSettings`](tessera_model::FarmSettings).
-    SETTINGS: Get "/api/v1/settings", Client(Viewer);
-    /// [`SettingsPatch`](crate::farm_settings::SettingsPatch), a JSON merge patch → the settings as they are then.
-    SETTINGS_EDIT: Patch "/api/v1/settings", Client(Admin);
-    /// [`NewPairing`](crate::api::NewPairing) → [`Pairing`](crate::api::Pairing).
-    PAIRING_NEW: Post "/api/v1/pairings", Client(Admin);
-    /// [`Page`](crate::api::Page) of [`TokenInfo`](crate::api::TokenInfo).
-    TOKENS: Get "/api/v1/tokens", Client(Admin);
-    /// [`NewToken`](crate::api::NewToken) → [`CreatedToken`](crate::api::CreatedToken).
-    TOKEN_NEW: Post "/api/v1/tokens", Client(Admin);
-    /// Revokes.
-    TOKEN_REVOKE: Delete "/api/v1/tokens/{token}", Client(Admin);
-    /// [`Page`](crate::api::Page) of [`CertificateInfo`](crate::api::CertificateInfo).
-    CERTIFICATES: Get "/api/v1/certificates", Client(Admin);
-    /// Revokes, and closes the worker's link.
-    CERTIFICATE_REVOKE: Delete "/api/v1/certificates/{serial}", Client(Admin);
+    JOB_FETCHED: Post "/api/v1/jobs/{job}/fetched", Client(Viewer), json::<Fetched>() => json::<JobDetail>();
+    /// Remove a job with its results
+    ///
+    /// Artists change their own jobs, administrators every one.
+    JOB_REMOVE: Delete "/api/v1/jobs/{job}", Client(Artist), Nothing => Nothing;
+    /// Why nothing (more) of a job is being rendered
+    JOB_WHY: Get "/api/v1/jobs/{job}/why", Client(Viewer), Nothing => json::<Why>();
+    /// How each frame of a job stands
+    FRAMES: Get "/api/v1/jobs/{job}/frames", Client(Viewer), Nothing => json::<Page<FrameStatus>>(), query PageQuery;
+    /// Finished frames of a job, with their files
+    RESULTS: Get "/api/v1/jobs/{job}/results", Client(Viewer), Nothing => json::<Page<FrameResult>>(), query PageQuery;
+    /// Failures of a job's frames, newest first
+    ERRORS: Get "/api/v1/jobs/{job}/errors", Client(Viewer), Nothing => json::<Page<FrameError>>(), query PageQuery;
+    /// What the record says of a job's deliveries
+    JOURNAL: Get "/api/v1/jobs/{job}/journal", Client(Viewer), Nothing => json::<Journal>();
+    /// What Blender wrote while it rendered a frame
+    ///
+    /// Also while it still does: the header `tessera-log-complete` says `true` if nothing will follow, else `false`.
+    LOG: Get "/api/v1/jobs/{job}/frames/{frame}/log", Client(Viewer), Nothing => Bytes("text/plain; charset=utf-8", "The log from that byte on, exactly as Blender wrote it."), query LogQuery;
+    /// What is rendered of a frame that is divided among workers
+    ///
+    /// Results of its parts, each of which may hold several, until the job is done.
+    PARTS: Get "/api/v1/jobs/{job}/frames/{frame}/parts", Client(Viewer), Nothing => json::<Page<FrameResult>>(), query PageQuery;
+    /// A small picture of a finished frame, or of parts of one
+    ///
+    /// Parts stand one below the other in the order of the result's files, each as large as it is in the picture of the frame: from
+    /// `round(x * W / width)` to `round((x + w) * W / width)`, where `x` and `w` are those of the part, `width` that of the frame and `W` that of
+    /// its picture, which is at most 1920 pixels (256 for a thumbnail) on its longer side; the same from top to bottom.
+    PREVIEW: Get "/api/v1/jobs/{job}/frames/{frame}/preview", Client(Viewer), Nothing => Tagged(PREVIEW_MEDIA_TYPE, "The picture."), query PreviewQuery;
+    /// What happens on the farm, as it happens
+    ///
+    /// Server-sent events: `id` is the event's `seq`, `data` one `Event`. The stream does not end; whoever was cut off goes on with the
+    /// last `seq` in `since` or in the header `Last-Event-ID`, and reads everything anew when a `resync` comes.
+    EVENTS: Get "/api/v1/events", Client(Viewer), Nothing => Events(SchemaGenerator::subschema_for::<Event>), query EventsQuery;
+    /// Workers
+    WORKERS: Get "/api/v1/workers", Client(Viewer), Nothing => json::<Page<WorkerStatus>>();
+    /// Pause, resume, drain, block, unblock or remove a worker
+    WORKER_ACT: Post "/api/v1/workers/{worker}/actions", Client(Admin), json::<WorkerAction>() => json::<WorkerStatus>();
+    /// Why a worker has nothing (more) to do
+    WORKER_WHY: Get "/api/v1/workers/{worker}/why", Client(Viewer), Nothing => json::<Why>();
+    /// The settings of the farm
+    SETTINGS: Get "/api/v1/settings", Client(Viewer), Nothing => json::<FarmSettings>();
+    /// Change some of the settings of the farm
+    ///
+    /// A JSON merge patch (RFC 7396): what it names is set, `null` sets back to the default or takes an entry out, what it does not name
+    /// stays. Answers all settings as they are then.
+    SETTINGS_EDIT: Patch "/api/v1/settings", Client(Admin), json::<PatchSchema>() => json::<FarmSettings>();
+    /// Make a pairing code
+    PAIRING_NEW: Post "/api/v1/pairings", Client(Admin), json::<NewPairing>() => json::<Pairing>();
+    /// Access tokens, without their secrets
+    TOKENS: Get "/api/v1/tokens", Client(Admin), Nothing => json::<Page<TokenInfo>>();
+    /// Make an access token
+    TOKEN_NEW: Post "/api/v1/tokens", Client(Admin), json::<NewToken>() => json::<CreatedToken>();
+    /// Revoke an access token
+    TOKEN_REVOKE: Delete "/api/v1/tokens/{token}", Client(Admin), Nothing => Nothing;
+    /// Certificates of workers
+    CERTIFICATES: Get "/api/v1/certificates", Client(Admin), Nothing => json::<Page<CertificateInfo>>();
+    /// Revoke a worker's certificate, and close its link
+    CERTIFICATE_REVOKE: Delete "/api/v1/certificates/{serial}", Client(Admin), Nothing => Nothing;
 
-    /// [`Digests`](crate::api::Digests) → [`Digests`](crate::api::Digests): those of them the store lacks.
-    BLOBS_MISSING: Post "/api/v1/blobs/missing", ClientOrWorker(Artist);
-    /// [`Trees`](crate::api::Trees) → [`Digests`](crate::api::Digests): what of them the store lacks, as far as the lists it has tell.
+    /// Which of these blocks the store lacks
+    BLOBS_MISSING: Post "/api/v1/blobs/missing", ClientOrWorker(Artist), json::<Digests>() => json::<Digests>();
+    /// What the store lacks of whole trees of blocks, as far as the lists it has tell
+    ///
     /// Send these and ask again, until the answer is empty.
-    BLOBS_NEEDED: Post "/api/v1/blobs/needed", ClientOrWorker(Artist);
-    /// Framed blocks (see `tessera_blobs`'s transport) → 204 once they are durable.
-    BLOBS_PUT: Put "/api/v1/blobs", ClientOrWorker(Artist);
-    /// [`Replaced`](crate::api::Replaced) → sums of these blocks' pieces (see `tessera_blobs::sums`).
-    BLOBS_SUMS: Post "/api/v1/blobs/sums", Client(Artist);
-    /// An edit of a file that is here (see `tessera_blobs::Edit`), as zstd has it → 204 once the new file is durable.
-    BLOBS_EDIT: Post "/api/v1/blobs/edits", Client(Artist);
-    /// [`Digests`](crate::api::Digests) → framed blocks.
-    BLOBS_FETCH: Post "/api/v1/blobs/fetch", ClientOrWorker(Viewer);
+    BLOBS_NEEDED: Post "/api/v1/blobs/needed", ClientOrWorker(Artist), json::<Trees>() => json::<Digests>();
+    /// Send blocks
+    ///
+    /// Answered once they are durable. A body is at most 1 GiB.
+    BLOBS_PUT: Put "/api/v1/blobs", ClientOrWorker(Artist), Bytes(STREAM_MEDIA_TYPE, "A stream of blocks.") => Nothing, query PutQuery;
+    /// Sums of the pieces of blocks that an edit replaces
+    BLOBS_SUMS: Post "/api/v1/blobs/sums", Client(Artist), json::<Replaced>() => Bytes(BYTES, "Sums as rsync has them, in the form of Tessera's own client.");
+    /// Send a small edit of a file that is there
+    ///
+    /// Answered once the new file is durable.
+    BLOBS_EDIT: Post "/api/v1/blobs/edits", Client(Artist), Bytes(BYTES, "An edit in the form of Tessera's own client.") => Nothing;
+    /// Fetch blocks
+    ///
+    /// What is not there is left out of the stream.
+    BLOBS_FETCH: Post "/api/v1/blobs/fetch", ClientOrWorker(Viewer), json::<Digests>() => Bytes(STREAM_MEDIA_TYPE, "A stream of blocks.");
 
-    /// [`StoreReport`](crate::store::StoreReport).
-    STORE: Get "/api/v1/store", Client(Viewer);
-    /// Gives back the space of blocks that nobody needs: [`Collected`](crate::store::Collected).
-    STORE_COLLECT: Post "/api/v1/store/collect", Client(Admin);
+    /// What uses the space of the block store
+    STORE: Get "/api/v1/store", Client(Viewer), Nothing => json::<StoreReport>();
+    /// Give back the space of blocks that nobody needs
+    STORE_COLLECT: Post "/api/v1/store/collect", Client(Admin), Nothing => json::<Collected>();
 
-    /// WebSocket of [`link`](crate::link) messages.
-    LINK: Get "/api/v1/worker/link", Worker;
-    /// [`FrameResult`](tessera_model::FrameResult) → [`Verdict`](crate::api::Verdict).
-    WORKER_RESULT: Post "/api/v1/worker/results", Worker;
-    /// [`Parts`](crate::api::Parts) of a frame (by its position) that the step before rendered.
-    WORKER_PARTS: Get "/api/v1/worker/parts/{job}/{step}/{position}", Worker;
-    /// [`FrameError`](tessera_model::FrameError) → [`Verdict`](crate::api::Verdict).
-    WORKER_FAILURE: Post "/api/v1/worker/failures", Worker;
-    /// [`Renewal`](crate::api::Renewal) → [`WorkerIdentity`](crate::api::WorkerIdentity).
-    WORKER_CERTIFICATE: Post "/api/v1/worker/certificate", Worker;
+    /// The link of a worker: leases, heartbeats, recalls
+    ///
+    /// Its messages are between a manager and a worker of about the same version, and no public interface.
+    LINK: Get "/api/v1/worker/link", Worker, Nothing => WebSocket;
+    /// Report a finished frame
+    WORKER_RESULT: Post "/api/v1/worker/results", Worker, json::<FrameResult>() => json::<Verdict>();
+    /// The parts of a divided frame that the step before rendered
+    WORKER_PARTS: Get "/api/v1/worker/parts/{job}/{step}/{position}", Worker, Nothing => json::<Parts>();
+    /// Report a frame that failed
+    WORKER_FAILURE: Post "/api/v1/worker/failures", Worker, json::<FrameError>() => json::<Verdict>();
+    /// Renew a worker's certificate
+    WORKER_CERTIFICATE: Post "/api/v1/worker/certificate", Worker, json::<Renewal>() => json::<WorkerIdentity>();
 }

@@ -1,10 +1,11 @@
 //! What uses the space of the farm's block store.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tessera_model::{FarmSettings, JobId, JobState, Timestamp, UserName};
 
 /// What uses the space of the farm's block store. A block that several jobs need lies there once and is counted apart.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StoreReport {
     /// Bytes that it takes of the disk.
     pub used_bytes: u64,
@@ -42,7 +43,7 @@ pub struct StoreReport {
 }
 
 /// How what is stored stands against what may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreLevel {
     /// There is room, or no bound.
@@ -82,7 +83,7 @@ impl StoreLevel {
 }
 
 /// A user in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreUser {
     /// Who.
     pub user: UserName,
@@ -96,7 +97,7 @@ pub struct StoreUser {
 }
 
 /// A job in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreJob {
     /// Its number.
     pub job: JobId,
@@ -122,7 +123,7 @@ pub struct StoreJob {
 }
 
 /// Bytes that only one job needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct JobUse {
     /// Of the files it was submitted with.
     pub files_bytes: u64,
@@ -141,7 +142,7 @@ impl JobUse {
 }
 
 /// What giving back the space of blocks that nobody needs came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Collection {
     /// When it was over.
     pub at: Timestamp,
@@ -158,7 +159,7 @@ pub struct Collection {
 }
 
 /// Answer to the wish for a collection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Collected {
     /// None if it cannot be told yet what nobody needs: the manager has just started, and uploads may go on.
     pub collection: Option<Collection>,

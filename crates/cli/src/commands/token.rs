@@ -47,11 +47,18 @@ fn row(token: &TokenInfo) -> [String; 6] {
         token.user.to_string(),
         token.role.to_string(),
         moment::absolute(token.created_at),
-        token
-            .expires_at
-            .map_or_else(|| "never".to_owned(), moment::absolute),
+        ends(token),
         token.note.clone(),
     ]
+}
+
+/// When it ends, and whether that was before now.
+fn ends(token: &TokenInfo) -> String {
+    match token.expires_at {
+        None => "never".to_owned(),
+        Some(end) if end <= moment::now() => format!("ended {}", moment::absolute(end)),
+        Some(end) => moment::absolute(end),
+    }
 }
 
 async fn create_token(context: &Context, flags: &TokenCreateFlags) -> Result<Status> {
@@ -63,8 +70,11 @@ async fn create_token(context: &Context, flags: &TokenCreateFlags) -> Result<Sta
         lifetime_s: flags.lifetime.lifetime.map(|span| span.as_secs()),
     };
     let token = connection.api.new_token(&wish).await?;
+    let until = token.info.expires_at.map_or_else(String::new, |end| {
+        format!(", good until {}", moment::absolute(end))
+    });
     context.output.note(format!(
-        "Token {} for {} ({}). It is shown this once; scripts set TESSERA_TOKEN to it:",
+        "Token {} for {} ({}{until}). It is shown this once; scripts set TESSERA_TOKEN to it:",
         token.info.id, token.info.user, token.info.role
     ));
     context

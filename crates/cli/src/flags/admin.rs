@@ -61,7 +61,7 @@ impl WorkerAdminCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Lifetime {
     /// How long it is good for: 30m, 12h, 7d
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long = "for", visible_alias = "expires", value_name = "TIME", value_parser = parse_duration)]
     pub(crate) lifetime: Option<Duration>,
 }
 

@@ -180,6 +180,19 @@ impl Api {
         .await
     }
 
+    /// What is rendered of a frame that is divided among workers, from position `from` on.
+    pub async fn parts(
+        &self,
+        job: JobId,
+        frame: i32,
+        from: u64,
+        limit: u32,
+    ) -> Result<Page<FrameResult>, ApiError> {
+        let path = in_job(routes::PARTS, job).replace("{frame}", &frame.to_string());
+        self.get(routes::PARTS, format!("{path}?from={from}&limit={limit}"))
+            .await
+    }
+
     /// Failures of frames, newest first.
     pub async fn errors(&self, job: JobId) -> Result<Page<FrameError>, ApiError> {
         self.get(routes::ERRORS, in_job(routes::ERRORS, job)).await

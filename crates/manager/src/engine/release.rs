@@ -169,13 +169,18 @@ fn told(
             worker,
         });
     }
+    let mut growing = HashMap::new();
     for change in changes {
-        if let Change::FrameDone(result) = change
-            && whole(result.lease.unit.job, result.lease.unit.step)
-        {
-            told.push(What::FrameDone {
-                result: result.clone(),
-            });
+        if let Change::FrameDone(result) = change {
+            let unit = result.lease.unit;
+            match whole(unit.job, unit.step) {
+                true => told.push(What::FrameDone {
+                    result: result.clone(),
+                }),
+                false => {
+                    growing.insert(unit.job, result.frame);
+                }
+            }
         }
     }
     for (error, given_up) in news.failures {
@@ -184,7 +189,10 @@ fn told(
     for job in &news.jobs {
         if let Some(view) = scheduler.job(now, *job) {
             told.push(What::Job {
-                job: views::job_summary(&view),
+                job: JobSummary {
+                    growing: growing.get(job).copied(),
+                    ..views::job_summary(&view)
+                },
             });
         }
     }

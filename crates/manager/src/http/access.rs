@@ -157,11 +157,7 @@ fn credentials(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Answer<Ca
         let found = token.and_then(|token| Some((app.index().user_of(token, now)?, token)));
         return match found {
             Some((user, token)) => Ok(Caller::Client(Client { user, token })),
-            None => Err(failure(
-                ProblemKind::Unauthorized,
-                "the token is not, or no longer, one of this farm",
-                "connect again: `tessera connect` with a new code of the manager",
-            )),
+            None => Err(wrong_token(app, token)),
         };
     }
     match peer {
@@ -191,6 +187,23 @@ fn credentials(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Answer<Ca
             "connect with `tessera connect CODE`; the manager prints the code",
         )),
     }
+}
+
+/// Whoever holds a token that has ended may know that it has: that is what to do something about.
+fn wrong_token(app: &App, token: Option<SecretHash>) -> Failure {
+    let index = app.index();
+    if let Some((user, end)) = token.and_then(|token| index.ended_token(token, clock::wall())) {
+        return failure(
+            ProblemKind::Unauthorized,
+            format!("this token of {user} ended on {}", clock::date(end)),
+            "ask an administrator for a new one: `tessera token create`",
+        );
+    }
+    failure(
+        ProblemKind::Unauthorized,
+        "the token is not, or no longer, one of this farm",
+        "connect again: `tessera connect` with a new code of the manager",
+    )
 }
 
 fn allow(access: Access, caller: &Caller) -> Answer<()> {

@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use futures_util::Stream;
 use http::HeaderMap;
-use serde::Deserialize;
 use tessera_model::JobId;
+use tessera_wire::query::EventsQuery;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Interval};
 
@@ -22,12 +22,6 @@ use crate::events::{Watch, Written};
 
 /// A sign of life when nothing happens; at each the token is looked at again.
 const ALIVE: Duration = Duration::from_secs(10);
-
-#[derive(Debug, Deserialize)]
-pub(super) struct EventsQuery {
-    job: Option<JobId>,
-    since: Option<u64>,
-}
 
 struct Watching {
     app: Arc<App>,

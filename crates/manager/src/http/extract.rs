@@ -7,8 +7,8 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tessera_wire::api::PAGE_MAX;
 use tessera_wire::problem::ProblemKind;
 
@@ -113,26 +113,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Which part of a list.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct Paging {
-    /// Where it begins, as the page before said.
-    #[serde(default)]
-    pub(super) from: Option<u64>,
-    #[serde(default)]
-    limit: Option<u32>,
-}
-
 /// Entries of a page when nobody says how many.
 const PAGE_DEFAULT: u32 = 100;
 
 /// How many entries, within bounds.
 pub(super) fn page_limit(limit: Option<u32>) -> u32 {
     limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
-}
-
-impl Paging {
-    pub(super) fn limit(&self) -> u32 {
-        page_limit(self.limit)
-    }
 }

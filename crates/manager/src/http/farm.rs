@@ -1,12 +1,13 @@
 //! The farm at a glance, and what anyone may know of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use tessera_wire::api::{Farm, Health};
+use tessera_wire::openapi;
 use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes::{ALL, Route};
 use tessera_wire::{PROTOCOL, PROTOCOL_OLDEST};
@@ -75,6 +76,13 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Response> {
 
 pub(super) async fn routes() -> Json<&'static [Route]> {
     Json(ALL)
+}
+
+/// The API as it is served here, for programs and for those who write them.
+pub(super) async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
+    let media_type = [(header::CONTENT_TYPE, "application/json")];
+    (media_type, DOCUMENT.as_str()).into_response()
 }
 
 pub(super) async fn farm(State(app): State<Arc<App>>, client: Client) -> Answer<Json<Farm>> {

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
-use serde::Deserialize;
 use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, Step, StepIndex};
 use tessera_scheduler::{Input, JobCommand};
 use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
 use tessera_wire::api::{Fetched, FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
+use tessera_wire::query::{JobsQuery, PageQuery};
 use tessera_wire::why::Why;
 
 use super::access::Client;
 use super::app::App;
-use super::extract::{Json, Paging, Path, Query, page_limit};
+use super::extract::{Json, Path, Query, page_limit};
 use super::problem::{Answer, applied, no_job};
 use super::submit::check_settings;
 use crate::views;
@@ -45,12 +45,6 @@ fn page<T>(mut items: Vec<T>, limit: u32, place: impl Fn(&T) -> u64) -> Page<T> 
     let next = items.get(limit).map(place);
     items.truncate(limit);
     Page { items, next }
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct JobsQuery {
-    after: Option<JobId>,
-    limit: Option<u32>,
 }
 
 pub(super) async fn list(
@@ -162,11 +156,11 @@ async fn steps(app: &App, job: JobId) -> Answer<Vec<bool>> {
 pub(super) async fn frames(
     State(app): State<Arc<App>>,
     Path(job): Path<JobId>,
-    Query(paging): Query<Paging>,
+    Query(paging): Query<PageQuery>,
 ) -> Answer<Json<Page<FrameStatus>>> {
     let steps = steps(&app, job).await?;
     let mut at = Cursor::from_query(paging.from);
-    let wanted = paging.limit() as usize + 1;
+    let wanted = page_limit(paging.limit) as usize + 1;
     let items: Vec<FrameStatus> = app
         .engine
         .read(move |scheduler, _| {
@@ -194,17 +188,17 @@ pub(super) async fn frames(
         };
         cursor.to_query()
     };
-    Ok(Json(page(items, paging.limit(), place)))
+    Ok(Json(page(items, page_limit(paging.limit), place)))
 }
 
 pub(super) async fn results(
     State(app): State<Arc<App>>,
     Path(job): Path<JobId>,
-    Query(paging): Query<Paging>,
+    Query(paging): Query<PageQuery>,
 ) -> Answer<Json<Page<FrameResult>>> {
     let steps = steps(&app, job).await?;
     let mut at = Cursor::from_query(paging.from);
-    let wanted = paging.limit() + 1;
+    let wanted = page_limit(paging.limit) + 1;
     const { assert!(tessera_wire::api::PAGE_MAX < MAX_RESULTS_PER_READ) };
     let mut items: Vec<FrameResult> = Vec::new();
     while let Some(&whole) = steps.get(usize::from(at.step))
@@ -230,20 +224,51 @@ pub(super) async fn results(
         };
         cursor.to_query()
     };
-    Ok(Json(page(items, paging.limit(), place)))
+    Ok(Json(page(items, page_limit(paging.limit), place)))
+}
+
+/// What is rendered of a divided frame.
+pub(super) async fn parts(
+    State(app): State<Arc<App>>,
+    Path((job, frame)): Path<(JobId, i32)>,
+    Query(paging): Query<PageQuery>,
+) -> Answer<Json<Page<FrameResult>>> {
+    let found = app.engine.read(move |scheduler, _| {
+        let steps = &scheduler.job_ref(job)?.steps;
+        let mut divided = steps.iter().zip(0..).filter_map(|(step, index)| {
+            step.divided()?;
+            Some((StepIndex(index), step.positions_of(frame)?))
+        });
+        Some(divided.next())
+    });
+    let Some((step, positions)) = found.await?.ok_or_else(|| no_job(job))? else {
+        return Err(failure(
+            ProblemKind::NotFound,
+            format!("job {job} has no frame {frame} that is divided among workers"),
+            "its frames are in `frames`",
+        ));
+    };
+    let from = u32::try_from(paging.from.unwrap_or(0)).unwrap_or(u32::MAX);
+    let from = from.clamp(positions.start, positions.end);
+    let limit = page_limit(paging.limit);
+    let mut items = app.state.results(job, step, from..positions.end).await?;
+    items.truncate(limit as usize + 1);
+    Ok(Json(page(items, limit, |result| {
+        u64::from(result.position)
+    })))
 }
 
 pub(super) async fn errors(
     State(app): State<Arc<App>>,
     Path(job): Path<JobId>,
-    Query(paging): Query<Paging>,
+    Query(paging): Query<PageQuery>,
 ) -> Answer<Json<Page<FrameError>>> {
     steps(&app, job).await?;
     let before = paging
         .from
         .map(|from| ErrorSeq(i64::try_from(from).unwrap_or(i64::MAX)));
     // A page that is full may be followed by an empty one: better than a read of one more than the record gives at once.
-    let limit = paging.limit();
+    let limit = page_limit(paging.limit);
     let entries = app.state.errors(job, before, limit).await?;
     let next = entries
         .last()

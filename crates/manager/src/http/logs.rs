@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header;
-use serde::Deserialize;
 use tessera_blobs::{BlobRef, read_range};
 use tessera_model::{JobId, StepIndex};
 use tessera_scheduler::FrameView;
 use tessera_wire::blob::to_store;
 use tessera_wire::link::LogStream;
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::LogQuery;
 
 use super::app::App;
 use super::blobs::{Walk, walk};
@@ -26,18 +26,6 @@ const COMPLETE: &str = "tessera-log-complete";
 
 /// Bytes read at once.
 const PIECE_BYTES: u64 = 256 * 1024;
-
-#[derive(Debug, Deserialize)]
-pub(super) struct LogQuery {
-    #[serde(default = "stdout")]
-    stream: LogStream,
-    #[serde(default)]
-    from: u64,
-}
-
-fn stdout() -> LogStream {
-    LogStream::Stdout
-}
 
 pub(super) async fn log(
     State(app): State<Arc<App>>,

@@ -32,6 +32,25 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The API's page, which reads `openapi.json`.
+const API_PAGE: &[(&str, &str, &str)] = &[
+    (
+        "api.html",
+        "text/html; charset=utf-8",
+        include_str!("../api_page/api.html"),
+    ),
+    (
+        "api.css",
+        "text/css; charset=utf-8",
+        include_str!("../api_page/api.css"),
+    ),
+    (
+        "api.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../api_page/api.js"),
+    ),
+];
+
 pub(super) async fn page() -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
@@ -39,6 +58,7 @@ pub(super) async fn page() -> Response {
 pub(super) async fn asset(Path(file): Path<String>) -> Answer<Response> {
     let (_, media_type, text) = ASSETS
         .iter()
+        .chain(API_PAGE)
         .find(|(name, ..)| *name == file)
         .ok_or_else(|| failure(ProblemKind::NotFound, "there is no such file", ""))?;
     Ok(([(header::CONTENT_TYPE, *media_type)], *text).into_response())

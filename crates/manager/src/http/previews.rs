@@ -6,12 +6,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
 use tessera_blobs::read_file;
 use tessera_model::{Blob, FrameResult, JobId, Previews, StepIndex};
 use tessera_wire::api::{PREVIEW_MEDIA_TYPE, PreviewSize};
 use tessera_wire::blob::to_store;
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::PreviewQuery;
 
 use super::app::App;
 use super::blobs::{Walk, walk};
@@ -23,13 +23,6 @@ const MAX_BYTES: u64 = 8 << 20;
 
 /// May be kept, by the user's own browser alone, which asks each time whether it is still the same.
 const CACHE: &str = "private, no-cache";
-
-#[derive(Debug, Deserialize)]
-pub(super) struct PreviewQuery {
-    #[serde(default)]
-    size: PreviewSize,
-    part: Option<u32>,
-}
 
 pub(super) async fn preview(
     State(app): State<Arc<App>>,
@@ -101,7 +94,7 @@ async fn previews_of(
                 None => format!("job {job} has no frame {frame}"),
                 Some(part) => format!("frame {frame} of job {job} has no part at position {part}"),
             },
-            "`tessera job show` lists frames, and the job's results list parts",
+            "`tessera job show` lists frames, `parts` of a frame its parts",
         ));
     };
     let result: Option<FrameResult> = app.state.result(job, step, position).await?;

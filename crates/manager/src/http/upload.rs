@@ -12,9 +12,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use http::StatusCode;
-use serde::Deserialize;
 use tessera_blobs::{EncodedBlock, Store, StreamDecoder};
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::PutQuery;
 use tokio::task::JoinHandle;
 
 use super::access::Sender;
@@ -40,18 +40,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Bytes of a refused body that are still read, so that its sender hears why.
 const DRAIN_MAX_BYTES: u64 = 256 << 20;
 
-/// How blocks are taken in.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct Wish {
-    /// Whether copies that are here already are looked at, and put anew if they are damaged.
-    #[serde(default)]
-    repair: bool,
-}
-
 /// No thread waits for the network, so a slow sender holds nothing but its own connection.
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    Query(wish): Query<Wish>,
+    Query(wish): Query<PutQuery>,
     sender: Sender,
     body: Body,
 ) -> Answer<StatusCode> {
@@ -63,7 +55,12 @@ pub(super) async fn put(
     taking.await.map_err(|error| internal(&error))?
 }
 
-async fn take(app: Arc<App>, wish: Wish, sender: Sender, mut body: Arriving) -> Answer<StatusCode> {
+async fn take(
+    app: Arc<App>,
+    wish: PutQuery,
+    sender: Sender,
+    mut body: Arriving,
+) -> Answer<StatusCode> {
     if let Sender::User(user) = &sender {
         app.keeper.heard(user);
     }
@@ -79,7 +76,12 @@ async fn take(app: Arc<App>, wish: Wish, sender: Sender, mut body: Arriving) -> 
 }
 
 /// Everything up to the end, or to where it breaks off: what came before is kept in any case.
-async fn keep_all(app: &Arc<App>, wish: Wish, sender: &Sender, body: &mut Arriving) -> Answer<()> {
+async fn keep_all(
+    app: &Arc<App>,
+    wish: PutQuery,
+    sender: &Sender,
+    body: &mut Arriving,
+) -> Answer<()> {
     let mut keeping = Keeping {
         app,
         wish,
@@ -104,7 +106,7 @@ struct Batch {
 /// Blocks of one body on their way into the store.
 struct Keeping<'a> {
     app: &'a Arc<App>,
-    wish: Wish,
+    wish: PutQuery,
     sender: &'a Sender,
     batch: Batch,
     writing: FuturesOrdered<JoinHandle<Answer<()>>>,

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use tessera_model::{
-    CertificateRecord, Change, PairingRecord, SecretHash, Timestamp, TokenRecord, User, WorkerId,
+    CertificateRecord, Change, PairingRecord, SecretHash, Timestamp, TokenRecord, User, UserName,
+    WorkerId,
 };
 use tessera_state::Snapshot;
 
@@ -104,6 +105,17 @@ impl Index {
             name: token.user.clone(),
             role: token.role,
         })
+    }
+
+    /// When the token of this hash ended, and whose it was; none if there is none, or it has not ended.
+    pub(crate) fn ended_token(
+        &self,
+        hash: SecretHash,
+        now: Timestamp,
+    ) -> Option<(&UserName, Timestamp)> {
+        let token = self.tokens.get(&hash)?;
+        let end = token.expires_at.filter(|end| *end <= now)?;
+        Some((&token.user, end))
     }
 
     /// Whether this certificate still makes its holder the worker it names.
@@ -223,8 +235,11 @@ mod tests {
         index.apply(&Change::TokenAdded(token));
         assert!(index.user_of(hash, now).is_some());
         assert!(index.user_of(hash, soon).is_none());
+        assert!(index.ended_token(hash, now).is_none());
+        assert_eq!(index.ended_token(hash, soon).unwrap().1, soon);
         index.apply(&Change::TokenRevoked("t".into()));
         assert!(index.user_of(hash, now).is_none());
+        assert!(index.ended_token(hash, soon).is_none());
 
         let hash = secret::hash(b"code");
         index.apply(&Change::PairingAdded(PairingRecord {

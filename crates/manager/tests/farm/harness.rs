@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rcgen::{CertificateParams, KeyPair};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +23,8 @@ use tessera_wire::routes::{self, Route};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::contract::{self, Asked};
 
 /// Longest that a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -248,7 +250,8 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn to(&self, route: Route, params: &[&str]) -> RequestBuilder {
+    /// A request whose answer is held against the OpenAPI document.
+    pub fn to(&self, route: Route, params: &[&str]) -> Asked {
         let mut path = String::new();
         let mut params = params.iter();
         for part in route.path.split_inclusive(['/']) {
@@ -275,10 +278,11 @@ impl Api {
         let request = self
             .client
             .request(method, format!("{}{path}{query}", self.url));
-        match &self.token {
+        let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
-        }
+        };
+        Asked::new(route, request)
     }
 
     /// Path parameters first, then at most one query.
@@ -357,6 +361,7 @@ impl Events {
                 let found = field("data:").map(|data| {
                     let event = serde_json::from_str(&data)
                         .unwrap_or_else(|error| panic!("{error}: {data}"));
+                    contract::check_event(&data);
                     (field("id:").unwrap(), event)
                 });
                 self.pending = rest.to_owned();

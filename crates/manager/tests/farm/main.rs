@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod certificates;
+mod contract;
 mod discovery;
 mod edits;
 mod full_disk;

@@ -1,6 +1,6 @@
 //! `tessera fetch --previews`: small pictures of what is there, for a look before anything large is brought.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use tessera_wire::line::LineKind;
 use crate::context::Context;
 use crate::exit::{Status, stop};
 use crate::flags::FetchFlags;
-use crate::growing::{Growing, is_part};
+use crate::growing::Growing;
 use crate::units;
 
 /// Results in one answer.
@@ -42,41 +42,33 @@ pub(super) async fn run(
                 finished,
             });
     };
-    // Of frames that are not finished.
-    let mut parts: BTreeMap<i32, Vec<FrameResult>> = BTreeMap::new();
+    let asked = |frame: i32| {
+        let frames = flags.frames.as_ref();
+        frames.is_none_or(|frames| frames.position(frame).is_some())
+    };
+    let mut finished = HashSet::new();
     let mut from = Some(0);
     while let Some(at) = from {
         let page = api.results(job, at, PAGE).await?;
-        let asked = |frame| {
-            let frames = flags.frames.as_ref();
-            frames.is_none_or(|frames| frames.position(frame).is_some())
-        };
         let wanted = |result: &FrameResult| result.previews.is_some() && asked(result.frame);
-        let (of_parts, frames): (Vec<_>, Vec<_>) =
-            page.items.into_iter().filter(wanted).partition(is_part);
-        for result in of_parts {
-            parts.entry(result.frame).or_default().push(result);
-        }
-        for result in &frames {
-            parts.remove(&result.frame);
-        }
-        let frames = frames.into_iter();
+        let frames = page.items.into_iter().filter(wanted);
         let bringing = frames.map(|result| bring(api, job, result.frame, folder));
         let mut brought = stream::iter(bringing).buffered(PARALLEL);
         while let Some((frame, path)) = brought.try_next().await? {
+            finished.insert(frame);
             said(frame, &path, true);
         }
         from = page.next;
     }
-    if !parts.is_empty() {
-        let detail = api.job(job).await?;
-        for (frame, results) in parts {
-            let Some(mut growing) = Growing::of(&detail, frame, PreviewSize::Preview) else {
-                continue;
-            };
-            for result in &results {
-                growing.take(api, result).await?;
-            }
+    let detail = api.job(job).await?;
+    let divided = detail.steps.iter().filter(|step| step.divided().is_some());
+    let open = divided.flat_map(|step| step.frames.iter());
+    for frame in open.filter(|frame| asked(*frame) && !finished.contains(frame)) {
+        let Some(mut growing) = Growing::of(&detail, frame, PreviewSize::Preview) else {
+            continue;
+        };
+        growing.catch_up(api).await?;
+        if growing.has_begun() {
             let path = keep(frame, &growing.mosaic().jpeg()?, folder)?;
             said(frame, &path, false);
         }

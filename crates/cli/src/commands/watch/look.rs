@@ -12,7 +12,7 @@ use tessera_wire::api::PreviewSize;
 use tessera_wire::event::What;
 use tokio::task::JoinHandle;
 
-use crate::growing::{Growing, is_part};
+use crate::growing::Growing;
 
 /// Most pixels of a thumbnail's side that are believed: what a worker sent is its own word.
 const SIDE_MAX: u32 = 1024;
@@ -70,14 +70,19 @@ impl Look {
 
     /// Takes note of a frame that can be seen.
     pub(super) fn take(&mut self, what: &What) {
-        if let What::FrameDone { result } = what
-            && result.lease.unit.job == self.job
-            && result.previews.is_some()
-        {
-            self.wanted = Some(match is_part(result) {
-                true => Wanted::Parts(result.frame),
-                false => Wanted::Frame(result.frame),
-            });
+        match what {
+            What::FrameDone { result }
+                if result.lease.unit.job == self.job && result.previews.is_some() =>
+            {
+                self.wanted = Some(Wanted::Frame(result.frame));
+            }
+            // A finished frame that waits to be shown goes first.
+            What::Job { job }
+                if job.id == self.job && !matches!(self.wanted, Some(Wanted::Frame(_))) =>
+            {
+                self.wanted = job.growing.map(Wanted::Parts).or(self.wanted.take());
+            }
+            _ => {}
         }
     }
 
