@@ -1,7 +1,10 @@
 //! Sends what was decided, after it was recorded.
 
+use std::collections::HashMap;
+
 use tessera_model::{Blob, Change, JobId, Step, StepIndex, StepKind, WorkerId};
 use tessera_scheduler::{Order, Scheduler};
+use tessera_wire::api::JobSummary;
 use tessera_wire::event::What;
 use tessera_wire::link::{FrameToRender, LeaseOffer, Source, ToWorker, Work};
 

@@ -8,13 +8,14 @@ use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, Step, StepInde
 use tessera_scheduler::{Input, JobCommand};
 use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
 use tessera_wire::api::{Fetched, FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
+use tessera_wire::problem::ProblemKind;
 use tessera_wire::query::{JobsQuery, PageQuery};
 use tessera_wire::why::Why;
 
 use super::access::Client;
 use super::app::App;
 use super::extract::{Json, Path, Query, page_limit};
-use super::problem::{Answer, applied, no_job};
+use super::problem::{Answer, applied, failure, no_job};
 use super::submit::check_settings;
 use crate::views;
 
