@@ -98,6 +98,16 @@ fn a_second_client(world: &World) {
     });
     assert!(first.fetched_at.is_some());
     assert_eq!(second.summary.state, JobState::Cancelled);
+    let listed = |filters: &[&str]| {
+        let words = [&["jobs"], filters].concat();
+        tessera_run(&site.boss, &words).done().text()
+    };
+    let mine = listed(&["--state", "over", "--owner", "anna", "--search", "MINE"]);
+    assert!(mine.contains("mine") && !mine.contains("plain"), "{mine}");
+    assert_eq!(listed(&["--state", "active"]), "");
+    let tokens = tessera_run(&site.boss, &["token", "list"]).done().text();
+    let anna = tokens.lines().find(|line| line.contains("anna")).unwrap();
+    assert!(!anna.contains("never"), "{anna}");
     let refused = access.client(&["cancel", "9"]);
     assert_eq!(refused.status, 1, "{refused}");
     assert!(refused.errors().contains("job 9"), "{refused}");
