@@ -32,7 +32,9 @@ pub(crate) use store::{StoreAction, StoreFlags};
 use std::num::NonZeroU32;
 
 use clap::{Args, Parser, Subcommand};
-use tessera_model::JobId;
+use serde::de::DeserializeOwned;
+use tessera_model::{JobId, UserName, WorkerMode};
+use tessera_wire::query::StateFilter;
 
 use crate::settings::SettingFlags;
 
@@ -120,7 +122,7 @@ pub(crate) enum Command {
     /// Bring the finished frames of a job into a folder
     Fetch(FetchFlags),
     /// List jobs, newest first
-    Jobs(FarmFlags),
+    Jobs(JobsFlags),
     /// Show or change jobs
     #[command(subcommand)]
     Job(JobCommand),
@@ -178,12 +180,43 @@ pub(crate) struct WebFlags {
     pub(crate) no_browser: bool,
 }
 
+/// Options of `jobs`. Of several filters all have to fit.
+#[derive(Debug, Args)]
+pub(crate) struct JobsFlags {
+    /// Only those that are: active (waiting or rendering), waiting, rendering, paused, over (cancelled, done or failed), cancelled, done, failed
+    #[arg(long, value_parser = word::<StateFilter>)]
+    pub(crate) state: Option<StateFilter>,
+    /// Only those of this user
+    #[arg(long, value_name = "USER")]
+    pub(crate) owner: Option<UserName>,
+    /// Only those of this category
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    /// Only those with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Only those whose name holds this text, in whatever case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
 /// Options of `workers`.
 #[derive(Debug, Args)]
 pub(crate) struct WorkersFlags {
     /// Say of each why it has nothing, or not more, to do
     #[arg(long)]
     pub(crate) why: bool,
+    /// Only those to which this may be given: active, paused, draining, blocked
+    #[arg(long, value_parser = word::<WorkerMode>)]
+    pub(crate) mode: Option<WorkerMode>,
+    /// Only those that are there (true) or away (false)
+    #[arg(long, value_name = "TRUE|FALSE", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) linked: Option<bool>,
+    /// Only those whose name holds this text, in whatever case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
 }
@@ -246,7 +279,8 @@ impl Command {
             Self::Render(render) => Some(&render.farm),
             Self::Submit(submit) => Some(&submit.farm),
             Self::Fetch(fetch) => Some(&fetch.farm),
-            Self::Jobs(farm) | Self::Doctor(farm) => Some(farm),
+            Self::Doctor(farm) => Some(farm),
+            Self::Jobs(jobs) => Some(&jobs.farm),
             Self::Workers(workers) => Some(&workers.farm),
             Self::Settings(settings) => Some(settings.farm()),
             Self::Store(store) => Some(store.farm()),
@@ -266,6 +300,11 @@ impl Command {
             | Self::Config => None,
         }
     }
+}
+
+/// Reads a word of the wire: what else it may be is said by its type.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 /// Reads a number of things of which none would make no sense.
@@ -335,6 +374,7 @@ mod tests {
             "fetch 3 -f 1..2 -o out --wait",
             "fetch 3 -f 1..2 --previews look",
             "jobs",
+            "jobs --state over --owner anna --category film --tag gpu --search shot",
             "job show 1",
             "job pause 1 2 3",
             "job remove --all",
@@ -350,6 +390,9 @@ mod tests {
             "settings set cap_percent=50 users.ada.slots_max=10",
             "settings unset users.ada cap_percent",
             "workers",
+            "workers --mode paused --linked=false --search box",
+            "workers --linked --why",
+            "token create --user u --expires 30d",
             "worker-admin block 3 --job 4",
             "worker-admin drain 3",
             "token list",
@@ -373,6 +416,8 @@ mod tests {
             "render a.blend --device toaster",
             "render a.blend --samples 0",
             "job pause",
+            "jobs --state ready",
+            "workers --mode asleep",
             "job show x",
             "token create",
             "worker --slots 0",

@@ -9,9 +9,10 @@ use tessera_wire::why::{Why, WhyReason};
 
 use crate::links::Links;
 
-fn phase(view: &JobView) -> Phase {
-    match view.state {
-        JobState::Active if view.rendering > 0 => Phase::Rendering,
+/// How a job stands, in a word for people.
+pub(crate) fn phase(state: JobState, rendering: u32) -> Phase {
+    match state {
+        JobState::Active if rendering > 0 => Phase::Rendering,
         JobState::Active => Phase::Waiting,
         JobState::Paused => Phase::Paused,
         JobState::Cancelled => Phase::Cancelled,
@@ -27,7 +28,7 @@ pub(crate) fn job_summary(view: &JobView) -> JobSummary {
         owner: view.job.owner.clone(),
         settings: view.job.settings.clone(),
         state: view.state,
-        phase: phase(view),
+        phase: phase(view.state, view.rendering),
         frames: view.frames,
         done: view.done,
         failed: view.failed,

@@ -31,6 +31,7 @@ pub enum Device {
 
 /// What differs from the file's own settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
+#[serde(default)]
 pub struct Overrides {
     /// The scene; the file's active one if none.
     pub scene: Option<String>,
@@ -52,16 +53,22 @@ pub struct JobSettings {
     /// What people call it.
     pub name: String,
     /// Shares are balanced between categories first.
+    #[serde(default = "default_category")]
     pub category: String,
     /// Share against other jobs, at least 1; twice the number, twice the share.
+    #[serde(default = "default_priority")]
     pub priority: u32,
     /// A job runs only where all its tags are.
+    #[serde(default)]
     pub tags: Vec<String>,
     /// Free text.
+    #[serde(default)]
     pub comment: String,
     /// Frames handed out together, at least 1.
+    #[serde(default = "default_chunk")]
     pub chunk: u32,
     /// How often a frame may fail, on whichever workers, before it counts as failed.
+    #[serde(default = "default_attempts")]
     pub max_attempts: u32,
     /// What a worker must have.
     #[serde(default)]
@@ -83,17 +90,33 @@ pub const DEFAULT_PRIORITY: u32 = 100;
 /// Attempts of a frame of a job that names none.
 pub const DEFAULT_ATTEMPTS: u32 = 3;
 
+fn default_category() -> String {
+    DEFAULT_CATEGORY.into()
+}
+
+fn default_priority() -> u32 {
+    DEFAULT_PRIORITY
+}
+
+fn default_chunk() -> u32 {
+    1
+}
+
+fn default_attempts() -> u32 {
+    DEFAULT_ATTEMPTS
+}
+
 impl JobSettings {
     /// What a job of this name gets if nothing else is said.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            category: DEFAULT_CATEGORY.into(),
+            category: default_category(),
             priority: DEFAULT_PRIORITY,
             tags: Vec::new(),
             comment: String::new(),
-            chunk: 1,
+            chunk: default_chunk(),
             max_attempts: DEFAULT_ATTEMPTS,
             requirement: Requirement::default(),
             resources: Vec::new(),
@@ -134,6 +157,7 @@ pub struct Step {
     /// To which frames.
     pub frames: FrameSet,
     /// Frames depend on their order: one worker renders the whole set from its first frame, and begins again if it is cut off.
+    #[serde(default)]
     pub in_order: bool,
     /// Each frame waits for the frame of the same number of the step before, not for all of that step.
     #[serde(default)]

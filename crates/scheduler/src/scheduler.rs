@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tessera_model::{FarmSettings, Job, JobId, LeaseKey, StepIndex, Timestamp, WorkerId};
+use tessera_model::{FarmSettings, Job, JobId, JobState, LeaseKey, StepIndex, Timestamp, WorkerId};
 
 use crate::accounts::Accounts;
 use crate::books::Held;
@@ -162,10 +162,24 @@ impl Scheduler {
     /// Up to `limit` jobs older than `after`, newest first.
     #[must_use]
     pub fn jobs(&self, now: Now, after: Option<JobId>, limit: usize) -> Vec<JobView> {
+        self.jobs_where(now, after, limit, |_, _, _| true)
+    }
+
+    /// The same of those that `keep` wants, told how each stands and how many of its frames are being rendered: more of it is looked at
+    /// only for those that are kept.
+    #[must_use]
+    pub fn jobs_where(
+        &self,
+        now: Now,
+        after: Option<JobId>,
+        limit: usize,
+        keep: impl Fn(&Job, JobState, u32) -> bool,
+    ) -> Vec<JobView> {
         let end = after.unwrap_or(JobId(u64::MAX));
         self.jobs
             .range(..end)
             .rev()
+            .filter(|(_, entry)| keep(&entry.job, entry.state, entry.rendering))
             .take(limit)
             .filter_map(|(&id, _)| self.job(now, id))
             .collect()

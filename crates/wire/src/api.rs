@@ -497,6 +497,29 @@ pub struct Digests {
     pub digests: Vec<tessera_blobs::Digest>,
 }
 
+/// Files that were sent, where each shall lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tree {
+    /// At least one, each at a path of its own.
+    pub files: Vec<TreeFile>,
+}
+
+/// A file of a [`Tree`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TreeFile {
+    /// Where it lies, with `/` between folders and none before the first.
+    pub path: String,
+    /// What lies there.
+    pub blob: Blob,
+}
+
+/// The name of what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stored {
+    /// It.
+    pub blob: Blob,
+}
+
 /// Most trees of one [`Trees`] request.
 pub const TREES_MAX: usize = 1024;
 

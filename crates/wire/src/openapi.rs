@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
-use tessera_model::{JobId, WorkerId};
+use tessera_model::{Blob, JobId, WorkerId};
 
 use crate::problem::{self, Problem};
 use crate::routes::{Access, Body, Method, OPERATIONS, Operation, Route, Shape};
@@ -28,6 +28,7 @@ const TAGS: &[(&str, &str)] = &[
     ("pairings", "Codes with which machines join."),
     ("tokens", "Access of clients."),
     ("certificates", "Access of workers."),
+    ("files", "Files, one by one and as they are."),
     ("blobs", "Files as blocks, by digest."),
     ("store", "What uses the space."),
     ("worker", "What workers say to their manager."),
@@ -158,7 +159,10 @@ fn operation_id(name: &str) -> String {
 }
 
 fn tag(path: &str) -> &'static str {
-    let group = path.split('/').nth(3).unwrap_or_default();
+    let group = match path.split('/').nth(3) {
+        Some("trees") => "files",
+        other => other.unwrap_or_default(),
+    };
     let found = TAGS.iter().find(|(name, _)| *name == group);
     found.unwrap_or(&TAGS[0]).0
 }
@@ -206,6 +210,10 @@ fn path_parameters(path: &str, generator: &mut SchemaGenerator) -> Vec<Value> {
             "position" => (
                 SchemaGenerator::subschema_for::<u32>,
                 "Position of the frame in its step.",
+            ),
+            "blob" => (
+                SchemaGenerator::subschema_for::<Blob>,
+                "Name of the file's bytes.",
             ),
             "serial" => (
                 SchemaGenerator::subschema_for::<String>,

@@ -3,12 +3,57 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tessera_model::JobId;
+use tessera_model::{JobId, UserName, WorkerMode};
 
-use crate::api::PreviewSize;
+use crate::api::{Phase, PreviewSize};
 use crate::link::LogStream;
 
-/// Which jobs.
+/// How a job stands, where jobs are chosen by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StateFilter {
+    /// Gets workers: waiting or rendering.
+    Active,
+    /// Active, nothing is being rendered.
+    Waiting,
+    /// Active, frames are being rendered.
+    Rendering,
+    /// Held by a user.
+    Paused,
+    /// Ended by a user.
+    Cancelled,
+    /// Every frame is there.
+    Done,
+    /// Nothing is left to try and some frames are missing.
+    Failed,
+    /// Cancelled, done or failed.
+    Over,
+}
+
+impl StateFilter {
+    /// Whether a job that stands so is meant.
+    #[must_use]
+    pub fn fits(self, phase: Phase) -> bool {
+        match self {
+            Self::Active => matches!(phase, Phase::Waiting | Phase::Rendering),
+            Self::Waiting => phase == Phase::Waiting,
+            Self::Rendering => phase == Phase::Rendering,
+            Self::Paused => phase == Phase::Paused,
+            Self::Cancelled => phase == Phase::Cancelled,
+            Self::Done => phase == Phase::Done,
+            Self::Failed => phase == Phase::Failed,
+            Self::Over => matches!(phase, Phase::Cancelled | Phase::Done | Phase::Failed),
+        }
+    }
+}
+
+/// Whether a name holds what is searched for, in whatever case.
+#[must_use]
+pub fn name_holds(name: &str, search: &str) -> bool {
+    name.to_lowercase().contains(&search.to_lowercase())
+}
+
+/// Which jobs. Of several filters all have to fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobsQuery {
@@ -16,6 +61,54 @@ pub struct JobsQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<JobId>,
     /// Most entries; 100 if not said, at most 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only jobs that stand so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateFilter>,
+    /// Only jobs of this user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<UserName>,
+    /// Only jobs of this category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Only jobs with this tag, maybe among others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Only jobs whose name holds this text, in whatever case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+}
+
+/// Which workers. Of several filters all have to fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkersQuery {
+    /// Where the list begins: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Most entries; 1000 if not said, at most 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only workers to which this may be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<WorkerMode>,
+    /// Only workers whose link is open, or is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linked: Option<bool>,
+    /// Only workers whose name holds this text, in whatever case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+}
+
+/// Which part of a list that is short as a rule: one page of it holds more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LongPageQuery {
+    /// Where it begins: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Most entries; 1000 if not said, at most 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }

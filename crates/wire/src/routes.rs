@@ -10,12 +10,15 @@ use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, Role};
 use crate::api::{
     CertificateInfo, CreatedToken, Digests, Farm, Fetched, FrameStatus, Health, JobAction,
     JobDetail, JobSummary, Journal, NewPairing, NewToken, PREVIEW_MEDIA_TYPE, Page, PairReply,
-    PairRequest, Pairing, Parts, Renewal, Replaced, Submit, Submitted, TokenInfo, Trees, Verdict,
-    WorkerAction, WorkerIdentity, WorkerStatus,
+    PairRequest, Pairing, Parts, Renewal, Replaced, Stored, Submit, Submitted, TokenInfo, Tree,
+    Trees, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
 };
 use crate::event::Event;
 use crate::farm_settings::PatchSchema;
-use crate::query::{EventsQuery, JobsQuery, LogQuery, PageQuery, PreviewQuery, PutQuery};
+use crate::query::{
+    EventsQuery, JobsQuery, LogQuery, LongPageQuery, PageQuery, PreviewQuery, PutQuery,
+    WorkersQuery,
+};
 use crate::store::{Collected, StoreReport};
 use crate::why::Why;
 
@@ -121,6 +124,10 @@ use Access::{Client, ClientOrWorker, Public, Worker};
 use Body::{Bytes, Events, Nothing, Tagged, WebSocket};
 use Role::{Admin, Artist, Viewer};
 
+/// How many blocks travel in one body (`tessera_blobs::StreamEncoder`).
+const BLOCKS: &str = "A stream of blocks; numbers are big-endian. Header: `TESBLK`, version u16 (1). Each block: digest (32 bytes), encoding u8 \
+    (0 plain, 1 zstd), length u32, so many bytes. End: 32 zeros, 0xFF, number of blocks u32.";
+
 /// Bytes that are no format anybody else knows.
 const BYTES: &str = "application/octet-stream";
 
@@ -200,7 +207,7 @@ routes! {
     /// last `seq` in `since` or in the header `Last-Event-ID`, and reads everything anew when a `resync` comes.
     EVENTS: Get "/api/v1/events", Client(Viewer), Nothing => Events(SchemaGenerator::subschema_for::<Event>), query EventsQuery;
     /// Workers
-    WORKERS: Get "/api/v1/workers", Client(Viewer), Nothing => json::<Page<WorkerStatus>>();
+    WORKERS: Get "/api/v1/workers", Client(Viewer), Nothing => json::<Page<WorkerStatus>>(), query WorkersQuery;
     /// Pause, resume, drain, block, unblock or remove a worker
     WORKER_ACT: Post "/api/v1/workers/{worker}/actions", Client(Admin), json::<WorkerAction>() => json::<WorkerStatus>();
     /// Why a worker has nothing (more) to do
@@ -215,16 +222,29 @@ routes! {
     /// Make a pairing code
     PAIRING_NEW: Post "/api/v1/pairings", Client(Admin), json::<NewPairing>() => json::<Pairing>();
     /// Access tokens, without their secrets
-    TOKENS: Get "/api/v1/tokens", Client(Admin), Nothing => json::<Page<TokenInfo>>();
+    TOKENS: Get "/api/v1/tokens", Client(Admin), Nothing => json::<Page<TokenInfo>>(), query LongPageQuery;
     /// Make an access token
     TOKEN_NEW: Post "/api/v1/tokens", Client(Admin), json::<NewToken>() => json::<CreatedToken>();
     /// Revoke an access token
     TOKEN_REVOKE: Delete "/api/v1/tokens/{token}", Client(Admin), Nothing => Nothing;
     /// Certificates of workers
-    CERTIFICATES: Get "/api/v1/certificates", Client(Admin), Nothing => json::<Page<CertificateInfo>>();
+    CERTIFICATES: Get "/api/v1/certificates", Client(Admin), Nothing => json::<Page<CertificateInfo>>(), query LongPageQuery;
     /// Revoke a worker's certificate, and close its link
     CERTIFICATE_REVOKE: Delete "/api/v1/certificates/{serial}", Client(Admin), Nothing => Nothing;
 
+    /// Send a file as it is
+    ///
+    /// The body is the file, and the answer is its name, once it is durable. For a few files and for scripts; Tessera's own client sends
+    /// blocks, and only those that are lacking. A `.blend` is kept as what it decompresses to.
+    FILE_PUT: Put "/api/v1/files", Client(Artist), Bytes(BYTES, "The file.") => json::<Stored>();
+    /// Fetch a file
+    ///
+    /// The bytes of any file that a job or a result names: `files` of a frame's result, for one.
+    FILE: Get "/api/v1/files/{blob}", Client(Viewer), Nothing => Bytes(BYTES, "The file.");
+    /// Name files that were sent as a tree, which is what a job is submitted with
+    ///
+    /// Paths lie to each other as they shall when Blender opens them. The answer is what a job's `manifest` is.
+    TREE_PUT: Post "/api/v1/trees", Client(Artist), json::<Tree>() => json::<Stored>();
     /// Which of these blocks the store lacks
     BLOBS_MISSING: Post "/api/v1/blobs/missing", ClientOrWorker(Artist), json::<Digests>() => json::<Digests>();
     /// What the store lacks of whole trees of blocks, as far as the lists it has tell
@@ -234,7 +254,7 @@ routes! {
     /// Send blocks
     ///
     /// Answered once they are durable. A body is at most 1 GiB.
-    BLOBS_PUT: Put "/api/v1/blobs", ClientOrWorker(Artist), Bytes(STREAM_MEDIA_TYPE, "A stream of blocks.") => Nothing, query PutQuery;
+    BLOBS_PUT: Put "/api/v1/blobs", ClientOrWorker(Artist), Bytes(STREAM_MEDIA_TYPE, BLOCKS) => Nothing, query PutQuery;
     /// Sums of the pieces of blocks that an edit replaces
     BLOBS_SUMS: Post "/api/v1/blobs/sums", Client(Artist), json::<Replaced>() => Bytes(BYTES, "Sums as rsync has them, in the form of Tessera's own client.");
     /// Send a small edit of a file that is there
@@ -244,7 +264,7 @@ routes! {
     /// Fetch blocks
     ///
     /// What is not there is left out of the stream.
-    BLOBS_FETCH: Post "/api/v1/blobs/fetch", ClientOrWorker(Viewer), json::<Digests>() => Bytes(STREAM_MEDIA_TYPE, "A stream of blocks.");
+    BLOBS_FETCH: Post "/api/v1/blobs/fetch", ClientOrWorker(Viewer), json::<Digests>() => Bytes(STREAM_MEDIA_TYPE, BLOCKS);
 
     /// What uses the space of the block store
     STORE: Get "/api/v1/store", Client(Viewer), Nothing => json::<StoreReport>();

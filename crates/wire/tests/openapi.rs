@@ -192,26 +192,22 @@ fn what_travels_as_text_is_described_as_it_is_read() {
 #[test]
 fn requests_may_leave_out_what_has_a_default_and_answers_do_not() {
     let submit = json!({
-        "settings": {
-            "name": "shot", "category": "default", "priority": 100, "tags": [], "comment": "", "chunk": 1, "max_attempts": 3,
-        },
+        "settings": {"name": "shot"},
         "manifest": format!("{}:5:0", "0".repeat(64)),
         "main_file": "shot.blend",
         "file_version": "5.0",
-        "steps": [],
+        "steps": [{"kind": {"render": {}}, "frames": "1..3"}],
     });
+    let read: tessera_wire::api::Submit = serde_json::from_value(submit.clone()).unwrap();
+    assert_eq!(read.settings, tessera_model::JobSettings::named("shot"));
     let request = named("Submit");
     assert!(request.is_valid(&submit), "{:?}", request.validate(&submit));
-    assert!(named("JobSettingsInput").is_valid(&submit["settings"]));
     let answer = named("JobSettings");
     assert!(
         !answer.is_valid(&submit["settings"]),
-        "it is answered with a requirement and preempt"
+        "it is answered whole"
     );
-    let mut whole = submit["settings"].clone();
-    whole["requirement"] = json!({});
-    whole["preempt"] = json!(false);
-    assert!(answer.is_valid(&whole));
+    assert!(answer.is_valid(&serde_json::to_value(&read.settings).unwrap()));
     let patch = named("SettingsPatch");
     assert!(patch.is_valid(&json!({"cap_percent": 50, "users": {"ada": {"priority": 2}, "ben": null}, "sample_ms": null})));
     for bad in [

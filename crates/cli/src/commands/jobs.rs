@@ -4,13 +4,15 @@ use anyhow::Result;
 use tessera_model::JobId;
 use tessera_wire::api::{JobSummary, PAGE_MAX};
 use tessera_wire::line::LineKind;
+use tessera_wire::query::JobsQuery;
 
 use crate::context::Context;
 use crate::exit::Status;
+use crate::flags::JobsFlags;
 use crate::table::Table;
 use crate::{farm, moment, names};
 
-pub(super) async fn run(context: &Context) -> Result<Status> {
+pub(super) async fn run(context: &Context, flags: &JobsFlags) -> Result<Status> {
     let connection = farm::need(context)?;
     let mut table = Table::new(&[
         "JOB",
@@ -23,23 +25,38 @@ pub(super) async fn run(context: &Context) -> Result<Status> {
         ">PRIORITY",
         "SUBMITTED",
     ]);
-    let mut after = None;
+    let mut query = JobsQuery {
+        after: None,
+        limit: Some(PAGE_MAX),
+        state: flags.state,
+        owner: flags.owner.clone(),
+        category: flags.category.clone(),
+        tag: flags.tag.clone(),
+        search: flags.search.clone(),
+    };
+    let unfiltered = JobsQuery {
+        limit: Some(PAGE_MAX),
+        ..JobsQuery::default()
+    };
+    let is_filtered = query != unfiltered;
     loop {
-        let page = connection.api.jobs(after, PAGE_MAX).await?;
+        let page = connection.api.jobs_where(&query).await?;
         for job in page.items {
             table.row(row(&job));
             let job = Box::new(job);
             context.output.line(LineKind::Job { job });
         }
         match page.next {
-            Some(next) if !context.output.is_closed() => after = Some(JobId(next)),
+            Some(next) if !context.output.is_closed() => query.after = Some(JobId(next)),
             _ => break,
         }
     }
     if table.is_empty() {
-        context
-            .output
-            .note("There are no jobs. `tessera submit FILE.blend` makes one.");
+        context.output.note(if is_filtered {
+            "No job fits. `tessera jobs` without filters lists all."
+        } else {
+            "There are no jobs. `tessera submit FILE.blend` makes one."
+        });
     } else {
         for line in table.lines() {
             context.output.text(&line);

@@ -120,3 +120,27 @@ async fn revoke(context: &Context, tokens: &[String]) -> Result<Status> {
     }
     Ok(Status::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tessera_model::{Role, Timestamp};
+
+    #[test]
+    fn the_list_says_until_when_and_whether_it_is_over() {
+        let check = |expires_at, shown: &str| {
+            let token = TokenInfo {
+                id: "t".into(),
+                user: "anna".parse().unwrap(),
+                role: Role::Viewer,
+                note: String::new(),
+                created_at: Timestamp(0),
+                expires_at,
+            };
+            assert_eq!(ends(&token), shown);
+        };
+        check(None, "never");
+        check(Some(Timestamp(60_000)), "ended 1970-01-01 00:01 UTC");
+        check(Some(Timestamp(32_503_680_000_000)), "3000-01-01 00:00 UTC");
+    }
+}

@@ -8,9 +8,11 @@ use tessera_client::Api;
 use tessera_wire::api::WorkerStatus;
 use tessera_wire::line::LineKind;
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::WorkersQuery;
 
 use crate::context::Context;
 use crate::exit::Status;
+use crate::flags::WorkersFlags;
 use crate::table::Table;
 use crate::units::{Bytes, show_duration};
 use crate::{farm, names};
@@ -18,14 +20,24 @@ use crate::{farm, names};
 /// Questions asked at once: a farm of thousands is answered in seconds, and its manager has room for others between them.
 const QUESTIONS_MAX: usize = 8;
 
-pub(super) async fn run(context: &Context, why: bool) -> Result<Status> {
+pub(super) async fn run(context: &Context, flags: &WorkersFlags) -> Result<Status> {
     let api = farm::need(context)?.api;
-    let workers = api.workers().await?.items;
-    let table = match why {
+    let query = WorkersQuery {
+        mode: flags.mode,
+        linked: flags.linked,
+        search: flags.search.clone(),
+        ..WorkersQuery::default()
+    };
+    let workers = api.workers_where(&query).await?.items;
+    let table = match flags.why {
         true => reasons(context, &api, workers).await?,
         false => all(context, workers),
     };
-    if table.is_empty() {
+    if table.is_empty() && query != WorkersQuery::default() {
+        context
+            .output
+            .note("No worker fits. `tessera workers` without filters lists all.");
+    } else if table.is_empty() {
         context.output.note(
             "There are no workers. `tessera cert create` prints a code; on the machine that shall render: tessera worker --join CODE",
         );

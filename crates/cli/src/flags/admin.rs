@@ -104,7 +104,7 @@ pub(crate) struct TokenCreateFlags {
     /// viewer (sees), artist (submits, changes own jobs) or admin (everything)
     #[arg(long, default_value = "artist")]
     pub(crate) role: Role,
-    /// Make a one-time code for `tessera connect` in place of a token
+    /// Make a one-time code for `tessera connect` in place of a token; --for then says how long the code is good, and what it gives stays
     #[arg(long)]
     pub(crate) code: bool,
     /// Where it is used, for the list

@@ -17,6 +17,7 @@ use tessera_wire::api::{
 use tessera_wire::blob::to_model;
 use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;
+use tessera_wire::query::{JobsQuery, LongPageQuery, WorkersQuery};
 use tessera_wire::routes::{self, Route};
 use tessera_wire::store::{Collected, StoreReport};
 use tessera_wire::why::Why;
@@ -54,6 +55,23 @@ fn escaped(name: &str) -> String {
     out
 }
 
+/// A path with what of a query is said.
+fn with_query(route: Route, query: &impl Serialize) -> String {
+    let query = serde_json::to_value(query).expect("queries are JSON objects");
+    let pairs = query.as_object().into_iter().flatten();
+    let pairs = pairs.map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), escaped);
+        format!("{name}={text}")
+    });
+    let pairs: Vec<String> = pairs.collect();
+    let mark = if pairs.is_empty() { "" } else { "?" };
+    format!("{}{mark}{}", route.path, pairs.join("&"))
+}
+
+fn from_place(route: Route, from: Option<u64>) -> String {
+    with_query(route, &LongPageQuery { from, limit: None })
+}
+
 impl Api {
     async fn get<T: DeserializeOwned>(
         &self,
@@ -61,6 +79,21 @@ impl Api {
         path: impl Into<String>,
     ) -> Result<T, ApiError> {
         self.json(Call::new(route, path)).await
+    }
+
+    /// Every page of a list, as one; `from` says where the page that begins at a place is found.
+    async fn all<T: DeserializeOwned>(
+        &self,
+        route: Route,
+        from: impl Fn(Option<u64>) -> String,
+    ) -> Result<Page<T>, ApiError> {
+        let mut whole: Page<T> = self.get(route, from(None)).await?;
+        while let Some(next) = whole.next {
+            let page: Page<T> = self.get(route, from(Some(next))).await?;
+            whole.items.extend(page.items);
+            whole.next = page.next.filter(|place| *place > next);
+        }
+        Ok(whole)
     }
 
     async fn tell<B: Serialize, T: DeserializeOwned>(
@@ -93,12 +126,18 @@ impl Api {
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Page<JobSummary>, ApiError> {
-        let after = after.map(|job| format!("&after={job}")).unwrap_or_default();
-        self.get(
-            routes::JOBS,
-            format!("{}?limit={limit}{after}", routes::JOBS.path),
-        )
-        .await
+        let query = JobsQuery {
+            after,
+            limit: Some(limit),
+            ..JobsQuery::default()
+        };
+        self.jobs_where(&query).await
+    }
+
+    /// Jobs that fit, newest first.
+    pub async fn jobs_where(&self, query: &JobsQuery) -> Result<Page<JobSummary>, ApiError> {
+        self.get(routes::JOBS, with_query(routes::JOBS, query))
+            .await
     }
 
     /// Submits a job. Not repeated once it may have been heard: it would run twice.
@@ -246,9 +285,26 @@ impl Api {
         self.body(&address, &call.what(), response).await
     }
 
-    /// All workers.
+    /// All workers, in one page however many there are.
     pub async fn workers(&self) -> Result<Page<WorkerStatus>, ApiError> {
-        self.get(routes::WORKERS, routes::WORKERS.path).await
+        self.workers_where(&WorkersQuery::default()).await
+    }
+
+    /// All workers that fit, in one page however many there are.
+    pub async fn workers_where(
+        &self,
+        query: &WorkersQuery,
+    ) -> Result<Page<WorkerStatus>, ApiError> {
+        let from = |from| {
+            with_query(
+                routes::WORKERS,
+                &WorkersQuery {
+                    from,
+                    ..query.clone()
+                },
+            )
+        };
+        self.all(routes::WORKERS, from).await
     }
 
     /// Pauses, resumes, drains, blocks, unblocks or removes a worker. Each does the same if it is said twice.
@@ -308,7 +364,8 @@ impl Api {
 
     /// Tokens, without their secrets.
     pub async fn tokens(&self) -> Result<Page<TokenInfo>, ApiError> {
-        self.get(routes::TOKENS, routes::TOKENS.path).await
+        self.all(routes::TOKENS, |from| from_place(routes::TOKENS, from))
+            .await
     }
 
     /// Makes a token.
@@ -328,8 +385,10 @@ impl Api {
 
     /// Workers' certificates.
     pub async fn certificates(&self) -> Result<Page<CertificateInfo>, ApiError> {
-        self.get(routes::CERTIFICATES, routes::CERTIFICATES.path)
-            .await
+        self.all(routes::CERTIFICATES, |from| {
+            from_place(routes::CERTIFICATES, from)
+        })
+        .await
     }
 
     /// Voids a worker's certificate, by its serial number.

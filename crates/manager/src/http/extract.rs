@@ -9,8 +9,10 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tessera_wire::api::PAGE_MAX;
+use tessera_wire::api::{PAGE_MAX, Page};
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::LongPageQuery;
+use tessera_wire::routes::OPENAPI;
 
 use super::problem::{Failure, failure};
 
@@ -108,7 +110,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             .await
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|rejection: QueryRejection| {
-                failure(ProblemKind::Invalid, rejection.body_text(), "")
+                failure(
+                    ProblemKind::Invalid,
+                    rejection.body_text(),
+                    format!("{} lists what each route takes", OPENAPI.path),
+                )
             })
     }
 }
@@ -119,4 +125,22 @@ const PAGE_DEFAULT: u32 = 100;
 /// How many entries, within bounds.
 pub(super) fn page_limit(limit: Option<u32>) -> u32 {
     limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+}
+
+/// A page out of one entry more than fits: the entry too much is where the next page begins.
+pub(super) fn page<T>(mut items: Vec<T>, limit: u32, place: impl Fn(&T) -> u64) -> Page<T> {
+    let limit = limit as usize;
+    let next = items.get(limit).map(place);
+    items.truncate(limit);
+    Page { items, next }
+}
+
+/// A page of a list that is at hand as a whole: places in it are counted.
+pub(super) fn counted_page<T>(items: Vec<T>, query: LongPageQuery) -> Page<T> {
+    let from = usize::try_from(query.from.unwrap_or(0)).unwrap_or(usize::MAX);
+    let limit = query.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX) as usize;
+    let end = from.saturating_add(limit);
+    let next = (end < items.len()).then_some(end as u64);
+    let items = items.into_iter().skip(from).take(limit).collect();
+    Page { items, next }
 }

@@ -10,10 +10,11 @@ use tessera_wire::api::{
     CertificateInfo, CreatedToken, NewPairing, NewToken, Page, Pairing, TokenInfo,
 };
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::LongPageQuery;
 
 use super::access::Client;
 use super::app::App;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query, counted_page};
 use super::problem::{Answer, failure, internal};
 use crate::clock;
 use crate::identity::secret;
@@ -50,9 +51,12 @@ fn info(token: TokenRecord) -> TokenInfo {
     }
 }
 
-pub(super) async fn tokens(State(app): State<Arc<App>>) -> Json<Page<TokenInfo>> {
+pub(super) async fn tokens(
+    State(app): State<Arc<App>>,
+    Query(query): Query<LongPageQuery>,
+) -> Json<Page<TokenInfo>> {
     let items = app.index().tokens().into_iter().map(info).collect();
-    Json(Page { items, next: None })
+    Json(counted_page(items, query))
 }
 
 /// Room for one more, and a note of bearable length.
@@ -122,7 +126,10 @@ pub(super) async fn revoke_token(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn certificates(State(app): State<Arc<App>>) -> Json<Page<CertificateInfo>> {
+pub(super) async fn certificates(
+    State(app): State<Arc<App>>,
+    Query(query): Query<LongPageQuery>,
+) -> Json<Page<CertificateInfo>> {
     let index = app.index();
     let items = index
         .certificates()
@@ -135,7 +142,7 @@ pub(super) async fn certificates(State(app): State<Arc<App>>) -> Json<Page<Certi
             revoked: certificate.revoked,
         })
         .collect();
-    Json(Page { items, next: None })
+    Json(counted_page(items, query))
 }
 
 pub(super) async fn revoke_certificate(

@@ -7,17 +7,19 @@ use http::StatusCode;
 use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, Step, StepIndex};
 use tessera_scheduler::{Input, JobCommand};
 use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
-use tessera_wire::api::{Fetched, FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page};
+use tessera_wire::api::{
+    Fetched, FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page, Phase,
+};
 use tessera_wire::problem::ProblemKind;
-use tessera_wire::query::{JobsQuery, PageQuery};
+use tessera_wire::query::{JobsQuery, PageQuery, name_holds};
 use tessera_wire::why::Why;
 
 use super::access::Client;
 use super::app::App;
-use super::extract::{Json, Path, Query, page_limit};
+use super::extract::{Json, Path, Query, page, page_limit};
 use super::problem::{Answer, applied, failure, no_job};
 use super::submit::check_settings;
-use crate::views;
+use crate::views::{self, phase};
 
 /// A place in the frames of all steps of a job: the step in the upper half, the position in the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,23 +42,18 @@ impl Cursor {
     }
 }
 
-/// A page out of one entry more than fits: the entry too much is where the next page begins.
-fn page<T>(mut items: Vec<T>, limit: u32, place: impl Fn(&T) -> u64) -> Page<T> {
-    let limit = limit as usize;
-    let next = items.get(limit).map(place);
-    items.truncate(limit);
-    Page { items, next }
-}
-
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<JobsQuery>,
 ) -> Answer<Json<Page<JobSummary>>> {
     let limit = page_limit(query.limit) as usize;
+    let after = query.after;
     let mut items: Vec<JobSummary> = app
         .engine
         .read(move |scheduler, now| {
-            let views = scheduler.jobs(now, query.after, limit + 1);
+            let views = scheduler.jobs_where(now, after, limit + 1, |job, state, rendering| {
+                wanted(&query, job, phase(state, rendering))
+            });
             views.iter().map(views::job_summary).collect()
         })
         .await?;
@@ -64,6 +61,18 @@ pub(super) async fn list(
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|last| last.id.0);
     Ok(Json(Page { items, next }))
+}
+
+/// Whether every filter of a query fits a job.
+fn wanted(query: &JobsQuery, job: &Job, phase: Phase) -> bool {
+    let settings = &job.settings;
+    let fits =
+        |filter: &Option<String>, has: &dyn Fn(&String) -> bool| filter.as_ref().is_none_or(has);
+    query.state.is_none_or(|state| state.fits(phase))
+        && query.owner.as_ref().is_none_or(|owner| *owner == job.owner)
+        && fits(&query.category, &|category| *category == settings.category)
+        && fits(&query.tag, &|tag| settings.tags.contains(tag))
+        && fits(&query.search, &|text| name_holds(&settings.name, text))
 }
 
 async fn detail(app: &App, job: JobId) -> Answer<Json<JobDetail>> {

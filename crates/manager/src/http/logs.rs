@@ -111,7 +111,7 @@ fn text(body: Body, complete: bool) -> Response {
 }
 
 /// A blob from `from` on, read piece by piece as it is taken.
-fn from_store(app: &Arc<App>, blob: BlobRef, from: u64) -> Body {
+pub(super) fn from_store(app: &Arc<App>, blob: BlobRef, from: u64) -> Body {
     let app = Arc::clone(app);
     let pieces = futures_util::stream::try_unfold(from, move |at| {
         let app = Arc::clone(&app);

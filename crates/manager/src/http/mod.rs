@@ -12,6 +12,7 @@ mod edits;
 mod events;
 mod extract;
 mod farm;
+mod files;
 mod identities;
 mod jobs;
 mod link;

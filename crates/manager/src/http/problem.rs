@@ -76,7 +76,7 @@ impl From<EngineError> for Failure {
     }
 }
 
-fn disk_full() -> Failure {
+pub(crate) fn disk_full() -> Failure {
     failure(
         ProblemKind::DiskFull,
         "the manager's disk is full",

@@ -11,7 +11,7 @@ use tessera_wire::routes::{self, Route};
 use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
-    access, blobs, edits, events, farm, identities, jobs, link, logs, pages, pair, previews,
+    access, blobs, edits, events, farm, files, identities, jobs, link, logs, pages, pair, previews,
     results, settings, store, submit, upload, workers,
 };
 
@@ -54,6 +54,9 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::TOKEN_REVOKE => delete(identities::revoke_token),
         routes::CERTIFICATES => get(identities::certificates),
         routes::CERTIFICATE_REVOKE => delete(identities::revoke_certificate),
+        routes::FILE_PUT => put(files::put),
+        routes::FILE => get(files::get),
+        routes::TREE_PUT => post(files::tree),
         routes::BLOBS_MISSING => post(blobs::missing),
         routes::BLOBS_NEEDED => post(blobs::needed),
         routes::BLOBS_PUT => put(upload::put),

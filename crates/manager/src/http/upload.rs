@@ -47,10 +47,7 @@ pub(super) async fn put(
     sender: Sender,
     body: Body,
 ) -> Answer<StatusCode> {
-    let body = Arriving {
-        pieces: body.into_data_stream(),
-        read_bytes: 0,
-    };
+    let body = Arriving::new(body, PUT_MAX_BYTES);
     let taking = app.tasks.spawn(take(Arc::clone(&app), wish, sender, body));
     taking.await.map_err(|error| internal(&error))?
 }
@@ -173,19 +170,28 @@ impl Keeping<'_> {
 fn broken(why: &str) -> Failure {
     failure(
         ProblemKind::Invalid,
-        format!("the blocks did not arrive whole: {why}"),
-        "send them again",
+        format!("the body did not arrive whole: {why}"),
+        "send it again",
     )
 }
 
 /// A body, within its bounds.
-struct Arriving {
+pub(super) struct Arriving {
     pieces: BodyDataStream,
-    read_bytes: u64,
+    max_bytes: u64,
+    pub(super) read_bytes: u64,
 }
 
 impl Arriving {
-    async fn next(&mut self) -> Answer<Option<Bytes>> {
+    pub(super) fn new(body: Body, max_bytes: u64) -> Self {
+        Self {
+            pieces: body.into_data_stream(),
+            max_bytes,
+            read_bytes: 0,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Answer<Option<Bytes>> {
         let piece = match tokio::time::timeout(SILENCE, self.pieces.next()).await {
             Err(_) => {
                 let silence = format!("nothing came for {} s", SILENCE.as_secs());
@@ -195,19 +201,19 @@ impl Arriving {
             Ok(Some(piece)) => piece.map_err(|error| broken(&error.to_string()))?,
         };
         self.read_bytes += piece.len() as u64;
-        if self.read_bytes > PUT_MAX_BYTES {
+        if self.read_bytes > self.max_bytes {
             return Err(failure(
                 ProblemKind::TooLarge,
-                "too many blocks for one request",
-                format!("send at most {} MiB at once", PUT_MAX_BYTES >> 20),
+                "the body is too large for one request",
+                format!("send at most {} MiB at once", self.max_bytes >> 20),
             ));
         }
         Ok(Some(piece))
     }
 
     /// Reads to the end and forgets it, as far as that is worth it.
-    async fn drain(mut self) {
-        self.read_bytes = PUT_MAX_BYTES.saturating_sub(DRAIN_MAX_BYTES);
+    pub(super) async fn drain(mut self) {
+        self.read_bytes = self.max_bytes.saturating_sub(DRAIN_MAX_BYTES);
         while let Ok(Some(_)) = self.next().await {}
     }
 }

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use axum::extract::State;
 use tessera_model::WorkerId;
 use tessera_scheduler::{Input, Refusal, WorkerCommand};
-use tessera_wire::api::{Page, WorkerAction, WorkerStatus};
+use tessera_wire::api::{PAGE_MAX, Page, WorkerAction, WorkerStatus};
+use tessera_wire::query::{WorkersQuery, name_holds};
 use tessera_wire::why::Why;
 
 use super::app::App;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query, page};
 use super::problem::{Answer, Failure, applied};
 use crate::views;
 
-pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Page<WorkerStatus>>> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<WorkersQuery>,
+) -> Answer<Json<Page<WorkerStatus>>> {
     let links = Arc::clone(&app.links);
+    let limit = query.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let items = app
         .engine
         .read(move |scheduler, now| {
@@ -22,10 +27,22 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Page<Worker
             views
                 .iter()
                 .map(|view| views::worker_status(view, &links))
+                .filter(|worker| wanted(&query, worker))
+                .take(limit as usize + 1)
                 .collect()
         })
         .await?;
-    Ok(Json(Page { items, next: None }))
+    let place = |worker: &WorkerStatus| worker.id.0.into();
+    Ok(Json(page(items, limit, place)))
+}
+
+/// Whether a worker is in this part of the list, and every filter fits it.
+fn wanted(query: &WorkersQuery, worker: &WorkerStatus) -> bool {
+    let search = query.search.as_ref();
+    query.from.is_none_or(|from| u64::from(worker.id.0) >= from)
+        && query.mode.is_none_or(|mode| mode == worker.mode)
+        && query.linked.is_none_or(|linked| linked == worker.linked)
+        && search.is_none_or(|text| name_holds(&worker.name, text))
 }
 
 async fn one(app: &App, worker: WorkerId) -> Answer<Option<WorkerStatus>> {

@@ -367,3 +367,32 @@ async fn pages_hold_no_secret_and_answers_say_what_a_browser_may_do() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn the_apis_page_loads_nothing_that_is_not_the_managers() {
+    let folder = tempfile::tempdir().unwrap();
+    let farm = start(folder.path()).await;
+    let stranger = farm.end().api(None, None);
+    let page = stranger.to(routes::ASSET, &["api.html"]).send().await;
+    let page = page.unwrap();
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    let text = page.text().await.unwrap();
+    for other in ["<style", "style=", "onclick=", "http:", "https:", "//"] {
+        assert!(!text.contains(other), "{other}");
+    }
+    let named: Vec<&str> = text
+        .split('"')
+        .filter_map(|part| part.strip_prefix("/assets/"))
+        .collect();
+    assert!(named.contains(&"api.js") && named.contains(&"api.css"));
+    for file in named {
+        let answer = stranger.to(routes::ASSET, &[file]).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{file}");
+    }
+    // What it shows takes a token.
+    let answer = stranger.to(routes::OPENAPI, &[]).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let viewer = farm.client("vic", Role::Viewer).await;
+    let document: serde_json::Value = viewer.get(routes::OPENAPI, &[]).await;
+    assert_eq!(document, tessera_wire::openapi::document());
+}
