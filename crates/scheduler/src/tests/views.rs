@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tessera_model::{Attempt, FarmSettings, JobId, LeaseKey, StepIndex, UnitId, WorkerId};
+use tessera_model::{
+    Attempt, FarmSettings, Job, JobId, JobState, LeaseKey, StepIndex, UnitId, WorkerId,
+};
 
 use super::world::{World, job, with};
 use crate::{FrameView, HeldView, Input, JobCommand, WorkerCommand};
@@ -253,7 +255,11 @@ fn jobs_are_listed_newest_first_and_page_by_page() {
     assert_eq!(list(&world, None, 99), [4, 3, 1]);
     assert_eq!(list(&world, None, 2), [4, 3]);
     assert_eq!(list(&world, Some(3), 2), [1]);
-    assert_eq!(list(&world, Some(1), 2), []);
+    assert!(list(&world, Some(1), 2).is_empty());
+    let kept = |job: &Job, state, _| job.id.0 < 4 && state == JobState::Active;
+    let some = world.scheduler.jobs_where(world.clock(), None, 1, kept);
+    assert_eq!(some.len(), 1, "the limit is of those that are kept");
+    assert_eq!(some[0].job.id, JobId(3));
     assert_eq!(world.scheduler.job(world.clock(), JobId(2)), None);
     assert_eq!(world.scheduler.job_ref(JobId(2)), None);
     assert_eq!(world.scheduler.job_ref(JobId(3)).unwrap().id, JobId(3));
