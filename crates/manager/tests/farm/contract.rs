@@ -102,7 +102,7 @@ fn expected(route: Route, status: StatusCode, media_type: Option<&str>) -> Optio
     let mut said = said.unwrap_or_else(|| panic!("{route:?} is not said to answer {status}"));
     if let Some(reference) = said["$ref"].as_str() {
         place = reference.trim_start_matches('#').to_owned();
-        said = &DOCUMENT.pointer(&place).unwrap();
+        said = DOCUMENT.pointer(&place).unwrap();
     }
     let Some(content) = said["content"].as_object() else {
         assert_eq!(
