@@ -8,7 +8,7 @@ else
 TEST := $(CARGO) test
 endif
 
-.PHONY: help demo test test-all bench mutants lint setup-demo setup-test
+.PHONY: help demo test test-all bench types mutants lint setup-demo setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -17,12 +17,14 @@ demo: setup-demo ## start a farm on this machine, render the example with two wo
 	$(CARGO) build --release --package tessera-cli --package xtask
 	target/release/xtask demo --tessera target/release/tessera
 
-test: setup-test ## every row of the product once, on real Blender 3.4.1 and 5.0.1
+test: setup-test web/node_modules/.package-lock.json ## every row of the product once, on real Blender 3.4.1 and 5.0.1
 	$(CARGO) fmt --all --check
 	$(TEST) --workspace
+	npm --prefix web run check
+	npm --prefix web test
 	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
 
-test-all: setup-test ## the long suites too
+test-all: setup-test web/node_modules/.package-lock.json ## the long suites too
 	$(TEST) --workspace --features tessera-blender/slow-tests
 	$(CARGO) test --package tessera-cli --test e2e -- --ignored
 	$(CARGO) test --package tessera-sim --test sim -- --ignored --nocapture
@@ -30,6 +32,11 @@ test-all: setup-test ## the long suites too
 bench: setup-test ## measured ratios, each against a baseline of the same run
 	$(CARGO) build --release --package tessera-cli --package xtask
 	target/release/xtask bench --tessera target/release/tessera
+
+types: web/node_modules/.package-lock.json ## write the web page's types anew, of the API as it is now
+	$(CARGO) xtask openapi > target/openapi.json
+	npm --prefix web run --silent types -- $(CURDIR)/target/openapi.json > target/schema.ts
+	mv target/schema.ts web/src/lib/api/schema.ts
 
 mutants: setup-test ## change the scheduler in every small way, and see whether its tests notice; hours
 	$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
@@ -42,6 +49,9 @@ lint: setup-test ## format, clippy, Python, licences and bans
 	$${XDG_CACHE_HOME:-$$HOME/.cache}/tessera/tools/bin/ruff format --check .
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check licenses bans sources
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	npm --prefix web ci --no-audit --no-fund
 
 setup-demo:
 	@scripts/setup demo

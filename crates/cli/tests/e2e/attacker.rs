@@ -175,7 +175,7 @@ fn filled(path: &str) -> String {
         ("{worker}", "1"),
         ("{token}", "x"),
         ("{serial}", "00"),
-        ("{file}", "page.css"),
+        ("{file}", "icon.svg"),
     ]
     .iter()
     .fold(path.to_owned(), |path, (name, value)| {

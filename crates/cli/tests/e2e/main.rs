@@ -38,6 +38,7 @@ mod long_haul;
 mod matching;
 mod merging;
 mod misfits;
+mod monitor;
 mod on_a_farm;
 mod other_clients;
 mod own_machine;

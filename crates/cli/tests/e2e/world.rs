@@ -346,7 +346,7 @@ pub fn files_in(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// A path of this crate.
-fn in_crate(path: &str) -> PathBuf {
+pub fn in_crate(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 

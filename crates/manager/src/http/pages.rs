@@ -1,4 +1,4 @@
-//! The status page: static files that hold no secret, and the headers that keep them harmless.
+//! The page of `web/`: static files that hold no secret, and the headers that keep them harmless.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -12,43 +12,17 @@ use super::problem::{Answer, failure};
 /// Nothing is loaded from elsewhere, nothing is written in the page itself, nobody frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const PAGE: &str = include_str!("../page/index.html");
+// `PAGE`, and `ASSETS` by name: what `build.rs` made of `web/`.
+include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
-const ASSETS: &[(&str, &str, &str)] = &[
-    (
-        "page.css",
-        "text/css; charset=utf-8",
-        include_str!("../page/page.css"),
-    ),
-    (
-        "page.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/page.js"),
-    ),
-    (
-        "icon.svg",
-        "image/svg+xml",
-        include_str!("../page/icon.svg"),
-    ),
-];
+/// For what has a digest of its contents in its name, after a hyphen: it never changes.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// The API's page, which reads `openapi.json`.
-const API_PAGE: &[(&str, &str, &str)] = &[
-    (
-        "api.html",
-        "text/html; charset=utf-8",
-        include_str!("../api_page/api.html"),
-    ),
-    (
-        "api.css",
-        "text/css; charset=utf-8",
-        include_str!("../api_page/api.css"),
-    ),
-    (
-        "api.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../api_page/api.js"),
-    ),
+const API_PAGE: &[(&str, &[u8])] = &[
+    ("api.html", include_bytes!("../api_page/api.html")),
+    ("api.css", include_bytes!("../api_page/api.css")),
+    ("api.js", include_bytes!("../api_page/api.js")),
 ];
 
 pub(super) async fn page() -> Response {
@@ -56,12 +30,28 @@ pub(super) async fn page() -> Response {
 }
 
 pub(super) async fn asset(Path(file): Path<String>) -> Answer<Response> {
-    let (_, media_type, text) = ASSETS
+    let (name, bytes) = ASSETS
         .iter()
         .chain(API_PAGE)
-        .find(|(name, ..)| *name == file)
+        .find(|(name, _)| *name == file)
         .ok_or_else(|| failure(ProblemKind::NotFound, "there is no such file", ""))?;
-    Ok(([(header::CONTENT_TYPE, *media_type)], *text).into_response())
+    let media_type = match name.rsplit_once('.').map(|(_, kind)| kind) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    };
+    let cache = if name.contains('-') {
+        FOR_EVER
+    } else {
+        "no-cache"
+    };
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, cache),
+    ];
+    Ok((headers, *bytes).into_response())
 }
 
 /// Headers of every answer, of the API too: a browser that is led to an answer must not make more of it than it is.
