@@ -82,6 +82,7 @@ export const api = {
   jobRemove: async (job: JobId) => void (await send("DELETE", `jobs/${job}`)),
   frames: (job: JobId, from: number, limit = PAGE_MAX) => get<Page<FrameStatus>>(`jobs/${job}/frames?from=${from}&limit=${limit}`),
   results: (job: JobId, from: number, limit = PAGE_MAX) => get<Page<FrameResult>>(`jobs/${job}/results?from=${from}&limit=${limit}`),
+  parts: (job: JobId, frame: number, from: number) => get<Page<FrameResult>>(`jobs/${job}/frames/${frame}/parts?from=${from}&limit=${PAGE_MAX}`),
   errors: (job: JobId) => get<Page<FrameError>>(`jobs/${job}/errors?limit=${PAGE_MAX}`),
 
   newPairing: (wanted: NewPairing) => post<Pairing>("pairings", wanted),

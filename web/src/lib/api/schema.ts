@@ -403,6 +403,26 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{job}/frames/{frame}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is rendered of a frame that is divided among workers
+         * @description Results of its parts, each of which may hold several, until the job is done.
+         */
+        get: operations["parts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job}/frames/{frame}/preview": {
         parameters: {
             query?: never;
@@ -410,7 +430,10 @@ export type paths = {
             path?: never;
             cookie?: never;
         };
-        /** A small picture of a finished frame */
+        /**
+         * A small picture of a finished frame, or of parts of one
+         * @description Parts stand one below the other in the order of the result's files, each as large as it is in the picture of the frame: from `round(x * W / width)` to `round((x + w) * W / width)`, where `x` and `w` are those of the part, `width` that of the frame and `W` that of its picture, which is at most 1920 pixels (256 for a thumbnail) on its longer side; the same from top to bottom.
+         */
         get: operations["preview"];
         put?: never;
         post?: never;
@@ -1493,6 +1516,11 @@ export type components = {
              * @description Frames of all steps.
              */
             frames: number;
+            /**
+             * Format: int32
+             * @description In an event about new parts of a divided frame: which frame.
+             */
+            growing?: number | null;
             /** @description Number. */
             id: components["schemas"]["JobId"];
             /**
@@ -1698,6 +1726,11 @@ export type components = {
              * @description Frames of all steps.
              */
             frames: number;
+            /**
+             * Format: int32
+             * @description In an event about new parts of a divided frame: which frame.
+             */
+            growing?: number | null;
             /** @description Number. */
             id: components["schemas"]["JobId"];
             /**
@@ -2011,7 +2044,7 @@ export type components = {
         Phase: "waiting" | "rendering" | "paused" | "cancelled" | "done" | "failed";
         /** @description The sizes of a frame's `Previews`. */
         PreviewSize: "thumbnail" | "preview";
-        /** @description Small pictures of a frame, as a screen shows it: JPEG, for lists and for a look, and no part of what was asked for. */
+        /** @description Small pictures of a frame, as a screen shows it: JPEG, for lists and for a look, and no part of what was asked for. Those of parts of a frame hold them one below the other, each as large as it is in the whole frame's. */
         Previews: {
             /** @description 1920 pixels at most; the whole frame if it has no more. */
             preview: components["schemas"]["Blob"];
@@ -3521,9 +3554,46 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    parts: {
+        parameters: {
+            query?: {
+                /** @description Where it begins: `next` of the page before. */
+                from?: number;
+                /** @description Most entries; 100 if not said, at most 1000. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the job. */
+                job: components["schemas"]["JobId"];
+                /** @description Number of the frame in Blender. */
+                frame: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfFrameResult"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     preview: {
         parameters: {
             query?: {
+                /** @description Of the parts of a divided frame that the result at this position has, in place of the frame. */
+                part?: number;
                 /** @description How large. */
                 size?: components["schemas"]["PreviewSize"];
             };
