@@ -11,6 +11,7 @@ export interface Site {
   manager: { pid: number; address: string };
   jobs: { film: number; failing: number; markup: number; shots: number[]; many: number };
   markup: string;
+  still: string;
 }
 
 export const site = JSON.parse(process.env.FARM ?? "null") as Site;

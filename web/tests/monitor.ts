@@ -272,6 +272,31 @@ async function pictures(view: View): Promise<void> {
   passed("pictures: played, scrubbed, compared; times shown");
 }
 
+/** A frame that is rendered in parts is seen before it is finished. */
+async function growing(view: View): Promise<void> {
+  const { page } = view;
+  for (const name of ["anna", "ben"]) cli("worker-admin", "pause", name);
+  const told = cli("submit", site.still, "-f", "1", "--tiles", "4x3", "--name", "Still");
+  await view.go(`#/jobs/${String(told.find(({ type }) => type === "submitted")?.job)}?frame=1`);
+  await page.getByText("No picture yet.").waitFor();
+  cli("worker-admin", "resume", "anna");
+  const canvas = page.getByRole("img", { name: "Frame 1, as far as it is rendered" }).locator("canvas");
+  await canvas.waitFor();
+  const shown = await canvas.evaluate((element) => {
+    const { width, height } = element as HTMLCanvasElement;
+    const pen = new OffscreenCanvas(width, height).getContext("2d");
+    pen?.drawImage(element as HTMLCanvasElement, 0, 0);
+    const data = pen?.getImageData(0, 0, width, height).data ?? new Uint8ClampedArray();
+    return data.filter((value, at) => at % 4 === 3 && value === 255).length / (width * height);
+  });
+  assert.ok(shown > 1 / 13 && shown < 1, `${shown} of the frame is shown`);
+  await page.getByRole("img", { name: "Frame 1", exact: true }).waitFor();
+  assert.equal(await canvas.count(), 0);
+  cli("worker-admin", "resume", "ben");
+  view.isQuiet("a frame in parts");
+  passed("a frame in parts: seen while it grew");
+}
+
 async function numbers(view: View): Promise<void> {
   const { page } = view;
   await page.getByRole("link", { name: "Settings" }).click();
@@ -394,7 +419,7 @@ async function lost(view: View): Promise<void> {
 const browser = await launch();
 try {
   const view = await View.open(browser, site.url);
-  for (const part of [types, farm, list, wall, steer, pictures, numbers]) {
+  for (const part of [types, farm, list, wall, steer, pictures, growing, numbers]) {
     await part(view).catch(async (error: unknown) => {
       await view.page.screenshot({ path: `../out/monitor-${part.name}.png` });
       throw error;

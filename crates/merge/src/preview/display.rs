@@ -106,7 +106,7 @@ impl Display {
     /// Where along the cube's side a light lies, from 0 to 1. What is no number is dark.
     fn place(&self, light: f32) -> f32 {
         let last = self.curve.len() - 1;
-        if !(light > 0.0) {
+        if light.is_nan() || light <= 0.0 {
             return self.curve[0];
         }
         let first_light = self.first_stop.exp2();
