@@ -137,18 +137,21 @@ impl Manifest {
         if self.entries.len() >= MAX_ENTRIES {
             return Err(ManifestError::TooMany);
         }
-        if self.entries.contains_key(&path) {
+        let last = self.entries.last_key_value();
+        let last = last.map_or("", |(last, _)| last.as_str());
+        // Trees are read and made in order, and what comes last is no other's folder.
+        let is_last = last < path.as_str();
+        if !is_last && self.entries.contains_key(&path) {
             return Err(ManifestError::Duplicate { path });
         }
-        let folders = path
-            .as_str()
-            .match_indices('/')
-            .map(|(end, _)| &path.as_str()[..end]);
-        let file_above = folders
-            .filter_map(|folder| self.entries.get_key_value(folder))
-            .map(|(other, _)| other.clone())
-            .next();
-        if let Some(other) = file_above.or_else(|| self.first_in_folder(path.as_str())) {
+        let file_above = folders_beyond(last, path.as_str())
+            .find_map(|folder| self.entries.get_key_value(folder))
+            .map(|(other, _)| other.clone());
+        let file_below = || match is_last {
+            true => None,
+            false => self.first_in_folder(path.as_str()),
+        };
+        if let Some(other) = file_above.or_else(file_below) {
             return Err(ManifestError::FileAsFolder { path, other });
         }
         self.entries.insert(path, entry);
@@ -303,6 +306,16 @@ impl Manifest {
     ) -> Result<Self, ManifestError> {
         Self::from_bytes(&read_bytes(blob, MAX_MANIFEST_BYTES, source)?)
     }
+}
+
+/// The folders of `path` that are not folders of `other` too, from the outermost.
+fn folders_beyond<'a>(other: &str, path: &'a str) -> impl Iterator<Item = &'a str> {
+    let same = path.bytes().zip(other.bytes());
+    let same = same.take_while(|(one, other)| one == other).count();
+    path.match_indices('/')
+        .map(|(end, _)| end)
+        .filter(move |end| *end >= same)
+        .map(|end| &path[..end])
 }
 
 fn read_entry(rest: &mut &[u8]) -> Result<(TreePath, Entry), ManifestError> {

@@ -140,21 +140,23 @@ fn check_part(part: &str) -> Result<(), &'static str> {
 
 /// Windows looks at what stands before the first dot, without trailing spaces, in any case: `nul.tar.gz` is the null device.
 fn is_windows_device(part: &str) -> bool {
-    let stem = part
-        .split('.')
-        .next()
-        .unwrap_or(part)
-        .trim_end_matches(' ')
-        .to_ascii_uppercase();
-    if WINDOWS_DEVICES.contains(&stem.as_str()) {
+    let stem = part.split('.').next().unwrap_or(part);
+    let stem = stem.trim_end_matches(' ');
+    if WINDOWS_DEVICES
+        .iter()
+        .any(|device| stem.eq_ignore_ascii_case(device))
+    {
         return true;
     }
-    let Some(port) = stem
-        .strip_prefix("COM")
-        .or_else(|| stem.strip_prefix("LPT"))
-    else {
+    let Some((name, port)) = stem.split_at_checked(3) else {
         return false;
     };
+    if !["COM", "LPT"]
+        .iter()
+        .any(|port| name.eq_ignore_ascii_case(port))
+    {
+        return false;
+    }
     // The superscript digits count as digits there.
     matches!(
         port,

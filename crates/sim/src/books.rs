@@ -202,15 +202,40 @@ impl StepBook {
 
     /// Units that want frames and that nobody has.
     pub(crate) fn free(&mut self) -> impl Iterator<Item = u32> + '_ {
-        while self.free_from < self.units() && !self.is_free(self.free_from) {
-            self.free_from += 1;
+        let first = self.next_free(self.free_from);
+        self.free_from = first.unwrap_or(self.units());
+        std::iter::successors(first, |&unit| self.next_free(self.after(unit)))
+    }
+
+    /// The first free unit from this one on.
+    fn next_free(&self, from: u32) -> Option<u32> {
+        // (What was looked for may lie within a unit that was cut since.)
+        let mut unit = match self.is_divided && from < self.units() {
+            true => self.unit_of(from),
+            false => from,
+        };
+        if unit < from {
+            unit = self.after(unit);
         }
-        (self.free_from..self.units()).filter(|&unit| self.is_free(unit))
+        while unit < self.units() {
+            if self.is_free(unit) {
+                return Some(unit);
+            }
+            unit = self.after(unit);
+        }
+        None
+    }
+
+    /// The unit after one.
+    fn after(&self, unit: u32) -> u32 {
+        match self.is_divided {
+            true => self.positions(unit).end,
+            false => unit + 1,
+        }
     }
 
     fn is_free(&self, unit: u32) -> bool {
-        let within = self.is_divided && self.unit_of(unit) != unit;
-        !within && !self.held.contains_key(&unit) && self.wanted(unit).next().is_some()
+        !self.held.contains_key(&unit) && self.wanted(unit).next().is_some()
     }
 }
 

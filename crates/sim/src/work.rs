@@ -27,7 +27,13 @@ const BUSY: Duration = Duration::from_secs(240);
 const FRAMES_PER_SECOND_MAX: u64 = 800;
 
 /// Who only few can work for has no more frames than these few render in so long: nobody learns from waiting for them.
-const FEW_BUSY: Duration = Duration::from_secs(3600);
+const FEW_BUSY: Duration = Duration::from_secs(900);
+
+/// The fastest machine renders a unit in no more than this: waiting for the slowest to render a long one tells nothing new.
+const UNIT_TAKES_MAX: Duration = Duration::from_secs(90);
+
+/// Jobs of no more frames than these are divided into more than two parts a frame.
+const DIVIDED_FINELY_MAX: u32 = 50;
 
 /// Frames of a job whose frames depend on their order: they are one unit, on one worker.
 const IN_ORDER_FRAMES_MAX: u32 = 24;
@@ -330,9 +336,15 @@ fn work(
     };
     let owner = *dice.pick(&["ada", "bo", "cy", "dee"]);
     let steps = steps(dice, frames);
+    let settings = settings(dice, index, machines, &steps);
+    let unit = match steps[0].in_order {
+        true => steps[0].frames.len(),
+        false => settings.chunk,
+    };
+    let frame = frame.min(UNIT_TAKES_MAX / unit);
     let new = NewJob {
         owner: owner.parse().expect("a user's name"),
-        settings: settings(dice, index, machines, &steps),
+        settings,
         manifest: Blob {
             digest: [scene as u8; 32],
             size: 1000 + scene,
@@ -451,6 +463,8 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
         height: 1080,
         samples: dice.between(1, 256) as u32,
         by: match dice.percent(30) {
+            // (Many frames are many parts already.)
+            _ if frames > DIVIDED_FINELY_MAX => SplitBy::Halvings(1),
             true => SplitBy::Samples,
             false => SplitBy::Halvings(dice.between(2, 5) as u8),
         },
