@@ -47,6 +47,9 @@ class Frames:
         self._files: dict[int, Path] = {}
         self._failed: dict[int, str] = {}
         self._shown: set[int] = set()
+        self._declared: set[tuple[int, str, str]] = set()
+        # What there is of a frame that grows, until it is shown.
+        self._so_far: Path | None = None
         # How much of the frames that are divided among workers is done.
         self._parts = 0.0
         self._error = ""
@@ -69,6 +72,8 @@ class Frames:
         command = ["render", str(self._file.path), "--scene", self.scene_name, f"--frames={frames}", "--name", name]
         command += ["--output", str(self.folder / "frame_####"), "--exr"]
         command += [word for word in settings.arguments(scene.tessera) if word != "--exr"]
+        if len(self.frames) == 1 and not bpy.app.background:
+            command += ["--so-far", str(self.folder / "so-far")]
         self._child = preferences.start(*command)
 
     def _copy(self) -> scene_file.SceneFile:
@@ -78,7 +83,13 @@ class Frames:
         """Whether the frame is one of these."""
         return frame in self.frames
 
-    def wait_for(self, frame: int, given_up: Callable[[], bool], tell: Callable[[str, float], None]) -> Path | None:
+    def wait_for(
+        self,
+        frame: int,
+        given_up: Callable[[], bool],
+        tell: Callable[[str, float], None],
+        grows: Callable[[Path], None],
+    ) -> Path | None:
         """The frame's file, as soon as it is there; none if the user does not want it any more."""
         while frame not in self._files:
             if given_up():
@@ -92,6 +103,9 @@ class Frames:
             except queue.Empty:
                 pass
             tell(self._text, max(len(self._files) / len(self.frames), self._parts * 0.99))
+            if self._so_far is not None and frame not in self._files:
+                grows(self._so_far)
+                self._so_far = None
         return self._files[frame]
 
     def _take(self, line: Line) -> None:
@@ -110,6 +124,8 @@ class Frames:
             self._text = f"Tessera: frame {line['frame']}" + (f" on {worker['name']}" if worker else "")
         elif kind == "frame":
             self._files[line["frame"]] = Path(line["files"][0])
+        elif kind == "so_far":
+            self._so_far = Path(line["file"])
         elif kind == "progress":
             parts = ""
             if line.get("parts"):
@@ -134,6 +150,13 @@ class Frames:
     def is_shown(self, frame: int) -> bool:
         """Whether the frame is in Blender."""
         return frame in self._shown
+
+    def declares(self, frame: int, each: exr.Pass) -> bool:
+        """Whether Blender is still to be told of a pass of the frame."""
+        name = (frame, each.layer, each.name)
+        new = name not in self._declared
+        self._declared.add(name)
+        return new
 
     def is_in_blender(self, frame: int) -> None:
         """The frame is in Blender: its file is of no more use."""
@@ -219,7 +242,7 @@ class TesseraRender(bpy.types.RenderEngine):
             _frames[name] = source
             self.update_stats("", "Tessera: writing a copy of the scene")
             source.begin(self.test_break)
-        path = source.wait_for(frame, self.test_break, self._tell)
+        path = source.wait_for(frame, self.test_break, self._tell, lambda file: self._show_so_far(file, scene))
         if path is None:
             forget(name)
         return path
@@ -249,10 +272,29 @@ class TesseraRender(bpy.types.RenderEngine):
         source = _frames[scene.name]
         if source.is_shown(scene.frame_current):
             return
-        layers = [each.name for each in scene.view_layers]
-        found = exr.outline(path, layers, source.views)
+        texts = self._load(path, scene)
+        # Names of Cryptomatte's ids, and samples: what the real engine notes of a render.
+        whole = self.get_result()
+        for name, text in texts.items():
+            whole.stamp_data_add_field(name, text)
+        source.is_in_blender(scene.frame_current)
+
+    def _show_so_far(self, path: Path, scene: bpy.types.Scene) -> None:
+        """Shows what there is of the frame; the frame itself comes in any case."""
+        # Under this name, the program puts the next one.
+        shown = path.with_name("shown.exr")
+        try:
+            path.replace(shown)
+            self._load(shown, scene)
+        except (exr.NotReadableError, OSError, RuntimeError) as error:
+            print(f"Tessera: what is there of the frame cannot be shown: {error}")
+
+    def _load(self, path: Path, scene: bpy.types.Scene) -> dict[str, str]:
+        """Loads the file into the render result, and gives what else it says."""
+        source = _frames[scene.name]
+        found = exr.outline(path, [each.name for each in scene.view_layers], source.views)
         for each in found.passes:
-            if each.name != "Combined":
+            if each.name != "Combined" and source.declares(scene.frame_current, each):
                 self.add_pass(each.name, len(each.channels), each.channels, layer=each.layer)
         if source.views:
             exr.forget_views(path)
@@ -261,11 +303,7 @@ class TesseraRender(bpy.types.RenderEngine):
             result.load_from_file(str(path))
         finally:
             self.end_result(result)
-        # Names of Cryptomatte's ids, and samples: what the real engine notes of a render.
-        whole = self.get_result()
-        for name, text in found.texts.items():
-            whole.stamp_data_add_field(name, text)
-        source.is_in_blender(scene.frame_current)
+        return found.texts
 
 
 def frame_list(frames: list[int]) -> str:

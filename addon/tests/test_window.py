@@ -33,6 +33,27 @@ class Window(FarmTest):
             self.assertIn(f"STATE False {engine} OPEN_EXR_MULTILAYER", said)
         self.assert_identical(self.folder / "TESSERA", self.folder / "CYCLES", 1)
 
+    def test_f12_grows_while_workers_render_parts_of_the_frame(self) -> None:
+        blend = self.scene("plain")
+        before = len(self.farm.jobs())
+        paused, seen = self.folder / "paused", self.folder / "seen"
+        with futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(self.window, "grows", blend, paused, seen)
+            until(lambda: len(self.farm.jobs()) > before)
+            until(lambda: self.farm.jobs()[0]["places_done"] > 2)
+            number = self.farm.jobs()[0]["id"]
+            self.farm.user.tessera("job", "pause", number)
+            until(lambda: self.farm.job(number)["leased"] == 0)
+            job = self.farm.job(number)
+            self.assertEqual(job["places"], 24)
+            paused.with_suffix(".new").write_text(str(job["places_done"] / job["places"]))
+            paused.with_suffix(".new").rename(paused)
+            until(lambda: seen.exists() or waiting.done())
+            self.farm.user.tessera("job", "resume", number)
+            said = waiting.result()
+        self.assertIn("OVER ['complete']", said)
+        self.assertIn("GROWN True True True", said)
+
     def test_ctrl_f12_gives_all_frames_though_the_manager_is_killed(self) -> None:
         blend = self.scene("slow")
         before = len(self.farm.jobs())

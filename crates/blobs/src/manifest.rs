@@ -312,10 +312,9 @@ impl Manifest {
 fn folders_beyond<'a>(other: &str, path: &'a str) -> impl Iterator<Item = &'a str> {
     let same = path.bytes().zip(other.bytes());
     let same = same.take_while(|(one, other)| one == other).count();
-    path.match_indices('/')
-        .map(|(end, _)| end)
-        .filter(move |end| *end >= same)
-        .map(|end| &path[..end])
+    let rest = path.bytes().enumerate().skip(same);
+    rest.filter(|(_, sign)| *sign == b'/')
+        .map(|(end, _)| &path[..end])
 }
 
 fn read_entry(rest: &mut &[u8]) -> Result<(TreePath, Entry), ManifestError> {

@@ -104,7 +104,7 @@ fn check(path: &str) -> Result<(), &'static str> {
     if path.starts_with('/') {
         return Err("it is absolute");
     }
-    if path.split('/').count() > MAX_PARTS {
+    if path.bytes().filter(|sign| *sign == b'/').count() >= MAX_PARTS {
         return Err("it is nested deeper than 64 folders");
     }
     path.split('/').try_for_each(check_part)

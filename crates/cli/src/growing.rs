@@ -3,13 +3,35 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
-use tessera_client::Api;
+use tessera_client::{Api, ApiError};
 use tessera_merge::{Mosaic, PREVIEW_SIDE, THUMBNAIL_SIDE, Window};
 use tessera_model::{FileRole, FrameResult, JobId, Split, Step};
 use tessera_wire::api::{JobDetail, PreviewSize};
+use tessera_worker::part::window;
 
 /// Results in one answer.
 const PAGE: u32 = 1000;
+
+/// How a frame of the job is divided, if it is.
+pub(crate) fn split_of(job: &JobDetail, frame: i32) -> Option<Split> {
+    let mut steps = job
+        .steps
+        .iter()
+        .filter(|step| step.positions_of(frame).is_some());
+    steps.find_map(Step::divided).copied()
+}
+
+/// The results of all its parts that are there.
+pub(crate) async fn parts(api: &Api, job: JobId, frame: i32) -> Result<Vec<FrameResult>, ApiError> {
+    let mut parts = Vec::new();
+    let mut from = Some(0);
+    while let Some(at) = from {
+        let page = api.parts(job, frame, at, PAGE).await?;
+        parts.extend(page.items);
+        from = page.next;
+    }
+    Ok(parts)
+}
 
 /// A frame in the making.
 #[derive(Debug)]
@@ -26,11 +48,7 @@ pub(crate) struct Growing {
 impl Growing {
     /// A frame of the job, if it is divided.
     pub(crate) fn of(job: &JobDetail, frame: i32, size: PreviewSize) -> Option<Self> {
-        let mut steps = job
-            .steps
-            .iter()
-            .filter(|step| step.positions_of(frame).is_some());
-        let split = *steps.find_map(Step::divided)?;
+        let split = split_of(job, frame)?;
         let side = match size {
             PreviewSize::Thumbnail => THUMBNAIL_SIDE,
             PreviewSize::Preview => PREVIEW_SIDE,
@@ -61,13 +79,8 @@ impl Growing {
 
     /// Brings what was rendered of it since.
     pub(crate) async fn catch_up(&mut self, api: &Api) -> Result<()> {
-        let mut from = Some(0);
-        while let Some(at) = from {
-            let page = api.parts(self.job, self.frame, at, PAGE).await?;
-            for result in &page.items {
-                self.take(api, result).await?;
-            }
-            from = page.next;
+        for result in parts(api, self.job, self.frame).await? {
+            self.take(api, &result).await?;
         }
         Ok(())
     }
@@ -98,15 +111,5 @@ impl Growing {
         }
         self.taken.insert(result.position);
         Ok(())
-    }
-}
-
-fn window(window: tessera_model::Window) -> Window {
-    // A frame has at most 65,536 pixels on each side.
-    Window {
-        x: window.x as i32,
-        y: window.y as i32,
-        width: window.width as usize,
-        height: window.height as usize,
     }
 }

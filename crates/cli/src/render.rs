@@ -12,6 +12,7 @@ mod follow;
 mod hand_in;
 mod outages;
 mod scene;
+mod so_far;
 mod target;
 mod work;
 
@@ -22,5 +23,6 @@ pub(crate) use follow::{Follow, FollowError};
 pub(crate) use hand_in::{Handed, build_to_be, earlier, hand_in};
 pub(crate) use outages::{Outages, waiting};
 pub(crate) use scene::{job_settings, pack_scene, prepare, send_and_submit, tell, to_send};
+pub(crate) use so_far::SoFar;
 pub(crate) use target::Target;
 pub(crate) use work::Work;

@@ -259,8 +259,11 @@ async fn pack_but(
         if let Err(error) = memory.cache.save() {
             tracing::warn!("cannot remember which files were read: {error}");
         }
+        memory
     };
-    tokio::task::spawn_blocking(save).await?;
+    let memory = tokio::task::spawn_blocking(save).await?;
+    // Giving back what thousands of files took is some milliseconds that nobody has to wait for.
+    tokio::task::spawn_blocking(move || drop(memory));
     outcome
 }
 

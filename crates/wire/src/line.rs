@@ -158,6 +158,13 @@ pub enum LineKind {
         /// Whether the frame is finished; if not, the picture holds what is there of it.
         finished: bool,
     },
+    /// A file holds what is there of a frame that is rendered in parts.
+    SoFar {
+        /// The frame.
+        frame: i32,
+        /// EXR with all passes; what is not rendered yet is black. The next one takes its place.
+        file: PathBuf,
+    },
     /// A frame failed once.
     FrameFailed {
         /// The frame.

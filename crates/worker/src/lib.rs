@@ -31,7 +31,7 @@ mod join;
 mod link;
 mod log_tail;
 mod machine;
-mod part;
+pub mod part;
 mod peers;
 mod presence;
 mod renewal;

@@ -5,11 +5,8 @@ use std::path::PathBuf;
 use tessera_merge::{SampleRange, Slice, Window};
 
 /// The part that a file holds, which was rendered with what lies around it.
-pub(crate) fn slice(
-    path: PathBuf,
-    part: &tessera_model::Slice,
-    rendered: tessera_model::Window,
-) -> Slice {
+#[must_use]
+pub fn slice(path: PathBuf, part: &tessera_model::Slice, rendered: tessera_model::Window) -> Slice {
     Slice {
         path,
         rendered: Some(window(rendered)),
@@ -21,7 +18,9 @@ pub(crate) fn slice(
     }
 }
 
-fn window(window: tessera_model::Window) -> Window {
+/// The same rectangle.
+#[must_use]
+pub fn window(window: tessera_model::Window) -> Window {
     // A frame has at most 65,536 pixels on each side.
     Window {
         x: window.x as i32,

@@ -20,7 +20,7 @@ use crate::flags::RenderFlags;
 use crate::private_farm::{PrivateFarm, PrivatePlan};
 use crate::progress::Progress;
 use crate::render::{
-    Brought, Delivery, Follow, FollowError, Handed, Outages, SharedLedger, Target, Work,
+    Brought, Delivery, Follow, FollowError, Handed, Outages, SharedLedger, SoFar, Target, Work,
     build_to_be, earlier, hand_in, job_settings, pack_scene, tell_fetched, to_send, waiting,
 };
 use crate::units;
@@ -307,6 +307,19 @@ impl Session<'_> {
             Some(Target::Private(farm)) => Some(farm.worker.clone()),
             _ => None,
         };
+        let single = missing.iter().next().filter(|_| missing.len() == 1);
+        let so_far = match (&self.flags.so_far, single) {
+            (Some(folder), Some(frame)) => {
+                let folder = std::path::absolute(folder)?;
+                Some(SoFar::start(patient.clone(), job, frame, folder))
+            }
+            (Some(_), None) => {
+                let many = "--so-far shows a single frame while it grows, and these are several";
+                self.context.output.warn(many);
+                None
+            }
+            (None, _) => None,
+        };
         let mut follow = Follow::new(
             patient,
             job,
@@ -317,7 +330,8 @@ impl Session<'_> {
         )
         .with_placeholders(placeholders)
         .with_present(present, &brought)
-        .with_worker(worker);
+        .with_worker(worker)
+        .with_so_far(so_far);
         loop {
             let followed = match self.target.as_mut() {
                 Some(Target::Private(farm)) => tokio::select! {

@@ -122,6 +122,10 @@ pub(crate) struct RenderFlags {
     /// Render on this machine alone, even if a farm is connected
     #[arg(long, conflicts_with_all = ["manager", "farm", "detach"])]
     pub(crate) local: bool,
+    /// Of a single frame that workers render in parts: put what is there of it into this folder, all passes in one EXR file, again
+    /// whenever there is more
+    #[arg(long, value_name = "DIR", conflicts_with = "detach")]
+    pub(crate) so_far: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
 }

@@ -265,6 +265,11 @@ impl Progress {
         self.output.warn(message);
     }
 
+    /// A file holds more of a frame that is rendered in parts.
+    pub(crate) fn so_far(&self, frame: i32, file: PathBuf) {
+        self.output.line(LineKind::SoFar { frame, file });
+    }
+
     fn tell_progress(&self) {
         self.output.line(LineKind::Progress {
             done: self.done,

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::brought::Brought;
 use super::delivery::{Delivered, Delivery, DeliveryError, QUEUE_MAX};
 use super::outages::Outages;
+use super::so_far::{Grown, SoFar};
 use crate::progress::DoneFrame;
 use crate::progress::Progress;
 
@@ -81,6 +82,14 @@ async fn changed(worker: &mut Option<watch::Receiver<WorkerStatus>>) {
     }
 }
 
+/// Waits until there is more of the frame that is shown while it grows; for ever if none is.
+async fn grown(so_far: &mut Option<SoFar>) -> Grown {
+    match so_far {
+        Some(so_far) => so_far.grown().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What a worker does that does not render yet.
 fn preparing(worker: &WorkerStatus) -> Option<String> {
     worker.slots.iter().find_map(|slot| match slot {
@@ -117,6 +126,8 @@ pub(crate) struct Follow<'a> {
     placeholders: Option<OutputPlan>,
     /// The worker of a private farm, which can say what it does before its first frame.
     worker: Option<watch::Receiver<WorkerStatus>>,
+    /// The frame as far as it is there, if somebody wants to see it.
+    so_far: Option<SoFar>,
 }
 
 impl<'a> Follow<'a> {
@@ -152,6 +163,7 @@ impl<'a> Follow<'a> {
             state: JobState::Active,
             placeholders: None,
             worker: None,
+            so_far: None,
         }
     }
 
@@ -173,8 +185,17 @@ impl<'a> Follow<'a> {
         self
     }
 
+    /// Tells of the frame while it grows.
+    pub(crate) fn with_so_far(mut self, so_far: Option<SoFar>) -> Self {
+        self.so_far = so_far;
+        self
+    }
+
     /// Goes on over another way to the same farm, with another delivery: what the old one had in hand is handed on again.
     pub(crate) fn reconnect(&mut self, api: Api) {
+        if let Some(so_far) = &mut self.so_far {
+            *so_far = so_far.over(api.clone(), self.job);
+        }
         self.api = api;
         self.read_from = Some(0);
         self.backlog.clear();
@@ -227,6 +248,7 @@ impl<'a> Follow<'a> {
                     tracing::debug!(?worker, "the worker");
                     self.progress.activity(worker.as_ref().and_then(preparing));
                 }
+                grown = grown(&mut self.so_far) => self.progress.so_far(grown.frame, grown.file),
                 () = self.outages.changed() => self.progress.outage(self.outages.present()),
                 event = events.next(), if self.backlog.len() < QUEUE_MAX => {
                     last_event = Instant::now();
@@ -302,7 +324,8 @@ impl<'a> Follow<'a> {
             Err(error) => return Err(error.into()),
         };
         let summary = &detail.summary;
-        self.progress.parts(summary.places_done, summary.places);
+        let (places_done, places) = (summary.places_done, summary.places);
+        self.parts(places_done, places);
         self.stands(detail.summary.state);
         let held_by = match detail.summary.phase {
             Phase::Paused => Some(format!(
@@ -321,6 +344,13 @@ impl<'a> Follow<'a> {
         }
         self.progress.hold(held_by);
         Ok(())
+    }
+
+    fn parts(&mut self, done: u32, all: u32) {
+        self.progress.parts(done, all);
+        if let Some(so_far) = &self.so_far {
+            so_far.parts_done(done);
+        }
     }
 
     fn stands(&mut self, state: JobState) {
@@ -368,7 +398,7 @@ impl<'a> Follow<'a> {
                 self.look().await?;
             }
             What::Job { job } if job.id == self.job => {
-                self.progress.parts(job.places_done, job.places);
+                self.parts(job.places_done, job.places);
                 self.stands(job.state);
             }
             What::JobRemoved { job } if job == self.job => return Err(FollowError::Removed(job)),

@@ -10,6 +10,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tessera_blender::{FileKind, Scan};
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::path_map::places;
 use super::stat_cache::StatCache;
-use super::state::State;
+use super::state::{Looker, State};
 use super::{PackError, PackStage, PathMap};
 use crate::inputs::{FrameInputs, needed_by_all};
 
@@ -39,7 +40,7 @@ pub(super) struct Memory {
     /// Nothing in the cache is believed; what is read is noted in it all the same.
     pub(super) read_all: bool,
     /// How the files stood at the last attempt.
-    seen: States,
+    seen: Arc<States>,
 }
 
 impl Memory {
@@ -47,7 +48,7 @@ impl Memory {
         Self {
             cache,
             read_all,
-            seen: States::new(),
+            seen: Arc::default(),
         }
     }
 
@@ -80,7 +81,7 @@ pub(super) struct Files {
     /// Files whose bytes were looked at.
     pub(super) files_read: u64,
     /// How all of them stood.
-    pub(super) states: States,
+    pub(super) states: Arc<States>,
 }
 
 /// By the bytes of their names: thousands of paths compared part by part take longer than a look at the files.
@@ -88,7 +89,13 @@ pub(super) type States = BTreeMap<OsString, State>;
 
 /// A file's name among [`States`]: one for all ways to write its path.
 pub(super) fn name(path: &Path) -> OsString {
-    path.iter().collect::<PathBuf>().into()
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let has = |part: &[u8]| bytes.windows(part.len()).any(|found| found == part);
+    let is_plain = !cfg!(windows) && !has(b"//") && !has(b"/.") && !bytes.ends_with(b"/");
+    match is_plain {
+        true => path.as_os_str().to_owned(),
+        false => path.iter().collect::<PathBuf>().into(),
+    }
 }
 
 /// Reads the .blend and all that Blender named.
@@ -99,8 +106,8 @@ pub(super) async fn read(
     memory: &mut Memory,
     tell: &mut impl FnMut(PackStage),
 ) -> Result<Files, PackError> {
-    let states = look_at(asked, scan).await?;
-    let before = std::mem::replace(&mut memory.seen, states.clone());
+    let states = Arc::new(look_at(asked, scan).await?);
+    let before = std::mem::replace(&mut memory.seen, Arc::clone(&states));
     same_since_asked(asked, scan, &states, &before)?;
     let mut progress = Reading {
         files: states.len() as u64,
@@ -109,7 +116,7 @@ pub(super) async fn read(
     };
     let (mut manifest, mut origin) = (Manifest::new(), Origin::new());
     let mut unread = Vec::new();
-    for (name, state) in &states {
+    for (name, state) in states.iter() {
         let path = Path::new(name);
         match memory.look(path, state) {
             Some(cut) => {
@@ -197,9 +204,10 @@ pub(super) async fn look_at(asked: Asked<'_>, scan: &Scan) -> Result<States, Pac
     tokio::task::spawn_blocking(move || {
         let parts = in_parts(&needed, |paths| {
             let mut states = Vec::with_capacity(paths.len());
+            let mut looker = Looker::default();
             paths
                 .iter()
-                .try_for_each(|path| collect(path, DEPTH_MAX, &mut states))
+                .try_for_each(|path| collect(path, DEPTH_MAX, &mut looker, &mut states))
                 .map(|()| states)
         });
         let mut states = vec![main];
@@ -310,8 +318,8 @@ fn limited(scan: &Scan, maps: &[PathMap]) -> Result<BTreeMap<TreePath, FrameSet>
 pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
     let all: Vec<_> = states.iter().collect();
     let changed = in_parts(&all, |part| {
-        let mut part = part.iter();
-        part.find(|(name, state)| !state.still_holds(Path::new(name)))
+        let (mut part, mut looker) = (part.iter(), Looker::default());
+        part.find(|(name, state)| !state.still_holds_to(Path::new(name), &mut looker))
             .map(|(name, _)| PathBuf::from(name))
     });
     match changed.into_iter().flatten().next() {
@@ -324,13 +332,14 @@ pub(super) fn unchanged(states: &States) -> Result<(), PackError> {
 fn collect(
     path: &Path,
     depth: usize,
+    looker: &mut Looker,
     states: &mut Vec<(OsString, State)>,
 ) -> Result<(), PackError> {
     let unreadable = |source| PackError::Unreadable {
         path: path.to_owned(),
         source,
     };
-    let facts = match fs::metadata(path) {
+    let facts = match looker.look(path) {
         Ok(facts) => facts,
         // Blender saw it a moment ago: it is asked again, and names it with its user if it stays away.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -340,8 +349,8 @@ fn collect(
         }
         Err(source) => return Err(unreadable(source)),
     };
-    if !facts.is_dir() {
-        states.push((name(path), State::from(&facts)));
+    if !facts.is_folder {
+        states.push((name(path), facts.state));
         return Ok(());
     }
     if depth == 0 {
@@ -351,7 +360,8 @@ fn collect(
         )));
     }
     for entry in fs::read_dir(path).map_err(unreadable)? {
-        collect(&entry.map_err(unreadable)?.path(), depth - 1, states)?;
+        let path = entry.map_err(unreadable)?.path();
+        collect(&path, depth - 1, looker, states)?;
     }
     Ok(())
 }

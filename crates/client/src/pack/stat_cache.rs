@@ -40,7 +40,7 @@ pub(super) struct StatCache {
     path: Option<PathBuf>,
     turn: u64,
     files: HashMap<String, Remembered>,
-    /// What is to be written: files that are new, and those found as they were.
+    /// What is to be written, besides those that were found as they were.
     noted: HashMap<String, Remembered>,
     forgotten: HashSet<String>,
     /// Whether writing it would change anything.
@@ -52,6 +52,8 @@ struct Remembered {
     state: State,
     cut: CutFile,
     turn: u64,
+    /// Found as it was.
+    found: bool,
 }
 
 impl StatCache {
@@ -75,14 +77,14 @@ impl StatCache {
         if let Some(noted) = self.noted.get(name) {
             return (noted.state == *state).then_some(noted.cut);
         }
-        let found = *self.files.get(name)?;
-        if found.state != *state {
+        let known = self.files.get_mut(name)?;
+        if known.state != *state {
             return None;
         }
         // Whoever is used in every turn is not written for that alone.
-        self.stale |= found.turn < self.turn;
-        self.noted.insert(name.to_owned(), found);
-        Some(found.cut)
+        self.stale |= known.turn < self.turn;
+        known.found = true;
+        Some(known.cut)
     }
 
     /// Remembers what a file is that stood like this before it was read, and after.
@@ -94,8 +96,13 @@ impl StatCache {
         {
             let turn = self.turn;
             self.forgotten.remove(name);
-            self.noted
-                .insert(name.to_owned(), Remembered { state, cut, turn });
+            let remembered = Remembered {
+                state,
+                cut,
+                turn,
+                found: false,
+            };
+            self.noted.insert(name.to_owned(), remembered);
             self.stale = true;
         }
     }
@@ -116,10 +123,20 @@ impl StatCache {
         };
         let (turn, mut files) = read(path);
         let turn = turn.max(self.turn) + 1;
-        files.retain(|name, _| !self.forgotten.contains(name));
-        for (name, noted) in self.noted.drain() {
-            files.insert(name, Remembered { turn, ..noted });
+        let found = std::mem::take(&mut self.files).into_iter();
+        let found = found.filter(|(_, known)| known.found);
+        for (name, noted) in found.chain(self.noted.drain()) {
+            let found = false;
+            files.insert(
+                name,
+                Remembered {
+                    turn,
+                    found,
+                    ..noted
+                },
+            );
         }
+        files.retain(|name, _| !self.forgotten.contains(name));
         write_private(path, &serialise(turn, &files, FILES_MAX))?;
         self.forgotten.clear();
         (self.turn, self.files, self.stale) = (turn, files, false);
@@ -164,7 +181,10 @@ fn serialise(turn: u64, files: &Files, files_max: usize) -> Vec<u8> {
     out.extend(turn.to_be_bytes());
     let count = u32::try_from(kept.len()).expect("FILES_MAX is less");
     out.extend(count.to_be_bytes());
-    for (name, Remembered { state, cut, turn }) in kept {
+    for (name, file) in kept {
+        let Remembered {
+            state, cut, turn, ..
+        } = file;
         let path_len = u16::try_from(name.len()).expect("a longer path is not noted");
         out.extend(state.bytes.to_be_bytes());
         out.extend(state.modified_ns.to_be_bytes());
@@ -257,7 +277,13 @@ impl Reader<'_> {
         let (name, rest) = self.0.split_at_checked(path_len)?;
         self.0 = rest;
         let name = std::str::from_utf8(name).ok()?.to_owned();
-        Some((name, Remembered { state, cut, turn }))
+        let remembered = Remembered {
+            state,
+            cut,
+            turn,
+            found: false,
+        };
+        Some((name, remembered))
     }
 }
 

@@ -1,8 +1,11 @@
 //! How a file stands at one moment: enough to see that it was written since.
 
-use std::fs::{self, Metadata};
 use std::io;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::PackError;
@@ -28,6 +31,14 @@ pub(super) struct State {
     pub(super) device: u64,
 }
 
+/// What the system says of a path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) state: State,
+    pub(super) is_folder: bool,
+    is_file: bool,
+}
+
 impl State {
     /// Of a file; folders and the like are refused.
     pub(super) fn of(path: &Path) -> Result<Self, PackError> {
@@ -35,19 +46,24 @@ impl State {
             path: path.to_owned(),
             source,
         };
-        let facts = fs::metadata(path).map_err(unreadable)?;
-        if !facts.is_file() {
+        let facts = Looker::default().look(path).map_err(unreadable)?;
+        if !facts.is_file {
             return Err(unreadable(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "it is not a file",
             )));
         }
-        Ok(Self::from(&facts))
+        Ok(facts.state)
     }
 
     /// Whether the file stands as it did.
     pub(super) fn still_holds(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|facts| Self::from(&facts) == *self)
+        self.still_holds_to(path, &mut Looker::default())
+    }
+
+    /// The same of one of many files.
+    pub(super) fn still_holds_to(&self, path: &Path, looker: &mut Looker) -> bool {
+        looker.look(path).is_ok_and(|facts| facts.state == *self)
     }
 
     /// Whether the file was left alone for so long before `moment` that every write after it gets another time. Until then a
@@ -65,29 +81,85 @@ impl State {
             .checked_sub(nanoseconds(tick))
             .is_some_and(|latest| stamp < latest)
     }
+}
 
-    #[cfg(unix)]
-    pub(super) fn from(facts: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let moment = |seconds: i64, rest| seconds.saturating_mul(SECOND_NS).saturating_add(rest);
+/// Looks at many files. Those of one folder are asked for by their names in it, since walking down to a folder takes longer than a look at
+/// a file.
+#[cfg(unix)]
+#[derive(Debug, Default)]
+pub(super) struct Looker {
+    folder: Option<(PathBuf, OwnedFd)>,
+}
+
+#[cfg(unix)]
+impl Looker {
+    pub(super) fn look(&mut self, path: &Path) -> io::Result<Facts> {
+        use rustix::fs::{AtFlags, Mode, OFlags, open, stat, statat};
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(Facts::from(&stat(path)?));
+        };
+        if !matches!(&self.folder, Some((there, _)) if there.as_os_str() == folder.as_os_str()) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.folder = open(folder, flags, Mode::empty())
+                .ok()
+                .map(|opened| (folder.to_owned(), opened));
+        }
+        let found = match &self.folder {
+            Some((_, folder)) => statat(folder, name, AtFlags::empty()),
+            // A folder may let its files be opened and not itself be read.
+            None => stat(path),
+        };
+        Ok(Facts::from(&found?))
+    }
+}
+
+#[cfg(unix)]
+impl From<&rustix::fs::Stat> for Facts {
+    // Systems differ in the widths of these numbers.
+    #[expect(
+        clippy::unnecessary_cast,
+        clippy::cast_lossless,
+        reason = "needed on other systems"
+    )]
+    fn from(found: &rustix::fs::Stat) -> Self {
+        use rustix::fs::FileType;
+        let moment =
+            |seconds: i64, rest: i64| seconds.saturating_mul(SECOND_NS).saturating_add(rest);
+        let kind = FileType::from_raw_mode(found.st_mode);
         Self {
-            bytes: facts.len(),
-            modified_ns: moment(facts.mtime(), facts.mtime_nsec()),
-            changed_ns: moment(facts.ctime(), facts.ctime_nsec()),
-            inode: facts.ino(),
-            device: facts.dev(),
+            state: State {
+                bytes: found.st_size as u64,
+                modified_ns: moment(found.st_mtime as i64, found.st_mtime_nsec as i64),
+                changed_ns: moment(found.st_ctime as i64, found.st_ctime_nsec as i64),
+                inode: found.st_ino as u64,
+                device: found.st_dev as u64,
+            },
+            is_folder: kind == FileType::Directory,
+            is_file: kind == FileType::RegularFile,
         }
     }
+}
 
-    #[cfg(not(unix))]
-    pub(super) fn from(facts: &Metadata) -> Self {
-        Self {
-            bytes: facts.len(),
-            modified_ns: facts.modified().map_or(0, since_1970),
-            changed_ns: 0,
-            inode: 0,
-            device: 0,
-        }
+/// Looks at many files.
+#[cfg(not(unix))]
+#[derive(Debug, Default)]
+pub(super) struct Looker;
+
+#[cfg(not(unix))]
+impl Looker {
+    pub(super) fn look(&mut self, path: &Path) -> io::Result<Facts> {
+        let found = std::fs::metadata(path)?;
+        Ok(Facts {
+            state: State {
+                bytes: found.len(),
+                modified_ns: found.modified().map_or(0, since_1970),
+                changed_ns: 0,
+                inode: 0,
+                device: 0,
+            },
+            is_folder: found.is_dir(),
+            is_file: found.is_file(),
+        })
     }
 }
 
@@ -104,6 +176,8 @@ fn nanoseconds(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -96,7 +96,15 @@ fn what_was_not_used_for_the_longest_goes_first() {
         let name = path(number).to_str().unwrap().to_owned();
         let turn = number % 5;
         let (state, cut) = (state(number), cut(number));
-        files.insert(name, Remembered { state, cut, turn });
+        files.insert(
+            name,
+            Remembered {
+                state,
+                cut,
+                turn,
+                found: false,
+            },
+        );
     }
     let (turn, kept) = parse(&serialise(9, &files, 4)).unwrap();
     let mut turns: Vec<_> = kept.values().map(|file| file.turn).collect();
