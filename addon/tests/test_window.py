@@ -39,8 +39,8 @@ class Window(FarmTest):
         paused, seen = self.folder / "paused", self.folder / "seen"
         with futures.ThreadPoolExecutor() as pool:
             waiting = pool.submit(self.window, "grows", blend, paused, seen)
-            until(lambda: len(self.farm.jobs()) > before)
-            until(lambda: self.farm.jobs()[0]["places_done"] > 2)
+            until(lambda: waiting.done() or (len(self.farm.jobs()) > before and self.farm.jobs()[0]["places_done"] > 2))
+            self.assertFalse(waiting.done() and waiting.result())
             number = self.farm.jobs()[0]["id"]
             self.farm.user.tessera("job", "pause", number)
             until(lambda: self.farm.job(number)["leased"] == 0)

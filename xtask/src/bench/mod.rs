@@ -87,6 +87,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("scheduler-hungry", scheduler::hungry_farm),
     ("scheduler-memory", scheduler::one_great_job),
     ("manager", manager::measure),
+    ("onlookers", manager::onlookers::measure),
 ];
 
 /// Runs the benches.

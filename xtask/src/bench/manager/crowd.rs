@@ -49,7 +49,12 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) async fn link(farms: &[WorkerFarm], scene: &Arc<Scene>) -> Result<Self> {
+    /// `frame_takes`: what each pretends that a frame takes.
+    pub(super) async fn link(
+        farms: &[WorkerFarm],
+        scene: &Arc<Scene>,
+        frame_takes: Duration,
+    ) -> Result<Self> {
         let mut crowd = Self {
             tally: Arc::default(),
             stop: CancellationToken::new(),
@@ -57,7 +62,12 @@ impl Crowd {
         };
         let begun = Instant::now();
         for (number, farm) in (0..).zip(farms) {
-            let worker = Worker::new(farm, Arc::clone(scene), Arc::clone(&crowd.tally))?;
+            let worker = Worker::new(
+                farm,
+                Arc::clone(scene),
+                frame_takes,
+                Arc::clone(&crowd.tally),
+            )?;
             crowd.working.spawn(worker.run(crowd.stop.clone()));
             while crowd.linked() + JOINING_MAX as u64 <= number {
                 crowd.wait(begun).await?;

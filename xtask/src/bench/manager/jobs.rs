@@ -42,8 +42,13 @@ fn settings(number: u32) -> JobSettings {
     settings
 }
 
-/// Records so many jobs, each frame with its result, and says how long that took.
-pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Result<Duration> {
+/// Records so many jobs of so many frames, each with its result, and says how long that took.
+pub(super) async fn record_done(
+    folder: &Path,
+    jobs: u32,
+    frames: u32,
+    scene: &Scene,
+) -> Result<Duration> {
     let begun = Instant::now();
     let state = State::open(folder).await?;
     let term = state.begin_term().await?;
@@ -57,11 +62,11 @@ pub(super) async fn record_done(folder: &Path, jobs: u32, scene: &Scene) -> Resu
             main_file: MAIN_FILE.into(),
             file_version: "4.2".parse().expect("a series"),
             build: Some(build()),
-            steps: steps(FRAMES_DONE),
+            steps: steps(frames),
             client_note: String::new(),
             submitted_at: Timestamp(0),
         };
-        let done = (0..FRAMES_DONE).map(|position| {
+        let done = (0..frames).map(|position| {
             let unit = UnitId {
                 job: id,
                 step: StepIndex(0),

@@ -14,6 +14,7 @@
 
 mod crowd;
 mod jobs;
+pub(super) mod onlookers;
 mod process;
 mod scene;
 mod worker;
@@ -50,7 +51,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let scene = Arc::new(Scene::make()?);
     let recorded = bench.scaled(900);
     let folder = home.folder().join("data/manager");
-    let took = runtime.block_on(jobs::record_done(&folder, recorded, &scene))?;
+    let took = runtime.block_on(jobs::record_done(&folder, recorded, FRAMES_DONE, &scene))?;
     let frames = recorded * FRAMES_DONE;
     println!("  {frames} frames recorded in {:.1} s", took.as_secs_f64());
 
@@ -89,7 +90,7 @@ async fn work(
     let farms = crowd::pair(&manager.link().parse()?, workers).await?;
     let paired = begun.elapsed();
     let begun = Instant::now();
-    let mut crowd = Crowd::link(&farms, scene).await?;
+    let mut crowd = Crowd::link(&farms, scene, Duration::ZERO).await?;
     let linked = begun.elapsed();
     println!(
         "  {workers} workers paired in {:.1} s, linked in {:.1} s",

@@ -1,4 +1,4 @@
-//! A worker without a Blender. It pairs, links and speaks as a real one, by the same client; its frames take no time.
+//! A worker without a Blender. It pairs, links and speaks as a real one, by the same client; its frames take no time, or as long as is said.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -39,6 +39,7 @@ pub(super) struct Worker {
     id: WorkerId,
     api: Api,
     scene: Arc<Scene>,
+    frame_takes: Duration,
     tally: Arc<Tally>,
     /// The first of it is being reported.
     hand: VecDeque<LeaseOffer>,
@@ -46,11 +47,17 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(farm: &WorkerFarm, scene: Arc<Scene>, tally: Arc<Tally>) -> Result<Self> {
+    pub(super) fn new(
+        farm: &WorkerFarm,
+        scene: Arc<Scene>,
+        frame_takes: Duration,
+        tally: Arc<Tally>,
+    ) -> Result<Self> {
         Ok(Self {
             id: farm.worker,
             api: Api::new(farm.access())?.retrying(Retry::for_at_most(PATIENCE)),
             scene,
+            frame_takes,
             tally,
             hand: VecDeque::new(),
             report: None,
@@ -155,8 +162,11 @@ impl Worker {
         let position = frame.position;
         sender.send(&FromWorker::Started { key, position }).await?;
         let result = self.scene.result(self.id, key, frame);
-        let api = self.api.clone();
-        self.report = Some(Box::pin(async move { api.worker_result(&result).await }));
+        let (api, takes) = (self.api.clone(), self.frame_takes);
+        self.report = Some(Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            api.worker_result(&result).await
+        }));
         Ok(())
     }
 
