@@ -48,6 +48,7 @@ lint: setup-test ## format, clippy, Python, licences and bans
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$${XDG_CACHE_HOME:-$$HOME/.cache}/tessera/tools/bin/ruff check .
 	$${XDG_CACHE_HOME:-$$HOME/.cache}/tessera/tools/bin/ruff format --check .
+	$${XDG_CACHE_HOME:-$$HOME/.cache}/tessera/tools/bin/mypy --config-file addon/mypy.ini
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check licenses bans sources
 

@@ -113,7 +113,7 @@ class Frames:
         if kind == "packing":
             self._text = "Tessera: reading the scene"
         elif kind == "sending":
-            done = line.get("done_bytes", line["sent_bytes"])
+            done = line["done_bytes"] if "done_bytes" in line else line["sent_bytes"]
             self._text = f"Tessera: sending {megabytes(done)} of {megabytes(max(done, line['total_bytes']))}"
         elif kind == "submitted":
             self._text = "Tessera: waiting for a worker"
@@ -419,7 +419,8 @@ def hide_panels() -> None:
     """Takes back what [`show_panels_of`] did."""
     global _panels_of
     for panel in _panels:
-        panel.COMPAT_ENGINES.discard(ENGINE)
+        engines: set[str] = getattr(panel, "COMPAT_ENGINES", set())
+        engines.discard(ENGINE)
     _panels.clear()
     _panels_of = ""
 

@@ -90,7 +90,7 @@ def _read(file: BinaryIO, layers: list[str], views: list[str]) -> Outline:
 
 
 def _headers(file: BinaryIO, multipart: bool) -> list[dict[str, bytes]]:
-    headers = []
+    headers: list[dict[str, bytes]] = []
     while True:
         header = {}
         while name := _text(file):

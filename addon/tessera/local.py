@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from . import preferences, program, state_folder
 
@@ -68,12 +69,9 @@ def start(kind: str, arguments: list[str]) -> int:
     if running := process(kind):
         return running
     command = [str(preferences.find_program()), kind, *arguments]
+    apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
-        apart: dict[str, int | bool] = {
-            "creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
-        }
-    else:
-        apart = {"start_new_session": True}
+        apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     try:
         with open(log(kind), "wb") as said:
             child = subprocess.Popen(

@@ -8,7 +8,7 @@ returns when the work is over, and fails if that failed.
 import re
 import webbrowser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
@@ -33,6 +33,11 @@ MONITORS_MAX = 4
 
 class Says:
     """Operators whose mistakes are said in one line."""
+
+    if TYPE_CHECKING:
+
+        def report(self, kinds: set[str], message: str) -> None:
+            """Blender's own."""
 
     def execute(self, context: bpy.types.Context) -> Result:
         try:

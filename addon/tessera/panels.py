@@ -169,7 +169,7 @@ def draw_work(layout: Any, context: bpy.types.Context, work: Work) -> None:
     number = work.number
     box = layout.box().column(align=True)
     row = box.row()
-    row.label(text=work.title, icon="RENDER_ANIMATION" if work.running else OUTCOME_ICONS[work.outcome])
+    row.label(text=work.title, icon=OUTCOME_ICONS[work.outcome] if work.outcome else "RENDER_ANIMATION")
     if not work.running and work.place:
         row.operator("tessera.open_folder", text="", icon="FILE_FOLDER", emboss=False).folder = work.place
     if work.can_be_left():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the program is and which farm it speaks to, for all files of this user."""
 
+from pathlib import Path
+
 import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
@@ -75,7 +77,7 @@ def get() -> TesseraPreferences | None:
     return addon.preferences if addon else None
 
 
-def find_program() -> "program.Path":
+def find_program() -> Path:
     """The program as the preferences say."""
     known = get()
     return program.find(known.program if known else "")

@@ -6,6 +6,7 @@ becomes of Blender, and its number is remembered so that the next Blender can wa
 """
 
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -97,7 +98,7 @@ class Work:
 
     def _on_sending(self, line: Line) -> None:
         total = line["total_bytes"]
-        done = line.get("done_bytes", line["sent_bytes"])
+        done = line["done_bytes"] if "done_bytes" in line else line["sent_bytes"]
         if total:
             self.share = min(done / total, 1)
         self.message = f"Sending {megabytes(done)} of {megabytes(max(total, done))}"
@@ -206,7 +207,7 @@ class Work:
             return
         self._cancelled = True
         self.message = "Ending"
-        if self.job and (self._fetches or program.sys.platform == "win32"):
+        if self.job and (self._fetches or sys.platform == "win32"):
             Asking(f"Cancel job {self.job}", ["job", "cancel", str(self.job)])
             self.child.kill()
         else:

@@ -1,12 +1,13 @@
 """The package: what Blender's own tool for extensions says of it, and the two ways in which it is installed."""
 
+import os
 import shutil
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from stand import ADDON, WAIT_S, Home, Tools
+from stand import ADDON, REPOSITORY, WAIT_S, Home, Tools
 
 ENABLE_EXTENSION = """
 import sys, bpy, addon_utils
@@ -35,6 +36,20 @@ class Package(unittest.TestCase):
         self.assertIn("Success", self.extension_tool("validate", ADDON))
         self.extension_tool("build", "--source-dir", ADDON, "--output-dir", self.folder)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["tessera-0.1.0.zip"])
+
+    def test_types_hold_and_nothing_is_to_be_tidied(self) -> None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        tools = Path(os.environ.get("TESSERA_TOOLS", cache / "tessera/tools")) / "bin"
+        checks = (
+            ["ruff", "check", "addon", "examples"],
+            ["ruff", "format", "--check", "addon", "examples"],
+            ["mypy", "--config-file", "addon/mypy.ini", "--cache-dir", self.folder],
+        )
+        for name, *arguments in checks:
+            with self.subTest(name):
+                command = [str(tools / name), *map(str, arguments)]
+                ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT_S)
+                self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
     def test_it_is_enabled_as_an_extension(self) -> None:
         home = Home(self.folder)
