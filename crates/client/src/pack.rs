@@ -176,6 +176,13 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// For a program that ends now: removes what was temporary, and leaves giving back the memory of thousands of files to the system,
+    /// which does it at once.
+    pub fn leave(mut self) {
+        drop(self.copies.take());
+        std::mem::forget(self);
+    }
+
     /// Frames of the step.
     #[must_use]
     pub fn frames(&self) -> &FrameSet {

@@ -42,5 +42,6 @@ pub(super) async fn run(context: &Context, flags: &SubmitFlags) -> Result<Status
             present: 0,
             build: submitted.build,
         });
+    packed.leave();
     Ok(Status::Done)
 }

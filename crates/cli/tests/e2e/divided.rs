@@ -256,14 +256,14 @@ fn a_killed_worker_costs_what_it_had_in_hand(world: &World) {
     let local = locally(world, &project);
     let site = Site::with_workers(world, &["anna", "ben"]);
     let out = project.path("out");
-    let tiles = ["-f", "1", "--tiles", "4x3", "-o", text(&out)];
+    let tiles = ["-f", "1", "--tiles", "6x4", "-o", text(&out)];
     let mut arguments = vec!["render", project.file()];
     arguments.extend(tiles);
     let render = site.boss.start(&arguments).unwrap();
-    until(&site.boss, "most of the frame", async |api| {
+    until(&site.boss, "nine tenths of the frame", async |api| {
         let jobs = api.jobs(None, 10).await.ok()?;
         let job = jobs.items.first()?;
-        (job.places_done >= 8).then_some(())
+        (job.places_done >= 21).then_some(())
     });
     site.workers[0].process.signal("KILL").unwrap();
     render.finish().unwrap();
