@@ -28,9 +28,11 @@ function objects<T>(name: string, ...words: string[]): T[] {
   return cli(...words).flatMap((line) => (name in line ? [line[name] as T] : []));
 }
 
-export const workers = () => objects<{ name: string; mode: string; linked: boolean }>("worker", "workers");
+interface Worker { name: string; mode: string; linked: boolean; note?: string; machine?: { memory_total_bytes: number; disk_total_bytes: number } }
+
+export const workers = () => objects<Worker>("worker", "workers");
 export const worker = (name: string) => workers().find((one) => one.name === name);
-export const job = (id: number) => objects<{ state: string; failed: number; leased: number; settings: { name: string; priority: number; tags: string[]; category: string; comment: string; requirement: object; after?: object[] } }>("job", "job", "show", String(id))[0];
+export const job = (id: number) => objects<{ state: string; blocked_workers: number[]; failed: number; leased: number; settings: { name: string; priority: number; tags: string[]; category: string; comment: string; requirement: object; after?: object[] } }>("job", "job", "show", String(id))[0];
 export const jobs = () => objects<{ id: number }>("job", "jobs").map(({ id }) => id);
 export const settings = () => objects<Record<string, unknown>>("settings", "settings")[0] ?? {};
 export const tokens = () => objects<{ id: string; user: string; role: string }>("token", "token", "list");

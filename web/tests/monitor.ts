@@ -4,7 +4,9 @@
 import { strict as assert } from "node:assert";
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { totalmem } from "node:os";
 import type { Page } from "playwright-core";
+import { bytes } from "../src/lib/format";
 import { launch, View } from "./browser";
 import { certificates, cli, endAll, job, jobs, settings, site, start, tokens, worker, workers } from "./farm";
 
@@ -39,9 +41,25 @@ async function farm(view: View): Promise<void> {
   await page.getByRole("img", { name: "Frame 8 of Film" }).waitFor();
   await view.isAccessible("farm");
 
+  await page.getByRole("img", { name: /Slots of the farm .* of 2$/ }).waitFor();
+
   await view.press("anna");
   await page.getByRole("heading", { name: "anna" }).waitFor();
   await view.isAccessible("farm with a worker");
+  // Its machine is this one.
+  const panel = page.getByRole("complementary", { name: "anna" });
+  await panel.getByText(/^\d+ % in use$/).waitFor();
+  await panel.getByText(` of ${bytes(totalmem())} in use`).waitFor();
+  await panel.getByText(` free of ${bytes(worker("anna")?.machine?.disk_total_bytes ?? 0)}`).waitFor();
+  assert.equal(worker("anna")?.machine?.memory_total_bytes, totalmem());
+  await seen("ben", "Memory");
+  await view.press("Add a note");
+  await page.getByLabel("Note about anna").fill("under the stairs");
+  await view.isAccessible("a note that is written");
+  await view.press("Save");
+  await says(page, "Noted about 'anna'");
+  assert.equal(worker("anna")?.note, "under the stairs");
+  await seen("anna", "under the stairs");
   await view.press("Pause");
   await says(page, "Pause: 'anna'");
   assert.equal(worker("anna")?.mode, "paused");
@@ -66,6 +84,23 @@ async function farm(view: View): Promise<void> {
   cli("worker-admin", "resume", "ben");
   await seen("ben", "ready");
 
+  cli("worker-admin", "pause", "ben");
+  const told = cli("submit", site.still, "-f", "1..500", "--name", "Long");
+  const long = Number(told.find(({ type }) => type === "submitted")?.job);
+  await view.press("Block for Long");
+  await view.press("Block for this job");
+  await says(page, "'anna' gets no more of 'Long'");
+  assert.equal(job(long)?.blocked_workers.length, 1);
+  await panel.getByText("Nothing.").waitFor();
+  await view.go(`#/jobs/${long}?tab=details`);
+  await view.press("Let it work for this job");
+  await says(page, "'anna' may work for this job again");
+  assert.equal(job(long)?.blocked_workers.length, 0);
+  cli("job", "cancel", String(long));
+  cli("job", "remove", String(long));
+  cli("worker-admin", "resume", "ben");
+  await view.go("#/");
+
   await view.press("Add worker");
   await view.press("Make a code");
   const link = (await page.getByRole("dialog").locator("code").last().textContent()) ?? "";
@@ -81,7 +116,7 @@ async function farm(view: View): Promise<void> {
   await says(page, "Drain: 'carl'");
   await seen("carl", "away");
   view.isQuiet("farm");
-  passed("farm: workers paused, resumed, blocked, unblocked, added, drained");
+  passed("farm: workers measured, noted, paused, resumed, blocked, unblocked, kept from a job, added, drained");
 }
 
 async function list(view: View): Promise<void> {
@@ -266,6 +301,7 @@ async function pictures(view: View): Promise<void> {
   await view.go(`#/jobs/${film}?tab=times`);
   await page.getByRole("slider", { name: "Frame of the chart" }).press("ArrowRight");
   await page.getByText(/^Frame 1: files and loading/).waitFor();
+  await page.getByText(/^\d+\.\d\d worker-hours$/).waitFor();
   await page.getByRole("table", { name: "By worker" }).getByText(/anna|ben/).first().waitFor();
   await view.isAccessible("times");
   view.isQuiet("pictures");

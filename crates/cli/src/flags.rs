@@ -16,7 +16,7 @@ mod settings;
 mod store;
 
 pub(crate) use admin::{
-    CertCommand, CertCreateFlags, TokenCommand, TokenCreateFlags, WorkerAdminCommand,
+    CertCommand, CertCreateFlags, NoteFlags, TokenCommand, TokenCreateFlags, WorkerAdminCommand,
 };
 pub(crate) use farm::{ManagerFlags, WorkerFlags};
 pub(crate) use job::{
@@ -126,7 +126,7 @@ pub(crate) enum Command {
     /// Show or change jobs
     #[command(subcommand)]
     Job(JobCommand),
-    /// List workers
+    /// List workers, or show some of them
     Workers(WorkersFlags),
     /// Change what workers are given
     #[command(subcommand)]
@@ -205,9 +205,15 @@ pub(crate) struct JobsFlags {
 /// Options of `workers`.
 #[derive(Debug, Args)]
 pub(crate) struct WorkersFlags {
+    /// Show all that is known of these, by number or name, in place of the list
+    #[arg(value_name = "WORKER", conflicts_with_all = ["why", "stats", "mode", "linked", "search"])]
+    pub(crate) workers: Vec<String>,
     /// Say of each why it has nothing, or not more, to do
     #[arg(long)]
     pub(crate) why: bool,
+    /// Show how each one's machine is: processors, memory, disk, GPUs of NVIDIA
+    #[arg(long, conflicts_with = "why")]
+    pub(crate) stats: bool,
     /// Only those to which this may be given: active, paused, draining, blocked
     #[arg(long, value_parser = word::<WorkerMode>)]
     pub(crate) mode: Option<WorkerMode>,

@@ -25,6 +25,7 @@ mod progress;
 mod proxy;
 mod render;
 mod settings;
+mod sheet;
 mod table;
 mod units;
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tessera_model::{LeaseKey, WorkerId};
-use tessera_wire::link::{LogStream, Source, ToWorker};
+use tessera_wire::link::{LogStream, Machine, Source, ToWorker};
 use tessera_wire::peer::worker_identity;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -72,6 +72,8 @@ pub(crate) enum LogError {
 struct Open {
     handle: LinkHandle,
     logs: HashMap<u64, oneshot::Sender<LogPart>>,
+    /// How the worker's machine was when it was last heard. No event tells of it: it is there for whoever asks.
+    machine: Option<Machine>,
 }
 
 /// All of them; at most one for each worker.
@@ -99,6 +101,7 @@ impl Links {
         let entry = Open {
             handle,
             logs: HashMap::new(),
+            machine: None,
         };
         if let Some(old) = self.open().insert(worker, entry) {
             old.handle.closing.send_replace(Some(Closing::Replaced));
@@ -186,9 +189,20 @@ impl Links {
         }
     }
 
-    /// Where a worker's link comes from.
-    pub(crate) fn address(&self, worker: WorkerId) -> Option<SocketAddr> {
-        self.open().get(&worker).map(|entry| entry.handle.address)
+    /// Where a worker's link comes from, and how its machine is, if it has told; none if it has no link.
+    pub(crate) fn find(&self, worker: WorkerId) -> Option<(SocketAddr, Option<Machine>)> {
+        let open = self.open();
+        let entry = open.get(&worker)?;
+        Some((entry.handle.address, entry.machine.clone()))
+    }
+
+    /// A worker told how its machine is.
+    pub(crate) fn measured(&self, worker: WorkerId, link: LinkId, machine: Machine) {
+        let mut open = self.open();
+        let entry = open.get_mut(&worker);
+        if let Some(entry) = entry.filter(|entry| entry.handle.id == link) {
+            entry.machine = Some(machine);
+        }
     }
 
     /// Asks a worker for a part of the log of a frame it renders.
@@ -301,7 +315,7 @@ mod tests {
         links.void("2");
         assert_eq!(*other.closing.borrow(), Some(Closing::Dismissed));
         links.leave(WorkerId(1), new.id);
-        assert_eq!(links.address(WorkerId(1)), None);
+        assert_eq!(links.find(WorkerId(1)), None);
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Figures of the farm for Prometheus and whatever else reads OpenMetrics text.
 //!
 //! What happens is counted here as it is recorded, since the start of the manager; how things stand is asked of the scheduler
-//! when somebody wants to know. Labels have few values: none for a job, a frame or a worker. docs/metrics.md lists all.
+//! when somebody wants to know. Labels have few values: none for a job, a frame or a worker, whose machines have a text of their own
+//! (`workers`). docs/metrics.md lists all.
+
+pub(crate) mod utilisation;
+pub(crate) mod workers;
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,6 +23,7 @@ use tessera_scheduler::{JobView, Now, Scheduler};
 use tessera_wire::api::WorkerStatus;
 
 use crate::links::Links;
+use crate::metrics::utilisation::Utilisation;
 use crate::views;
 
 /// Of the text that is given.
@@ -34,6 +40,7 @@ pub(crate) struct Metrics {
     frame_time: Family<Label, Counter<f64, AtomicU64>>,
     commits: Histogram,
     unrecorded: AtomicBool,
+    pub(crate) utilisation: Utilisation,
 }
 
 impl Default for Metrics {
@@ -45,6 +52,7 @@ impl Default for Metrics {
             // Half a millisecond to a quarter of a minute: from a fast disk to one that hangs.
             commits: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
             unrecorded: AtomicBool::new(false),
+            utilisation: Utilisation::default(),
         }
     }
 }
@@ -252,4 +260,10 @@ fn gauge(value: u64) -> Gauge {
     let gauge = Gauge::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     gauge
+}
+
+/// Sets one of a family.
+fn set<L: Clone + Eq + Hash>(family: &Family<L, Gauge>, label: &L, value: impl Into<u64>) {
+    let value = i64::try_from(value.into()).unwrap_or(i64::MAX);
+    family.get_or_create(label).set(value);
 }

@@ -22,7 +22,7 @@ use crate::identity::{Authority, Index, ServedCertificate, SharedIndex, secret};
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::local_file::{self, LocalFile};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::server::{Server, listen, serve, server_config};
 use crate::{ManagerConfig, ManagerError, Running, addresses, discovery};
 
@@ -120,6 +120,12 @@ async fn serve_farm(
     );
     let tasks = parts.app_parts.tasks.clone();
     tasks.spawn(Arc::clone(&parts.app_parts.keeper).run());
+    tasks.spawn(metrics::utilisation::keep(
+        parts.app_parts.engine.clone(),
+        Arc::clone(&parts.app_parts.links),
+        Arc::clone(&parts.app_parts.metrics),
+        ending.clone(),
+    ));
     let app = Arc::new(App::new(parts.app_parts));
     let tls = server_config(&ground.provider, &ground.authority, ground.served.clone())?;
     let server = Server::new(

@@ -93,16 +93,20 @@ pub(crate) fn frame_status(view: &FrameView) -> FrameStatus {
 
 /// A worker. Its link is open if a socket is, whatever the scheduler was last told.
 pub(crate) fn worker_status(view: &WorkerView, links: &Links) -> WorkerStatus {
-    let address = links.address(view.record.id);
+    let link = links.find(view.record.id);
+    let linked = link.is_some();
+    let (address, machine) = link.unzip();
     WorkerStatus {
         id: view.record.id,
         name: view.record.name.clone(),
         facts: view.record.facts.clone(),
         mode: view.record.mode,
-        linked: address.is_some(),
+        linked,
         silent_ms: view.silent_ms,
         holds: view.holds.iter().map(held).collect(),
         address: address.map(|address| address.to_string()),
+        machine: machine.flatten(),
+        note: view.record.note.clone(),
     }
 }
 

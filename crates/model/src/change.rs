@@ -24,6 +24,9 @@ pub struct WorkerRecord {
     pub mode: WorkerMode,
     /// When it was paired.
     pub paired_at: Timestamp,
+    /// What its owner noted about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// One fact.

@@ -1,6 +1,7 @@
 //! What comes back of a frame.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,37 @@ pub struct ResultTimings {
     pub write_us: u64,
     /// The slot's wait since its previous frame of the same job ended, without the writing; zero for its first.
     pub idle_us: u64,
+}
+
+impl ResultTimings {
+    /// What the frame took in all, without the wait before it.
+    #[must_use]
+    pub fn total_us(&self) -> u64 {
+        let stages = [
+            self.transfer_us,
+            self.load_us,
+            self.sync_us,
+            self.render_us,
+            self.write_us,
+        ];
+        stages.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl AddAssign for ResultTimings {
+    fn add_assign(&mut self, other: Self) {
+        for (sum, more) in [
+            (&mut self.transfer_us, other.transfer_us),
+            (&mut self.load_us, other.load_us),
+            (&mut self.sync_us, other.sync_us),
+            (&mut self.render_us, other.render_us),
+            (&mut self.write_us, other.write_us),
+            (&mut self.idle_us, other.idle_us),
+        ] {
+            // A worker may say anything.
+            *sum = sum.saturating_add(more);
+        }
+    }
 }
 
 /// A finished frame.

@@ -79,6 +79,8 @@ pub enum WorkerCommand {
     Block(Option<JobId>),
     /// Undoes it.
     Unblock(Option<JobId>),
+    /// This is to be known of it; nothing, if empty.
+    Note(String),
     /// Forgotten.
     Remove,
 }

@@ -7,6 +7,7 @@ use tessera_model::{
     Slice, Split, Step, Timestamp, UserName, Window, WorkerFacts, WorkerId, WorkerMode,
 };
 
+use crate::link::Machine;
 use crate::store::StoreLevel;
 
 /// Most entries of one page, whatever is asked for: bounds an answer's size.
@@ -395,6 +396,30 @@ pub struct WorkerStatus {
     pub holds: Vec<Held>,
     /// Address of its link.
     pub address: Option<String>,
+    /// How its machine is, as it said with its last sign of life; none while it is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+    /// What its owner noted about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// How much of the farm was in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Utilisation {
+    /// Oldest first: one of each minute since the manager started, for a day at most, and last one of this moment.
+    pub samples: Vec<UtilisationSample>,
+}
+
+/// How much of the farm was in use at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UtilisationSample {
+    /// When.
+    pub at: Timestamp,
+    /// Frames that linked workers could render at once.
+    pub slots: u32,
+    /// Frames that they rendered.
+    pub busy: u32,
 }
 
 /// Something in a worker's hands.
@@ -429,6 +454,11 @@ pub enum WorkerAction {
     Unblock {
         /// The job; the general block if none.
         job: Option<JobId>,
+    },
+    /// Says something about it, to whoever looks.
+    Note {
+        /// One line of at most 500 bytes; nothing, if empty.
+        text: String,
     },
     /// Forgets it and voids its certificates.
     Remove,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tessera_model::{Build, FarmSettings, FrameError, JobId, JobState, Role, UserName, WorkerId};
+use tessera_model::{
+    Build, FarmSettings, FrameError, JobId, JobState, ResultTimings, Role, UserName, WorkerId,
+};
 
 use crate::api::{
     CertificateInfo, CreatedToken, FrameStatus, JobDetail, JobSummary, Journal, Pairing, TokenInfo,
@@ -16,6 +18,29 @@ use crate::why::Why;
 
 /// Version of these lines.
 pub const LINE_VERSION: u32 = 1;
+
+/// What a worker's finished frames took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerTimes {
+    /// Whose.
+    pub worker: WorkerId,
+    /// How many.
+    pub frames: u32,
+    /// The sums of all.
+    pub timings: ResultTimings,
+}
+
+impl WorkerTimes {
+    /// Of a worker, without any frames yet.
+    #[must_use]
+    pub fn new(worker: WorkerId) -> Self {
+        Self {
+            worker,
+            frames: 0,
+            timings: ResultTimings::default(),
+        }
+    }
+}
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -231,6 +256,15 @@ pub enum LineKind {
         frames: Vec<FrameStatus>,
         /// What the record says of deliveries.
         journal: Journal,
+    },
+    /// What the finished frames of a job took. Of divided frames that is what putting them together took.
+    JobTimes {
+        /// Which.
+        job: JobId,
+        /// Each worker that rendered some.
+        workers: Vec<WorkerTimes>,
+        /// Attempts that failed; what they took is not counted.
+        failures: u64,
     },
     /// Why nothing (more) of a job is being rendered.
     JobWhy {

@@ -186,7 +186,8 @@ pub enum FromWorker {
         /// What it has in hand.
         holds: Vec<Holding>,
         /// Its machine.
-        machine: Machine,
+        #[serde(default)]
+        machine: Option<Machine>,
     },
     /// A frame is being rendered now.
     Started {
@@ -232,13 +233,48 @@ pub struct Holding {
     pub rendering: Option<u32>,
 }
 
-/// How the worker's machine is.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// How a worker's machine is. What has a default is not told by workers of before it was measured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
-    /// Share of all processors in use, 0 to 1.
+    /// Share of all processors in use, 0 to 1, since it was told before.
     pub cpu: f32,
     /// Memory in use in bytes.
     pub memory_bytes: u64,
+    /// Of so many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_total_bytes: Option<u64>,
+    /// Of these, what the worker's Blenders and all that they started hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blenders_bytes: Option<u64>,
     /// Free bytes where the worker keeps its data.
     pub disk_free_bytes: u64,
+    /// Of so many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_total_bytes: Option<u64>,
+    /// GPUs that can be measured: those of NVIDIA, where their driver is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuLoad>,
+}
+
+/// Most GPUs that a machine tells of: more than fit in one, and a bound for what a manager keeps of each worker.
+pub const GPUS_MAX: usize = 32;
+
+/// Longest name of a GPU in bytes.
+pub const GPU_NAME_MAX: usize = 128;
+
+/// How a GPU is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GpuLoad {
+    /// Its name.
+    pub name: String,
+    /// Share of the last moment in which it computed, 0 to 1; none of one that does not tell (a part of a GPU).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<f32>,
+    /// Memory in use in bytes.
+    pub memory_bytes: u64,
+    /// Of so many bytes.
+    pub memory_total_bytes: u64,
+    /// Its temperature, if it tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub celsius: Option<u32>,
 }

@@ -11,7 +11,7 @@ use crate::api::{
     CertificateInfo, CreatedToken, Digests, Farm, Fetched, FrameStatus, Health, JobAction,
     JobDetail, JobSummary, Journal, NewPairing, NewToken, PREVIEW_MEDIA_TYPE, Page, PairReply,
     PairRequest, Pairing, Parts, Renewal, Replaced, Stored, Submit, Submitted, TokenInfo, Tree,
-    Trees, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
+    Trees, Utilisation, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
 };
 use crate::event::Event;
 use crate::farm_settings::PatchSchema;
@@ -147,8 +147,14 @@ routes! {
 
     /// The farm at a glance, and who asks
     FARM: Get "/api/v1/farm", Client(Viewer), Nothing => json::<Farm>();
+    /// How much of the farm was in use over the last day
+    UTILISATION: Get "/api/v1/farm/utilisation", Client(Viewer), Nothing => json::<Utilisation>();
     /// Figures for Prometheus
     METRICS: Get "/metrics", Client(Viewer), Nothing => Bytes("application/openmetrics-text; version=1.0.0; charset=utf-8", "OpenMetrics text.");
+    /// Figures of each worker's machine for Prometheus
+    ///
+    /// Apart from those of the farm: there are as many series of each as there are workers linked.
+    WORKERS_METRICS: Get "/metrics/workers", Client(Viewer), Nothing => Bytes("application/openmetrics-text; version=1.0.0; charset=utf-8", "OpenMetrics text.");
     /// The list of routes, and who may use each
     ROUTES: Get "/api/v1/routes", Client(Viewer), Nothing => json::<Vec<Route>>();
     /// This document
@@ -208,7 +214,9 @@ routes! {
     EVENTS: Get "/api/v1/events", Client(Viewer), Nothing => Events(SchemaGenerator::subschema_for::<Event>), query EventsQuery;
     /// Workers
     WORKERS: Get "/api/v1/workers", Client(Viewer), Nothing => json::<Page<WorkerStatus>>(), query WorkersQuery;
-    /// Pause, resume, drain, block, unblock or remove a worker
+    /// A worker
+    WORKER: Get "/api/v1/workers/{worker}", Client(Viewer), Nothing => json::<WorkerStatus>();
+    /// Pause, resume, drain, block, unblock or remove a worker, or note something about it
     WORKER_ACT: Post "/api/v1/workers/{worker}/actions", Client(Admin), json::<WorkerAction>() => json::<WorkerStatus>();
     /// Why a worker has nothing (more) to do
     WORKER_WHY: Get "/api/v1/workers/{worker}/why", Client(Viewer), Nothing => json::<Why>();

@@ -220,7 +220,10 @@ impl Hub {
             return;
         }
         let holds = inner.desk.holdings();
-        inner.say(FromWorker::Heartbeat { holds, machine });
+        inner.say(FromWorker::Heartbeat {
+            holds,
+            machine: Some(machine),
+        });
     }
 
     /// A link is open: what it is greeted with, and what it is to say after that.

@@ -24,6 +24,7 @@ mod desk;
 mod error;
 mod failure;
 mod frame_dir;
+mod gpu_load;
 mod gpu_memory;
 mod hours;
 mod hub;

@@ -29,7 +29,7 @@ use crate::machine::Gauge;
 use crate::peers::{self, PeerBook, PeerServer};
 use crate::presence;
 use crate::renewal;
-use crate::slot::{Slot, SlotContext};
+use crate::slot::{Roll, Slot, SlotContext};
 use crate::status::{LinkStatus, Status};
 use crate::trees::{TreeKeeper, TreesDir};
 use crate::uplink::{Uplink, uplink};
@@ -169,6 +169,7 @@ impl Worker {
         let (hub, ends) = Hub::new(desk, facts, at, status);
         let (port, uplink) = uplink();
         let crew = Crew::new();
+        let roll = Roll::new(slots);
         let logs = Logs::new(crew.clone());
         let (farm, farm_seen) = watch::channel(farm);
         let peers = Arc::new(PeerBook::new(config.bandwidth.clone()));
@@ -193,7 +194,7 @@ impl Worker {
             addresses: config.addresses.clone(),
             discovery: config.discovery,
             bandwidth: config.bandwidth.clone(),
-            gauge: Gauge::new(&config.data_dir),
+            gauge: Gauge::new(&config.data_dir, roll.clone()),
             closing: CancellationToken::new(),
             answered: None,
         };
@@ -201,6 +202,7 @@ impl Worker {
             hub: Arc::clone(&hub),
             frames: disk.frames,
             trees: disk.trees.clone(),
+            roll,
             logs,
             launch: config.launch(),
             blenders: blenders_seen,

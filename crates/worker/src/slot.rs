@@ -5,6 +5,7 @@
 //! that crashes, hangs or grows too large is the frame's failure and never the slot's.
 
 mod parts;
+mod roll;
 mod station;
 mod terms;
 
@@ -26,6 +27,7 @@ use crate::hub::{Hub, SlotOrder};
 use crate::log_tail::Logs;
 use crate::trees::TreesDir;
 use crate::uplink::Uplink;
+pub(crate) use roll::Roll;
 use station::{NoFrame, Station};
 use terms::{Made, assemble_request, device_name, notes, render_request, slice_request, timings};
 use tessera_wire::link::Work;
@@ -40,6 +42,7 @@ pub(crate) struct SlotContext {
     pub hub: Arc<Hub>,
     pub frames: Arc<Frames>,
     pub trees: TreesDir,
+    pub roll: Roll,
     pub logs: Logs,
     pub launch: Launch,
     pub blenders: watch::Receiver<Blenders>,

@@ -1,7 +1,7 @@
 // What is done to jobs and workers: asks before what cannot be undone, does it, and says what came of it.
 
 import { api, errorText } from "./api/client";
-import type { JobSummary, WorkerAction, WorkerStatus } from "./api/types";
+import type { JobId, JobSummary, WorkerAction, WorkerStatus } from "./api/types";
 import { confirm, type Question } from "./confirm.svelte";
 import { plural } from "./format";
 import { isOpenTo, type JobDeed } from "./jobs";
@@ -74,6 +74,30 @@ const WORKER_QUESTIONS: Partial<Record<WorkerDeed, [string, string]>> = {
   block: ["Block", "It gets no work at all, and what it renders now is taken from it."],
   remove: ["Remove", "The farm forgets it and its certificates become void. To come back it has to be paired again."],
 };
+
+/** Keeps a worker from one job. */
+export async function blockForJob(worker: WorkerStatus, job: JobId, name: string): Promise<void> {
+  const text = "It gets no frames of this job, and those that it renders of it now are taken from it. The job's details let it back in.";
+  if (!(await confirm.ask({ title: `Block worker '${worker.name}' for '${name}'?`, text, deed: "Block for this job" }))) return;
+  await tell(worker, { action: "block", job }, `'${worker.name}' gets no more of '${name}'`);
+}
+
+/** Whether it was noted. */
+export function noteAbout(worker: WorkerStatus, text: string): Promise<boolean> {
+  return tell(worker, { action: "note", text }, text.trim() ? `Noted about '${worker.name}'` : `No note about '${worker.name}' any more`);
+}
+
+/** Whether it was done. */
+async function tell(worker: WorkerStatus, action: WorkerAction, done: string): Promise<boolean> {
+  try {
+    live.putWorker(await api.workerAct(worker.id, action));
+    notices.say(done);
+    return true;
+  } catch (error) {
+    notices.fail(errorText(error));
+    return false;
+  }
+}
 
 export async function actOnWorker(worker: WorkerStatus, deed: WorkerDeed): Promise<void> {
   const question = WORKER_QUESTIONS[deed];

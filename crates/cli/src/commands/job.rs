@@ -2,6 +2,7 @@
 
 mod edit;
 mod show;
+mod times;
 mod why;
 
 use anyhow::Result;
@@ -49,6 +50,7 @@ pub(super) async fn run(context: &Context, command: &JobCommand) -> Result<Statu
     let api = farm::need(context)?.api;
     match command {
         JobCommand::Show(selection) => show::show(context, &api, selection).await,
+        JobCommand::Times(selection) => times::times(context, &api, selection).await,
         JobCommand::Why(selection) => why::why(context, &api, selection).await,
         JobCommand::Pause(selection) => {
             change(context, &api, selection, Deed::Act(JobAction::Pause)).await

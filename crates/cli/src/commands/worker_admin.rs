@@ -1,28 +1,37 @@
 //! `tessera worker-admin`: what workers are given.
 
+use std::slice;
+
 use anyhow::Result;
-use tessera_model::WorkerId;
 use tessera_wire::api::{WorkerAction, WorkerStatus};
 use tessera_wire::line::LineKind;
 
-use super::workers::state;
+use super::workers::{find, state};
 use crate::context::Context;
-use crate::exit::{Status, stop};
+use crate::exit::Status;
 use crate::farm;
-use crate::flags::WorkerAdminCommand;
+use crate::flags::{NoteFlags, WorkerAdminCommand};
 
 pub(super) async fn run(context: &Context, command: &WorkerAdminCommand) -> Result<Status> {
     let (names, action) = match command {
-        WorkerAdminCommand::Pause(selection) => (&selection.workers, WorkerAction::Pause),
-        WorkerAdminCommand::Resume(selection) => (&selection.workers, WorkerAction::Resume),
-        WorkerAdminCommand::Drain(selection) => (&selection.workers, WorkerAction::Drain),
-        WorkerAdminCommand::Remove(selection) => (&selection.workers, WorkerAction::Remove),
+        WorkerAdminCommand::Note(NoteFlags { worker, text, .. }) => {
+            let text = text.clone();
+            (slice::from_ref(worker), WorkerAction::Note { text })
+        }
+        WorkerAdminCommand::Pause(selection) => (selection.workers.as_slice(), WorkerAction::Pause),
+        WorkerAdminCommand::Resume(selection) => {
+            (selection.workers.as_slice(), WorkerAction::Resume)
+        }
+        WorkerAdminCommand::Drain(selection) => (selection.workers.as_slice(), WorkerAction::Drain),
+        WorkerAdminCommand::Remove(selection) => {
+            (selection.workers.as_slice(), WorkerAction::Remove)
+        }
         WorkerAdminCommand::Block(block) => (
-            &block.selection.workers,
+            block.selection.workers.as_slice(),
             WorkerAction::Block { job: block.job },
         ),
         WorkerAdminCommand::Unblock(block) => (
-            &block.selection.workers,
+            block.selection.workers.as_slice(),
             WorkerAction::Unblock { job: block.job },
         ),
     };
@@ -34,7 +43,7 @@ pub(super) async fn run(context: &Context, command: &WorkerAdminCommand) -> Resu
         .map(|name| find(&known, name))
         .collect::<Result<Vec<_>>>()?;
     for worker in chosen {
-        let worker = connection.api.worker_act(worker, &action).await?;
+        let worker = connection.api.worker_act(worker.id, &action).await?;
         if action == WorkerAction::Remove {
             let text = format!("worker {} ({}) is removed", worker.id, worker.name);
             context
@@ -42,7 +51,7 @@ pub(super) async fn run(context: &Context, command: &WorkerAdminCommand) -> Resu
                 .result(text, || LineKind::WorkerRemoved { worker: worker.id });
         } else {
             let text = format!(
-                "worker {} ({}) is {}",
+                "worker {} ({}) {}",
                 worker.id,
                 worker.name,
                 said(&action, &worker)
@@ -56,23 +65,10 @@ pub(super) async fn run(context: &Context, command: &WorkerAdminCommand) -> Resu
 
 fn said(action: &WorkerAction, worker: &WorkerStatus) -> String {
     match action {
-        WorkerAction::Block { job: Some(job) } => format!("blocked for job {job}"),
-        WorkerAction::Unblock { job: Some(job) } => format!("no longer blocked for job {job}"),
-        _ => state(worker),
+        WorkerAction::Block { job: Some(job) } => format!("is blocked for job {job}"),
+        WorkerAction::Unblock { job: Some(job) } => format!("is no longer blocked for job {job}"),
+        WorkerAction::Note { .. } if worker.note.is_empty() => "has no note".to_owned(),
+        WorkerAction::Note { .. } => format!("has the note: {}", worker.note),
+        _ => format!("is {}", state(worker)),
     }
-}
-
-/// By number, or by name if exactly one has it.
-fn find(known: &[WorkerStatus], name: &str) -> Result<WorkerId> {
-    let number = name.parse().ok();
-    let found = known
-        .iter()
-        .find(|worker| Some(worker.id) == number)
-        .or_else(|| known.iter().find(|worker| worker.name == name));
-    found.map(|worker| worker.id).ok_or_else(|| {
-        stop(
-            Status::Usage,
-            format!("there is no worker '{name}': `tessera workers` lists them"),
-        )
-    })
 }

@@ -1,5 +1,8 @@
 //! `tessera workers`: the machines that render.
 
+mod load;
+mod show;
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,7 +14,7 @@ use tessera_wire::problem::ProblemKind;
 use tessera_wire::query::WorkersQuery;
 
 use crate::context::Context;
-use crate::exit::Status;
+use crate::exit::{Status, stop};
 use crate::flags::WorkersFlags;
 use crate::table::Table;
 use crate::units::{Bytes, show_duration};
@@ -22,6 +25,9 @@ const QUESTIONS_MAX: usize = 8;
 
 pub(super) async fn run(context: &Context, flags: &WorkersFlags) -> Result<Status> {
     let api = farm::need(context)?.api;
+    if !flags.workers.is_empty() {
+        return show::show(context, &api, &flags.workers).await;
+    }
     let query = WorkersQuery {
         mode: flags.mode,
         linked: flags.linked,
@@ -29,9 +35,10 @@ pub(super) async fn run(context: &Context, flags: &WorkersFlags) -> Result<Statu
         ..WorkersQuery::default()
     };
     let workers = api.workers_where(&query).await?.items;
-    let table = match flags.why {
-        true => reasons(context, &api, workers).await?,
-        false => all(context, workers),
+    let table = match (flags.why, flags.stats) {
+        (true, _) => reasons(context, &api, workers).await?,
+        (false, true) => loads(context, workers),
+        (false, false) => all(context, workers),
     };
     if table.is_empty() && query != WorkersQuery::default() {
         context
@@ -53,9 +60,42 @@ pub(super) async fn run(context: &Context, flags: &WorkersFlags) -> Result<Statu
 fn all(context: &Context, workers: Vec<WorkerStatus>) -> Table {
     let mut table = Table::new(&[
         "WORKER", "NAME", "STATE", "RENDERS", ">SLOTS", ">CORES", ">MEMORY", "BLENDER", "TAGS",
+        "NOTE",
     ]);
     for worker in workers {
         table.row(row(&worker));
+        let worker = Box::new(worker);
+        context.output.line(LineKind::Worker { worker });
+    }
+    table
+}
+
+/// How each one's machine is.
+fn loads(context: &Context, workers: Vec<WorkerStatus>) -> Table {
+    let mut table = Table::new(&[
+        "WORKER",
+        "NAME",
+        "STATE",
+        ">CPU",
+        ">MEMORY USED",
+        ">BLENDERS",
+        ">DISK FREE",
+        "GPUS",
+    ]);
+    for worker in workers {
+        let load = match &worker.machine {
+            Some(machine) => [
+                load::percent(machine.cpu),
+                load::memory(machine),
+                load::blenders(machine),
+                load::disk_free(machine),
+                load::gpus(&worker, machine),
+            ],
+            None if worker.linked => [load::UNTOLD; 5].map(str::to_owned),
+            None => Default::default(),
+        };
+        let who = [worker.id.to_string(), worker.name.clone(), state(&worker)];
+        table.row(who.into_iter().chain(load));
         let worker = Box::new(worker);
         context.output.line(LineKind::Worker { worker });
     }
@@ -92,7 +132,7 @@ async fn reasons(context: &Context, api: &Api, workers: Vec<WorkerStatus>) -> Re
     Ok(table)
 }
 
-fn row(worker: &WorkerStatus) -> [String; 9] {
+fn row(worker: &WorkerStatus) -> [String; 10] {
     let facts = worker.facts.as_ref();
     let number = |pick: fn(&tessera_model::WorkerFacts) -> u32| {
         facts
@@ -111,7 +151,23 @@ fn row(worker: &WorkerStatus) -> [String; 9] {
             .unwrap_or_default(),
         facts.map(blenders).unwrap_or_default(),
         facts.map(|facts| facts.tags.join(";")).unwrap_or_default(),
+        worker.note.clone(),
     ]
+}
+
+/// By number, or by name.
+pub(super) fn find<'a>(known: &'a [WorkerStatus], name: &str) -> Result<&'a WorkerStatus> {
+    let number = name.parse().ok();
+    let found = known
+        .iter()
+        .find(|worker| Some(worker.id) == number)
+        .or_else(|| known.iter().find(|worker| worker.name == name));
+    found.ok_or_else(|| {
+        stop(
+            Status::Usage,
+            format!("there is no worker '{name}': `tessera workers` lists them"),
+        )
+    })
 }
 
 /// How a worker stands, in a word or two.

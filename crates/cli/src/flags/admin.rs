@@ -28,6 +28,17 @@ pub(crate) struct BlockFlags {
     pub(crate) job: Option<JobId>,
 }
 
+/// A worker and what is to be known of it.
+#[derive(Debug, Args)]
+pub(crate) struct NoteFlags {
+    /// Number or name of the worker
+    pub(crate) worker: String,
+    /// One line, for whoever looks at the workers; '' takes the note away
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) farm: FarmFlags,
+}
+
 /// `tessera worker-admin …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerAdminCommand {
@@ -41,6 +52,8 @@ pub(crate) enum WorkerAdminCommand {
     Block(BlockFlags),
     /// Undo a block
     Unblock(BlockFlags),
+    /// Say something about it, to whoever looks
+    Note(NoteFlags),
     /// Forget the machine and void its certificate
     Remove(WorkerSelection),
 }
@@ -53,6 +66,7 @@ impl WorkerAdminCommand {
             | Self::Drain(workers)
             | Self::Remove(workers) => &workers.farm,
             Self::Block(block) | Self::Unblock(block) => &block.selection.farm,
+            Self::Note(note) => &note.farm,
         }
     }
 }

@@ -187,6 +187,8 @@ pub(crate) struct JobSelection {
 pub(crate) enum JobCommand {
     /// Everything about jobs, their failed frames included
     Show(JobSelection),
+    /// What jobs cost in worker-hours, and where the time of their frames went
+    Times(JobSelection),
     /// Why jobs are not rendered, or not by more workers, and what it would take
     Why(JobSelection),
     /// Start no new frames; those that render are finished
@@ -207,6 +209,7 @@ impl JobCommand {
     pub(super) fn farm(&self) -> &FarmFlags {
         match self {
             Self::Show(jobs)
+            | Self::Times(jobs)
             | Self::Why(jobs)
             | Self::Pause(jobs)
             | Self::Resume(jobs)

@@ -35,6 +35,7 @@ mod hosts;
 mod interrupted;
 mod killing;
 mod long_haul;
+mod machines;
 mod matching;
 mod merging;
 mod misfits;

@@ -75,6 +75,26 @@ fn two_workers_share_a_job(world: &World) {
     assert_eq!(begun, 8, "each is rendered once: {lines:?}");
     assert_eq!(site.delivered_once(JobId(1)).failures, 0);
 
+    let cost = site.boss.run(&["job", "times", "1"]).unwrap();
+    let Some(LineKind::JobTimes { workers, .. }) = cost.first() else {
+        panic!("{cost:?}");
+    };
+    let frames = workers.iter().map(|worker| (worker.worker, worker.frames));
+    assert_eq!(frames.collect::<BTreeMap<_, _>>(), by);
+    for worker in workers {
+        assert!(worker.timings.render_us > 0, "{worker:?}");
+        assert!(worker.timings.total_us() > worker.timings.render_us);
+    }
+    let cost = tessera_run(&site.boss, &["job", "times", "1"]).done();
+    for words in [
+        "worker-hours for 8 finished frames",
+        "render",
+        "anna",
+        "ben",
+    ] {
+        assert!(cost.text().contains(words), "no {words} in {cost}");
+    }
+
     // The same command again finds all of it done, as the frames are there.
     fs::rename(world.path("farm").join("out"), &out).unwrap();
     let again = site.boss.run(&render_into(&project, "1..8", &out)).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
-use tessera_wire::api::{Farm, Health};
+use tessera_wire::api::{Farm, Health, Utilisation};
 use tessera_wire::openapi;
 use tessera_wire::problem::ProblemKind;
 use tessera_wire::routes::{ALL, Route};
@@ -54,6 +54,17 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<Json<Health>> {
     Ok(health().await)
 }
 
+pub(super) async fn utilisation(State(app): State<Arc<App>>) -> Answer<Json<Utilisation>> {
+    let links = Arc::clone(&app.links);
+    let now = app
+        .engine
+        .read(move |scheduler, now| metrics::utilisation::sample(scheduler, &links, now))
+        .await?;
+    let mut samples = app.metrics.utilisation.samples();
+    samples.push(now);
+    Ok(Json(Utilisation { samples }))
+}
+
 /// For Prometheus.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Response> {
     let links = Arc::clone(&app.links);
@@ -69,6 +80,25 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Response> {
         quota_bytes: settings.store_quota_bytes,
     };
     let text = app.metrics.text(standing, store);
+    let text = text.map_err(|error| internal(&error))?;
+    let media_type = [(header::CONTENT_TYPE, metrics::MEDIA_TYPE)];
+    Ok((media_type, text).into_response())
+}
+
+/// For Prometheus: each worker's machine.
+pub(super) async fn workers_metrics(State(app): State<Arc<App>>) -> Answer<Response> {
+    let links = Arc::clone(&app.links);
+    let workers: Vec<_> = app
+        .engine
+        .read(move |scheduler, now| {
+            let views = scheduler.workers(now);
+            let workers = views.iter().map(|view| views::worker_status(view, &links));
+            workers.collect()
+        })
+        .await?;
+    // Thousands of workers have tens of thousands of series.
+    let writing = tokio::task::spawn_blocking(move || metrics::workers::text(&workers));
+    let text = writing.await.expect("writing text does not panic");
     let text = text.map_err(|error| internal(&error))?;
     let media_type = [(header::CONTENT_TYPE, metrics::MEDIA_TYPE)];
     Ok((media_type, text).into_response())

@@ -11,7 +11,7 @@ use axum::response::Response;
 use data_encoding::BASE64;
 use tessera_model::{LeaseKey, SLOTS_MAX, WorkerFacts};
 use tessera_scheduler::{Input, Outcome};
-use tessera_wire::link::{FromWorker, MESSAGE_MAX, ToWorker};
+use tessera_wire::link::{FromWorker, GPU_NAME_MAX, GPUS_MAX, MESSAGE_MAX, Machine, ToWorker};
 use tessera_wire::problem::ProblemKind;
 use tessera_wire::{PROTOCOL, PROTOCOL_OLDEST};
 use tokio::sync::{mpsc, watch};
@@ -327,13 +327,19 @@ impl Link {
         let worker = self.peer.worker;
         let input = match message {
             FromWorker::Hello { .. } => return Err("a second greeting".into()),
-            FromWorker::Heartbeat { holds, .. } => Input::Heartbeat {
-                worker,
-                holds: holds
-                    .into_iter()
-                    .map(|held| (held.key, held.rendering))
-                    .collect(),
-            },
+            FromWorker::Heartbeat { holds, machine } => {
+                if let Some(machine) = machine {
+                    check_machine(&machine)?;
+                    self.app.links.measured(worker, link, machine);
+                }
+                Input::Heartbeat {
+                    worker,
+                    holds: holds
+                        .into_iter()
+                        .map(|held| (held.key, held.rendering))
+                        .collect(),
+                }
+            }
             FromWorker::Started { key, position } => Input::Started {
                 worker,
                 key,
@@ -367,6 +373,22 @@ impl Link {
             .await
             .map_err(|error: EngineError| error.to_string())
     }
+}
+
+/// What is kept of each worker, and shown, is bounded.
+fn check_machine(machine: &Machine) -> Result<(), String> {
+    let is_share = |share: f32| (0.0..=1.0).contains(&share);
+    let mut shares = machine.gpus.iter().filter_map(|gpu| gpu.busy);
+    if !is_share(machine.cpu) || !shares.all(is_share) {
+        return Err("a part in use is 0 to 1".into());
+    }
+    let is_long = |name: &str| name.len() > GPU_NAME_MAX;
+    if machine.gpus.len() > GPUS_MAX || machine.gpus.iter().any(|gpu| is_long(&gpu.name)) {
+        return Err(format!(
+            "a machine has at most {GPUS_MAX} GPUs with names of {GPU_NAME_MAX} bytes"
+        ));
+    }
+    Ok(())
 }
 
 fn check_facts(facts: &WorkerFacts) -> Result<(), String> {

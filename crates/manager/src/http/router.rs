@@ -20,7 +20,9 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
     Some(match *route {
         routes::HEALTH => get(farm::health),
         routes::READY => get(farm::ready),
+        routes::UTILISATION => get(farm::utilisation),
         routes::METRICS => get(farm::metrics),
+        routes::WORKERS_METRICS => get(farm::workers_metrics),
         routes::PAIR => post(pair::pair),
         routes::PAGE => get(pages::page),
         routes::ASSET => get(pages::asset),
@@ -44,6 +46,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::PREVIEW => get(previews::preview),
         routes::EVENTS => get(events::watch),
         routes::WORKERS => get(workers::list),
+        routes::WORKER => get(workers::show),
         routes::WORKER_ACT => post(workers::act),
         routes::WORKER_WHY => get(workers::why),
         routes::SETTINGS => get(settings::all),

@@ -58,6 +58,16 @@ async fn one(app: &App, worker: WorkerId) -> Answer<Option<WorkerStatus>> {
     Ok(found)
 }
 
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(worker): Path<WorkerId>,
+) -> Answer<Json<WorkerStatus>> {
+    let found = one(&app, worker).await?;
+    found
+        .map(Json)
+        .ok_or_else(|| Refusal::NoWorker(worker).into())
+}
+
 pub(super) async fn why(
     State(app): State<Arc<App>>,
     Path(worker): Path<WorkerId>,
@@ -76,12 +86,13 @@ pub(super) async fn act(
 ) -> Answer<Json<WorkerStatus>> {
     let no_worker = || Failure::from(Refusal::NoWorker(worker));
     let before = one(&app, worker).await?;
-    let command = match action {
+    let command = match action.clone() {
         WorkerAction::Pause => WorkerCommand::Pause,
         WorkerAction::Resume => WorkerCommand::Resume,
         WorkerAction::Drain => WorkerCommand::Drain,
         WorkerAction::Block { job } => WorkerCommand::Block(job),
         WorkerAction::Unblock { job } => WorkerCommand::Unblock(job),
+        WorkerAction::Note { text } => WorkerCommand::Note(text),
         WorkerAction::Remove => WorkerCommand::Remove,
     };
     applied(app.engine.input(Input::Worker(worker, command)).await?)?;

@@ -270,6 +270,7 @@ mod tests {
             facts: None,
             mode: WorkerMode::Active,
             paired_at: now,
+            note: String::new(),
         }));
         assert!(index.is_valid(&peer, now));
         assert!(!index.is_valid(&peer, soon));

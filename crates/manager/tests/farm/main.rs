@@ -15,6 +15,7 @@ mod jobs;
 mod keeping;
 mod lists;
 mod logs;
+mod machines;
 mod metrics;
 mod pairing;
 mod previews;

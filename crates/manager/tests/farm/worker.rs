@@ -14,7 +14,7 @@ use tessera_model::{
 };
 use tessera_wire::api::{Submit, Submitted, Verdict};
 use tessera_wire::blob::to_model;
-use tessera_wire::link::{FromWorker, Holding, LeaseOffer, Machine, ToWorker};
+use tessera_wire::link::{FromWorker, Holding, LeaseOffer, ToWorker};
 use tessera_wire::routes;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -227,7 +227,7 @@ impl Link {
             .collect();
         self.send(&FromWorker::Heartbeat {
             holds,
-            machine: Machine::default(),
+            machine: None,
         })
         .await
     }

@@ -215,7 +215,7 @@ async fn a_greeting_is_looked_at_before_anyone_is_let_in() {
     check("{}".into(), "unknown message").await;
     let early = FromWorker::Heartbeat {
         holds: Vec::new(),
-        machine: Default::default(),
+        machine: None,
     };
     check(serde_json::to_string(&early).unwrap(), "greeting").await;
     // A second link of the same worker takes the place of the first.

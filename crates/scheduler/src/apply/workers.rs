@@ -21,6 +21,9 @@ use crate::{builds, line, pools};
 /// Longest name of a worker, in characters.
 const NAME_MAX: usize = 100;
 
+/// Longest note about a worker, which stands in lists.
+const NOTE_MAX_BYTES: usize = 500;
+
 /// Names "w-2", "w-3", … that are tried in turn before the worker's own number is taken.
 const SAME_NAME_MAX: u32 = 100;
 
@@ -57,6 +60,7 @@ pub(super) fn paired(
         facts: None,
         mode: WorkerMode::Active,
         paired_at: now.wall,
+        note: String::new(),
     };
     effects.changes.push(Change::WorkerSet(record.clone()));
     effects.workers.insert(id);
@@ -321,6 +325,7 @@ pub(super) fn command(
             set_mode(scheduler, id, WorkerMode::Active, effects);
         }
         WorkerCommand::Drain => set_mode(scheduler, id, WorkerMode::Draining, effects),
+        WorkerCommand::Note(text) => return note(scheduler, id, &text, effects),
         WorkerCommand::Block(None) => {
             set_mode(scheduler, id, WorkerMode::Blocked, effects);
             cancel_held(scheduler, now, id, |_| true, effects);
@@ -343,6 +348,23 @@ pub(super) fn command(
             effects.changes.push(Change::WorkerRemoved(id));
             effects.orders.push((id, Order::Dismiss));
         }
+    }
+    Ok(Outcome::Applied)
+}
+
+fn note(scheduler: &mut Scheduler, id: WorkerId, text: &str, effects: &mut Effects) -> Applied {
+    let text = text.trim();
+    if text.len() > NOTE_MAX_BYTES || text.contains(char::is_control) {
+        return Err(Refusal::Invalid(format!(
+            "a note about a worker is one line of at most {NOTE_MAX_BYTES} bytes"
+        )));
+    }
+    let worker = scheduler.workers.get_mut(&id);
+    let worker = worker.ok_or(Refusal::NoWorker(id))?;
+    if worker.record.note != text {
+        text.clone_into(&mut worker.record.note);
+        let record = worker.record.clone();
+        effects.changes.push(Change::WorkerSet(record));
     }
     Ok(Outcome::Applied)
 }

@@ -285,6 +285,7 @@ pub fn worker(id: u32, name: &str) -> WorkerRecord {
         }),
         mode: WorkerMode::Active,
         paired_at: Timestamp(1_690_000_000_000),
+        note: String::new(),
     }
 }
 

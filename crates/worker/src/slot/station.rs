@@ -92,9 +92,15 @@ impl Station {
         }
     }
 
+    /// The Blender that lived here, which is now to end.
+    fn leave(&mut self) -> Option<Living> {
+        self.context.roll.set(self.slot, None);
+        self.living.take()
+    }
+
     /// Ends the Blender now, with all its children.
     pub(super) async fn clear(&mut self) {
-        if let Some(living) = self.living.take() {
+        if let Some(living) = self.leave() {
             living.blender.kill().await;
         }
         self.leave_own_tree().await;
@@ -102,7 +108,7 @@ impl Station {
 
     /// Ends a Blender that nobody needs.
     pub(super) async fn retire(&mut self) {
-        if let Some(living) = self.living.take() {
+        if let Some(living) = self.leave() {
             tracing::info!("{} is not needed for now and ends", living.build);
             if let Err(error) = living.blender.quit().await {
                 tracing::debug!("{error}");
@@ -247,6 +253,7 @@ impl Station {
         };
         match launched {
             Ok(blender) => {
+                self.context.roll.set(self.slot, Some(blender.handle()));
                 self.living = Some(Living {
                     blender,
                     build: build.clone(),

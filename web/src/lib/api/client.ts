@@ -2,7 +2,7 @@
 
 import type {
   CertificateInfo, Collected, CreatedToken, Farm, FarmSettings, FrameError, FrameResult, FrameStatus, JobAction, JobDetail, JobEdit,
-  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, SettingsPatch, StoreReport, TokenInfo, Why, WorkerAction, WorkerId,
+  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, SettingsPatch, StoreReport, TokenInfo, Utilisation, Why, WorkerAction, WorkerId,
   WorkerStatus,
 } from "./types";
 
@@ -67,6 +67,7 @@ const post = <T>(path: string, body: unknown) => ask<T>("POST", path, body);
 
 export const api = {
   farm: () => get<Farm>("farm"),
+  utilisation: () => get<Utilisation>("farm/utilisation"),
   settings: () => get<FarmSettings>("settings"),
   editSettings: (patch: SettingsPatch) => ask<FarmSettings>("PATCH", "settings", patch),
 

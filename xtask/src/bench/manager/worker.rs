@@ -189,7 +189,7 @@ impl Worker {
         });
         FromWorker::Heartbeat {
             holds: held.collect(),
-            machine: Machine::default(),
+            machine: Some(Machine::default()),
         }
     }
 }

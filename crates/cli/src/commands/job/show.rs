@@ -9,6 +9,7 @@ use tessera_wire::line::LineKind;
 use crate::context::Context;
 use crate::exit::{Status, stop};
 use crate::flags::JobSelection;
+use crate::sheet::Sheet;
 use crate::table::printable;
 use crate::units::Bytes;
 use crate::{moment, names, units};
@@ -63,11 +64,8 @@ async fn notable(api: &Api, job: &JobDetail) -> Result<Vec<FrameStatus>> {
 
 /// The whole of it for people.
 fn text(job: &JobDetail, errors: &[FrameError], frames: &[FrameStatus]) -> String {
-    let mut sheet = Sheet(vec![format!(
-        "Job {}  {}",
-        job.summary.id,
-        printable(&job.summary.settings.name)
-    )]);
+    let name = printable(&job.summary.settings.name);
+    let mut sheet = Sheet::new(format!("Job {}  {name}", job.summary.id));
     how_it_stands(&mut sheet, job);
     what_was_asked(&mut sheet, job);
     for frame in frames {
@@ -97,20 +95,7 @@ fn text(job: &JobDetail, errors: &[FrameError], frames: &[FrameStatus]) -> Strin
             ),
         );
     }
-    sheet.0.join("\n")
-}
-
-/// Lines of a name and a value.
-struct Sheet(Vec<String>);
-
-impl Sheet {
-    /// Adds a line, if there is a value.
-    fn say(&mut self, what: &str, value: impl AsRef<str>) {
-        let value = value.as_ref();
-        if !value.is_empty() {
-            self.0.push(format!("  {what:<10} {}", printable(value)));
-        }
-    }
+    sheet.text()
 }
 
 fn how_it_stands(sheet: &mut Sheet, job: &JobDetail) {
