@@ -17,12 +17,13 @@ use crate::clock::{self, Clock};
 use crate::data_dir::{DataDir, FarmFile};
 use crate::engine::{Engine, EngineHandle, EngineParts};
 use crate::events::Events;
-use crate::http::{App, AppParts, router};
+use crate::http::{App, AppParts, router, urls};
 use crate::identity::{Authority, Index, ServedCertificate, SharedIndex, secret};
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::local_file::{self, LocalFile};
 use crate::metrics::Metrics;
+use crate::notify::{Notifier, Runner};
 use crate::server::{Server, listen, serve, server_config};
 use crate::{ManagerConfig, ManagerError, Running, addresses, discovery};
 
@@ -120,6 +121,7 @@ async fn serve_farm(
     );
     let tasks = parts.app_parts.tasks.clone();
     tasks.spawn(Arc::clone(&parts.app_parts.keeper).run());
+    tasks.spawn(parts.notifications.run(ending.clone()));
     let app = Arc::new(App::new(parts.app_parts));
     let tls = server_config(&ground.provider, &ground.authority, ground.served.clone())?;
     let server = Server::new(
@@ -189,6 +191,7 @@ struct Parts {
     engine: Engine,
     app_parts: AppParts,
     admin_token: String,
+    notifications: Runner,
 }
 
 impl Parts {
@@ -202,6 +205,7 @@ impl Parts {
         let index: SharedIndex = Arc::new(RwLock::new(Index::default()));
         let links = Arc::new(Links::default());
         let events = Arc::new(Events::new(term));
+        let (notifier, told) = Notifier::new();
         let metrics = Arc::<Metrics>::default();
         let (engine, handle): (Engine, EngineHandle) = Engine::new(EngineParts {
             state: Arc::clone(&ground.state),
@@ -212,6 +216,7 @@ impl Parts {
             authority: Arc::clone(&ground.authority),
             links: Arc::clone(&links),
             events: Arc::clone(&events),
+            notifier: Arc::clone(&notifier),
             metrics: Arc::clone(&metrics),
         })
         .await?;
@@ -234,8 +239,20 @@ impl Parts {
             Arc::clone(&ground.store),
             clock,
             config.upload_grace,
+            Arc::clone(&notifier),
             ending.clone(),
         );
+        let (served, at) = (ground.served.clone(), bound.clone());
+        let notifications = Runner {
+            notifier: Arc::clone(&notifier),
+            told,
+            engine: handle.clone(),
+            index: Arc::clone(&index),
+            farm: ground.farm.name.clone(),
+            page: Box::new(move || urls(&served, &at).into_iter().next()),
+            retry_after: config.notify_retry_after,
+            lost_after: config.notify_lost_after,
+        };
         Ok(Self {
             engine,
             app_parts: AppParts {
@@ -247,6 +264,7 @@ impl Parts {
                 keeper: Arc::new(keeper),
                 links,
                 events,
+                notifier,
                 metrics,
                 clock,
                 ending,
@@ -257,6 +275,7 @@ impl Parts {
                 allow_from: config.allow_from.clone(),
             },
             admin_token,
+            notifications,
         })
     }
 }

@@ -16,6 +16,7 @@ use super::app::App;
 use super::blobs::{StoreWalk, Walk, read_manifest, walk};
 use super::extract::Json;
 use super::problem::{Answer, Failure, failure, internal, missing, unexpected};
+use super::receivers::check_named;
 
 /// Largest note of a client. It is kept with the job in memory.
 const NOTE_MAX_BYTES: usize = 64 * 1024;
@@ -37,6 +38,7 @@ pub(super) async fn submit(
     Json(mut submit): Json<Submit>,
 ) -> Answer<Json<Submitted>> {
     check_bounds(&submit)?;
+    check_named(&app, &submit.settings.notify)?;
     let main_file = TreePath::new(&submit.main_file).map_err(|error| {
         invalid(format!(
             "'{}' is not a path in a file tree: {error}",

@@ -16,6 +16,7 @@ mod keeping;
 mod lists;
 mod logs;
 mod metrics;
+mod notifications;
 mod pairing;
 mod previews;
 mod restart;
