@@ -384,17 +384,11 @@ async fn many_errors_of_a_job_are_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let farm = start_with(quick(folder.path())).await.unwrap();
     let admin = farm.admin();
-    let patch = json!({"retry_after_ms": 0, "block_after_failures": 3, "hopeless_after": 100});
+    let patch = json!({"retry_after_ms": 0, "hopeless_after": 100});
     let _: Value = admin.json(routes::SETTINGS_EDIT, &[], &patch).await;
     let mut hook = Hook::new(0).await;
     let way = json!({"kind": "webhook", "url": hook.url("/")});
-    let events = [
-        "first_error",
-        "frame_given_up",
-        "worker_blocked",
-        "job_failed",
-        "job_done",
-    ];
+    let events = ["first_error", "frame_given_up", "job_failed", "job_done"];
     set(&admin, "all", json!({"way": way, "events": events})).await;
     let once = |settings: &mut Value| settings["max_attempts"] = json!(1);
     let job = submit_with(&admin, "1..4", once).await;
@@ -413,14 +407,13 @@ async fn many_errors_of_a_job_are_told_once() {
     second.fail(1).await;
     second.render(3).await;
     let mut told = Vec::new();
-    while told.len() < 7 {
+    while told.len() < 6 {
         let notice = hook.next().await.notice();
         told.push((notice.event.name(), notice.workers.join(",")));
     }
     let expected = [
         ("first_error", "first"),
         ("frame_given_up", "first"),
-        ("worker_blocked", "first"),
         ("job_failed", ""),
         // It was retried: an error is news again.
         ("first_error", "second"),
