@@ -38,6 +38,8 @@ export const settings = () => objects<Record<string, unknown>>("settings", "sett
 export const tokens = () => objects<{ id: string; user: string; role: string }>("token", "token", "list");
 export const certificates = () => objects<{ worker_name: string; revoked: boolean }>("certificate", "cert", "list");
 
+export const receivers = () => objects<{ name: string; events: string[]; jobs: unknown }>("receiver", "notify", "list");
+
 const started: ChildProcess[] = [];
 
 /** A program of the farm that goes on until the test ends. */

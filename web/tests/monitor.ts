@@ -8,7 +8,7 @@ import { totalmem } from "node:os";
 import type { Page } from "playwright-core";
 import { bytes } from "../src/lib/format";
 import { launch, View } from "./browser";
-import { certificates, cli, endAll, job, jobs, settings, site, start, tokens, worker, workers } from "./farm";
+import { certificates, cli, endAll, job, jobs, receivers, settings, site, start, tokens, worker, workers } from "./farm";
 
 const { film, failing, markup, shots, many } = site.jobs;
 const began = Date.now();
@@ -386,6 +386,28 @@ async function numbers(view: View): Promise<void> {
   await page.getByRole("cell", { name: "revoked" }).waitFor();
   assert.ok(certificates().find((one) => one.worker_name === "carl")?.revoked);
 
+  await page.getByRole("tab", { name: "Notifications" }).click();
+  await view.press("Add a receiver");
+  await page.getByLabel("Name", { exact: true }).fill("pipeline");
+  await page.getByLabel("Told by").selectOption({ label: "Webhook" });
+  await page.getByLabel("Address", { exact: true }).fill("http://127.0.0.1:1/hook");
+  await page.getByLabel("a worker is lost").uncheck();
+  await page.getByLabel("Of whose jobs").selectOption({ label: "those of one user" });
+  await page.getByLabel("Which user").fill("tina");
+  await view.isAccessible("adding a receiver");
+  await view.press("Add");
+  await page.getByRole("cell", { name: "pipeline", exact: true }).waitFor();
+  const [receiver] = receivers();
+  assert.deepEqual([receiver?.name, receiver?.jobs], ["pipeline", { owner: "tina" }]);
+  assert.ok(receiver?.events.includes("job_done") && !receiver.events.includes("worker_lost"));
+  await view.isAccessible("notifications");
+  await view.press("Test pipeline");
+  await says(page, /The test for 'pipeline' did not arrive: .*refused/);
+  await view.press("Remove pipeline", false);
+  await view.press("Remove");
+  await says(page, "'pipeline' is removed");
+  assert.deepEqual(receivers(), []);
+
   await page.getByRole("tab", { name: "Storage" }).click();
   await page.getByText("on the manager's disk").waitFor();
   await page.getByRole("row", { name: /Film/ }).waitFor();
@@ -393,7 +415,7 @@ async function numbers(view: View): Promise<void> {
   await view.press("Give back what nobody needs");
   await says(page, /Given back|cannot be told yet/);
   view.isQuiet("settings");
-  passed("settings: changed, refused, reset; access given and revoked; space given back");
+  passed("settings: changed, refused, reset; access given and revoked; a receiver added, tested, removed; space given back");
 }
 
 async function viewer(view: View): Promise<void> {

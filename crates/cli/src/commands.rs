@@ -11,6 +11,7 @@ mod jobs;
 mod logs;
 mod manager;
 mod merge;
+mod notify;
 mod pack;
 mod render;
 mod settings;
@@ -64,6 +65,7 @@ async fn run_droppable(context: &Context, command: Command) -> Result<Status> {
         Command::Store(flags) => store::run(context, &flags).await,
         Command::WorkerAdmin(admin) => worker_admin::run(context, &admin).await,
         Command::Token(token) => token::run(context, &token).await,
+        Command::Notify(notify) => notify::run(context, &notify).await,
         Command::Cert(cert) => cert::run(context, &cert).await,
         Command::Merge(flags) => merge::run(context, flags).await,
         Command::Logs(flags) => logs::run(context, &flags).await,

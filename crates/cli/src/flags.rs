@@ -11,6 +11,7 @@ mod farm;
 mod job;
 mod merge;
 mod needs;
+mod notify;
 mod pack;
 mod settings;
 mod store;
@@ -25,6 +26,7 @@ pub(crate) use job::{
 };
 pub(crate) use merge::MergeFlags;
 pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs, new_names};
+pub(crate) use notify::{NotifyCommand, ReceiverFlags, WayFlags};
 pub(crate) use pack::PackFlags;
 pub(crate) use settings::{SettingsChange, SettingsFlags};
 pub(crate) use store::{StoreAction, StoreFlags};
@@ -138,6 +140,9 @@ pub(crate) enum Command {
     /// Who may use the farm: list, create and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Who is told of what happens: webhooks, mail, Discord, Slack, Matrix
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Which machines may render: list and revoke worker certificates, create codes to join with
     #[command(subcommand)]
     Cert(CertCommand),
@@ -232,6 +237,9 @@ pub(crate) struct WorkersFlags {
 pub(crate) struct WatchFlags {
     /// The job; the whole farm if none is given
     pub(crate) job: Option<JobId>,
+    /// Show on this desktop when a job is over, and the first frame of each that is given up
+    #[arg(long)]
+    pub(crate) notify: bool,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
 }
@@ -293,6 +301,7 @@ impl Command {
             Self::Job(job) => Some(job.farm()),
             Self::WorkerAdmin(admin) => Some(admin.farm()),
             Self::Token(token) => Some(token.farm()),
+            Self::Notify(notify) => Some(notify.farm()),
             Self::Cert(cert) => Some(cert.farm()),
             Self::Web(web) => Some(&web.farm),
             Self::Watch(watch) => Some(&watch.farm),
@@ -409,6 +418,14 @@ mod tests {
             "cert revoke 00",
             "watch",
             "watch 3 --json",
+            "watch --notify",
+            "notify list",
+            "notify add studio --discord --secret-file -",
+            "notify change studio --events job_done;worker_lost --jobs of=anna",
+            "notify remove studio anna",
+            "notify test studio",
+            "submit a.blend --notify studio;anna",
+            "job edit 1 --notify none",
             "logs 3 -5 --follow",
             "doctor",
             "config",

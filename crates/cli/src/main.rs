@@ -11,6 +11,7 @@
 
 mod commands;
 mod context;
+mod desktop;
 mod exit;
 mod farm;
 mod flags;

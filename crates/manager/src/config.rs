@@ -31,10 +31,20 @@ pub struct ManagerConfig {
     /// So long blocks stay after they were sent or asked about, though no job names them: an upload may go on. Also the time after a
     /// start before anything goes.
     pub upload_grace: Duration,
+    /// Between the first try of a notification and the second; each further pause is longer.
+    pub notify_retry_after: Duration,
+    /// So long a worker that went without a word may be away before people are told that it is lost.
+    pub notify_lost_after: Duration,
 }
 
 /// An hour: longer than a sender that was cut off takes to come back, short enough that removing a job helps a full disk.
 const UPLOAD_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// A receiver that was restarted is back in less, mostly.
+const NOTIFY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A machine that is started anew, or a network that is mended, should wake nobody.
+const NOTIFY_LOST_AFTER: Duration = Duration::from_secs(120);
 
 /// A certificate chain and its key, PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +70,8 @@ impl ManagerConfig {
             allow_from: Vec::new(),
             scheduler: FarmSettings::default(),
             upload_grace: UPLOAD_GRACE,
+            notify_retry_after: NOTIFY_RETRY_AFTER,
+            notify_lost_after: NOTIFY_LOST_AFTER,
         }
     }
 }

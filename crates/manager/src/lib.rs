@@ -9,6 +9,7 @@
 //! - `engine`: the one task that owns the scheduler; it commits before anything leaves.
 //! - `keeper`: what the block store keeps; gives back the rest.
 //! - `links`, `events`, `views`: what leaves: orders to workers, news to watchers, answers to questions.
+//! - `notify`: tells people who do not look on, by webhook, mail and chat.
 //! - `server`: sockets, TLS, connections. `http`: routes, access, handlers.
 //! - `discovery`, `addresses`: how the farm is found.
 
@@ -27,6 +28,7 @@ mod keeper;
 mod links;
 mod local_file;
 mod metrics;
+mod notify;
 mod run;
 mod running;
 mod server;

@@ -17,12 +17,13 @@ use crate::clock::{self, Clock};
 use crate::data_dir::{DataDir, FarmFile};
 use crate::engine::{Engine, EngineHandle, EngineParts};
 use crate::events::Events;
-use crate::http::{App, AppParts, router};
+use crate::http::{App, AppParts, router, urls};
 use crate::identity::{Authority, Index, ServedCertificate, SharedIndex, secret};
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::local_file::{self, LocalFile};
 use crate::metrics::{self, Metrics};
+use crate::notify::{Notifier, Runner};
 use crate::server::{Server, listen, serve, server_config};
 use crate::{ManagerConfig, ManagerError, Running, addresses, discovery};
 
@@ -126,6 +127,7 @@ async fn serve_farm(
         Arc::clone(&parts.app_parts.metrics),
         ending.clone(),
     ));
+    tasks.spawn(parts.notifications.run(ending.clone()));
     let app = Arc::new(App::new(parts.app_parts));
     let tls = server_config(&ground.provider, &ground.authority, ground.served.clone())?;
     let server = Server::new(
@@ -195,6 +197,7 @@ struct Parts {
     engine: Engine,
     app_parts: AppParts,
     admin_token: String,
+    notifications: Runner,
 }
 
 impl Parts {
@@ -208,6 +211,7 @@ impl Parts {
         let index: SharedIndex = Arc::new(RwLock::new(Index::default()));
         let links = Arc::new(Links::default());
         let events = Arc::new(Events::new(term));
+        let (notifier, told) = Notifier::new();
         let metrics = Arc::<Metrics>::default();
         let (engine, handle): (Engine, EngineHandle) = Engine::new(EngineParts {
             state: Arc::clone(&ground.state),
@@ -218,6 +222,7 @@ impl Parts {
             authority: Arc::clone(&ground.authority),
             links: Arc::clone(&links),
             events: Arc::clone(&events),
+            notifier: Arc::clone(&notifier),
             metrics: Arc::clone(&metrics),
         })
         .await?;
@@ -240,8 +245,20 @@ impl Parts {
             Arc::clone(&ground.store),
             clock,
             config.upload_grace,
+            Arc::clone(&notifier),
             ending.clone(),
         );
+        let (served, at) = (ground.served.clone(), bound.clone());
+        let notifications = Runner {
+            notifier: Arc::clone(&notifier),
+            told,
+            engine: handle.clone(),
+            index: Arc::clone(&index),
+            farm: ground.farm.name.clone(),
+            page: Box::new(move || urls(&served, &at).into_iter().next()),
+            retry_after: config.notify_retry_after,
+            lost_after: config.notify_lost_after,
+        };
         Ok(Self {
             engine,
             app_parts: AppParts {
@@ -253,6 +270,7 @@ impl Parts {
                 keeper: Arc::new(keeper),
                 links,
                 events,
+                notifier,
                 metrics,
                 clock,
                 ending,
@@ -263,6 +281,7 @@ impl Parts {
                 allow_from: config.allow_from.clone(),
             },
             admin_token,
+            notifications,
         })
     }
 }

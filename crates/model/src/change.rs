@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Build, CertificateRecord, Chunking, FarmSettings, FetchedMark, FrameError, FrameResult, Job,
-    JobId, JobSettings, JobState, Lease, LeaseKey, PairingRecord, SecretHash, Timestamp,
-    TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
+    JobId, JobSettings, JobState, Lease, LeaseKey, PairingRecord, ReceiverRecord, SecretHash,
+    Telling, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
 };
 
 /// A worker as recorded.
@@ -82,4 +82,10 @@ pub enum Change {
     CertificateIssued(CertificateRecord),
     /// A certificate (by its serial) is void.
     CertificateRevoked(String),
+    /// A receiver of notifications is new, or another one from now on. What waits for it stays.
+    ReceiverSet(Box<ReceiverRecord>),
+    /// What waits for a receiver (by its name), and how it went, are now these.
+    ReceiverTold(String, Box<Telling>),
+    /// A receiver (by its name) is gone, with all that waits for it.
+    ReceiverRemoved(String),
 }

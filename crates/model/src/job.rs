@@ -82,6 +82,9 @@ pub struct JobSettings {
     /// Whether it may end what is rendered of jobs of lower priority, to have their slots at once.
     #[serde(default)]
     pub preempt: bool,
+    /// Receivers of notifications, by name, that are told of this job beside those that are told of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
 }
 
 /// Priority of a job that names none: room for ten times less and ten times more.
@@ -122,6 +125,7 @@ impl JobSettings {
             resources: Vec::new(),
             after: Vec::new(),
             preempt: false,
+            notify: Vec::new(),
         }
     }
 }
@@ -335,4 +339,6 @@ pub struct JobEdit {
     pub after: Option<Vec<After>>,
     /// See [`JobSettings::preempt`].
     pub preempt: Option<bool>,
+    /// See [`JobSettings::notify`].
+    pub notify: Option<Vec<String>>,
 }

@@ -15,6 +15,8 @@ mod identity;
 mod ids;
 mod job;
 mod name;
+mod notice;
+mod receiver;
 mod requirement;
 mod result;
 mod schema;
@@ -37,6 +39,10 @@ pub use job::{
     JobSettings, JobState, Overrides, Step, StepKind,
 };
 pub use name::check_name;
+pub use notice::{Notice, NoticeEvent, NoticeJob};
+pub use receiver::{
+    MailTls, Receiver, ReceiverRecord, Secret, Telling, TellingError, Way, WhoseJobs,
+};
 pub use requirement::{Requirement, SeriesRange, SeriesRangeError};
 pub use result::{
     Blob, FileRole, FrameError, FrameErrorKind, FrameFile, FrameResult, Previews, ResultTimings,

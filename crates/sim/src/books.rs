@@ -412,6 +412,9 @@ impl Books {
             }
             Change::FarmSet(settings) => self.farm = (**settings).clone(),
             Change::TokenAdded(_)
+            | Change::ReceiverSet(_)
+            | Change::ReceiverTold(..)
+            | Change::ReceiverRemoved(_)
             | Change::TokenRevoked(_)
             | Change::PairingAdded(_)
             | Change::PairingRemoved(_)

@@ -1,10 +1,11 @@
-//! What a restart needs: everything the scheduler and the authentication hold in memory.
+//! What a restart needs: everything the scheduler, the authentication and the notifications hold in memory.
 
 use std::collections::BTreeMap;
 
 use tessera_model::{
     Attempt, CertificateRecord, FarmSettings, FetchedMark, FrameBits, Job, JobId, JobState, Lease,
-    LeaseKey, PairingRecord, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    LeaseKey, PairingRecord, ReceiverRecord, Telling, Term, Timestamp, TokenRecord, UnitId,
+    WorkerId, WorkerRecord,
 };
 
 /// The whole record but for results and errors, as of one moment. Every list is in the order of its ids.
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub pairings: Vec<PairingRecord>,
     /// Certificates, the revoked ones too.
     pub certificates: Vec<CertificateRecord>,
+    /// Receivers of notifications, each with what waits for it.
+    pub receivers: Vec<(ReceiverRecord, Telling)>,
 }
 
 /// A job as it stands.

@@ -2,7 +2,7 @@
 //!
 //! Requests and answers of the HTTP API ([`api`]), the literal list of its routes, who may use them and what each
 //! takes and answers ([`routes`], [`query`]), all of it as an OpenAPI document ([`openapi`]), the settings of a running farm by name ([`farm_settings`]), why nothing happens ([`why`]), what a manager announces on the local network ([`discovery`]), the messages of a worker's link ([`link`]), what the farm tells those who
-//! watch ([`event`]), what uses the space ([`store`]), who may come from where ([`subnet`]), the lines a program reads from the command line ([`line`]), pairing codes
+//! watch ([`event`]), what uses the space ([`store`]), who is told of what ([`notify`]), who may come from where ([`subnet`]), the lines a program reads from the command line ([`line`]), pairing codes
 //! ([`pairing`]), what workers ask each other ([`peer`]) and the problem document every error travels as ([`problem`]).
 //!
 //! Everything here is versioned by [`PROTOCOL`]: a manager accepts workers of its own number and
@@ -15,6 +15,7 @@ pub mod event;
 pub mod farm_settings;
 pub mod line;
 pub mod link;
+pub mod notify;
 pub mod openapi;
 pub mod pairing;
 pub mod peer;

@@ -13,6 +13,7 @@ use crate::api::{
 };
 use crate::event::Event;
 use crate::link::LogStream;
+use crate::notify::{ReceiverInfo, TestReport};
 use crate::store::{Collected, StoreReport};
 use crate::why::Why;
 
@@ -327,6 +328,23 @@ pub enum LineKind {
     Revoked {
         /// Which.
         id: String,
+    },
+    /// A receiver of notifications in a list, or as it was set.
+    Receiver {
+        /// All but its secret.
+        receiver: Box<ReceiverInfo>,
+    },
+    /// A receiver of notifications was removed.
+    ReceiverRemoved {
+        /// Its name.
+        name: String,
+    },
+    /// A receiver of notifications was sent a test.
+    ReceiverTested {
+        /// Its name.
+        name: String,
+        /// How it went.
+        report: TestReport,
     },
     /// A new pairing code.
     Pairing {

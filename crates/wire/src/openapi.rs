@@ -25,6 +25,7 @@ const TAGS: &[(&str, &str)] = &[
     ("jobs", "Jobs, their frames, and what came of them."),
     ("workers", "Workers as their administrators see them."),
     ("settings", "Numbers of the running farm."),
+    ("receivers", "Who is told of what happens."),
     ("pairings", "Codes with which machines join."),
     ("tokens", "Access of clients."),
     ("certificates", "Access of workers."),
@@ -222,6 +223,10 @@ fn path_parameters(path: &str, generator: &mut SchemaGenerator) -> Vec<Value> {
             "token" => (
                 SchemaGenerator::subschema_for::<String>,
                 "Name of the token; not its secret.",
+            ),
+            "receiver" => (
+                SchemaGenerator::subschema_for::<String>,
+                "Name of the receiver.",
             ),
             _ => (SchemaGenerator::subschema_for::<String>, "Its name."),
         };

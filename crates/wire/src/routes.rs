@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::event::Event;
 use crate::farm_settings::PatchSchema;
+use crate::notify::{ReceiverInfo, ReceiverInput, TestReport};
 use crate::query::{
     EventsQuery, JobsQuery, LogQuery, LongPageQuery, PageQuery, PreviewQuery, PutQuery,
     WorkersQuery,
@@ -227,6 +228,14 @@ routes! {
     /// A JSON merge patch (RFC 7396): what it names is set, `null` sets back to the default or takes an entry out, what it does not name
     /// stays. Answers all settings as they are then.
     SETTINGS_EDIT: Patch "/api/v1/settings", Client(Admin), json::<PatchSchema>() => json::<FarmSettings>();
+    /// Receivers of notifications, without their secrets
+    RECEIVERS: Get "/api/v1/receivers", Client(Admin), Nothing => json::<Page<ReceiverInfo>>(), query LongPageQuery;
+    /// Set a receiver of notifications: a new one, or another one of that name
+    RECEIVER_SET: Put "/api/v1/receivers/{receiver}", Client(Admin), json::<ReceiverInput>() => json::<ReceiverInfo>();
+    /// Remove a receiver of notifications, with all that waits for it
+    RECEIVER_REMOVE: Delete "/api/v1/receivers/{receiver}", Client(Admin), Nothing => Nothing;
+    /// Send a test message to a receiver, once and now, and say what it answers
+    RECEIVER_TEST: Post "/api/v1/receivers/{receiver}/test", Client(Admin), Nothing => json::<TestReport>();
     /// Make a pairing code
     PAIRING_NEW: Post "/api/v1/pairings", Client(Admin), json::<NewPairing>() => json::<Pairing>();
     /// Access tokens, without their secrets

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use self::look::Look;
 use super::workers::state;
 use crate::context::Context;
+use crate::desktop::Desktop;
 use crate::exit::{Status, stop};
 use crate::flags::WatchFlags;
 use crate::output::Output;
@@ -39,7 +40,7 @@ pub(super) async fn run(context: &Context, flags: &WatchFlags) -> Result<Status>
     tokio::select! {
         biased;
         () = end.cancelled() => Ok(context.interrupt.status()),
-        status = watch(context, flags.job) => status,
+        status = watch(context, flags) => status,
     }
 }
 
@@ -50,10 +51,15 @@ struct View {
     workers: BTreeMap<WorkerId, WorkerStatus>,
 }
 
-async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
+async fn watch(context: &Context, flags: &WatchFlags) -> Result<Status> {
+    let only = flags.job;
     let connection = farm::need(context)?;
     let output = &context.output;
     let mut view = View::default();
+    let mut desktop = match flags.notify {
+        true => Some(Desktop::find().await?),
+        false => None,
+    };
     // A wrong address or job is said at once; only what was reached once is waited for.
     view.read(&connection.api, only).await?;
     let mut outages = Outages::new();
@@ -77,12 +83,14 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
             event = events.next() => {
                 let Some(event) = event else { return Ok(Status::Done) };
                 let event = event?;
+                show(&mut desktop, &view, &event.what).await?;
                 say(output, &screen, &view, &event);
                 if matches!(event.what, What::Resync) {
                     // What happened unseen is told by how everything stands now.
                     let mut now = View::default();
                     now.read(&api, only).await?;
                     for what in now.all() {
+                        show(&mut desktop, &view, &what).await?;
                         say(output, &screen, &view, &Event { what, ..event });
                     }
                     view = now;
@@ -117,6 +125,19 @@ async fn watch(context: &Context, only: Option<JobId>) -> Result<Status> {
             screen.keep();
             return over(output, job);
         }
+    }
+}
+
+/// Shows it on the desktop, if that was asked for.
+async fn show(desktop: &mut Option<Desktop>, view: &View, what: &What) -> Result<()> {
+    let job = match what {
+        What::Job { job } => job.id,
+        What::FrameFailed { error, .. } => error.lease.unit.job,
+        _ => return Ok(()),
+    };
+    match desktop {
+        Some(desktop) => desktop.tell(view.jobs.get(&job), what).await,
+        None => Ok(()),
     }
 }
 

@@ -89,6 +89,9 @@ pub(crate) struct SceneFlags {
     /// End frames of jobs of lower priority, if that is what it takes to begin at once
     #[arg(long, help_heading = "Job")]
     pub(crate) preempt: bool,
+    /// Receivers of notifications that are told of this job, beside those that are told of all: studio;anna
+    #[arg(long, help_heading = "Job", value_delimiter = ';', value_name = "A;B")]
+    pub(crate) notify: Vec<String>,
     /// Send every file again, also what the farm says it has; it mends its own copies by them
     #[arg(long)]
     pub(crate) force_upload: bool,
@@ -264,6 +267,9 @@ pub(crate) struct EditFlags {
         default_missing_value = "true"
     )]
     pub(crate) preempt: Option<bool>,
+    /// Receivers of notifications that are told of it: studio;anna (or none)
+    #[arg(long, value_delimiter = ';', value_name = "A;B")]
+    pub(crate) notify: Option<Vec<String>>,
     #[command(flatten)]
     pub(crate) order: OrderFlags,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use tessera_wire::api::Submitted;
 use tessera_wire::line::LineKind;
 
 use crate::context::{Context, Looking};
-use crate::flags::{OrderFlags, SceneFlags, jobs};
+use crate::flags::{OrderFlags, SceneFlags, given_names, jobs};
 use crate::progress::Progress;
 use crate::units::Bytes;
 
@@ -196,6 +196,7 @@ pub(crate) fn job_settings(context: &Context, flags: &SceneFlags) -> JobSettings
         resources: defaults.resources.value.clone(),
         after: afters(&flags.order),
         preempt: flags.preempt,
+        notify: given_names(&flags.notify),
     }
 }
 

@@ -40,6 +40,7 @@ mod matching;
 mod merging;
 mod misfits;
 mod monitor;
+mod notifying;
 mod on_a_farm;
 mod other_clients;
 mod own_machine;

@@ -17,6 +17,7 @@ use tessera_wire::api::{
 use tessera_wire::blob::to_model;
 use tessera_wire::farm_settings::SettingsPatch;
 use tessera_wire::link::LogStream;
+use tessera_wire::notify::{ReceiverInfo, ReceiverInput, TestReport};
 use tessera_wire::query::{JobsQuery, LongPageQuery, WorkersQuery};
 use tessera_wire::routes::{self, Route};
 use tessera_wire::store::{Collected, StoreReport};
@@ -66,6 +67,10 @@ fn with_query(route: Route, query: &impl Serialize) -> String {
     let pairs: Vec<String> = pairs.collect();
     let mark = if pairs.is_empty() { "" } else { "?" };
     format!("{}{mark}{}", route.path, pairs.join("&"))
+}
+
+fn receiver_path(route: Route, name: &str) -> String {
+    route.path.replace("{receiver}", &escaped(name))
 }
 
 fn from_place(route: Route, from: Option<u64>) -> String {
@@ -381,6 +386,36 @@ impl Api {
             routes::TOKEN_REVOKE.path.replace("{token}", &escaped(id)),
         ))
         .await
+    }
+
+    /// Receivers of notifications, without their secrets.
+    pub async fn receivers(&self) -> Result<Page<ReceiverInfo>, ApiError> {
+        self.all(routes::RECEIVERS, |from| {
+            from_place(routes::RECEIVERS, from)
+        })
+        .await
+    }
+
+    /// Sets a receiver of notifications: a new one, or another one of that name.
+    pub async fn set_receiver(
+        &self,
+        name: &str,
+        receiver: &ReceiverInput,
+    ) -> Result<ReceiverInfo, ApiError> {
+        let path = receiver_path(routes::RECEIVER_SET, name);
+        self.tell(routes::RECEIVER_SET, path, receiver).await
+    }
+
+    /// Removes a receiver of notifications.
+    pub async fn remove_receiver(&self, name: &str) -> Result<(), ApiError> {
+        let path = receiver_path(routes::RECEIVER_REMOVE, name);
+        self.done(Call::new(routes::RECEIVER_REMOVE, path)).await
+    }
+
+    /// Sends a test message to a receiver.
+    pub async fn test_receiver(&self, name: &str) -> Result<TestReport, ApiError> {
+        let path = receiver_path(routes::RECEIVER_TEST, name);
+        self.json(Call::new(routes::RECEIVER_TEST, path)).await
     }
 
     /// Workers' certificates.

@@ -17,6 +17,7 @@ use super::roster::Roster;
 use super::sharers::Sharers;
 use crate::identity::{Authority, Index, IssuedCertificate, SharedIndex, WorkerRequest};
 use crate::links::LinkHandle;
+use crate::notify::{Occasion, Witness};
 
 /// Sends an answer, once it is known whether what it says was recorded.
 pub(super) type Pending = Box<dyn FnOnce(Result<(), EngineError>) + Send>;
@@ -47,6 +48,8 @@ pub(super) struct News {
     pub(super) workers: BTreeSet<WorkerId>,
     pub(super) started: Vec<(JobId, StepIndex, u32, i32, WorkerId)>,
     pub(super) failures: Vec<(Box<FrameError>, bool)>,
+    /// Workers whose links ended without a word.
+    pub(super) cut: Vec<WorkerId>,
 }
 
 /// All that is decided and waits for one commit.
@@ -64,6 +67,7 @@ pub(super) struct Core {
     pub(super) scheduler: Scheduler,
     pub(super) roster: Roster,
     pub(super) sharers: Sharers,
+    pub(super) witness: Witness,
     index: SharedIndex,
     authority: Arc<Authority>,
     initial: FarmSettings,
@@ -92,6 +96,7 @@ impl Core {
             scheduler: restore(snapshot, &initial, now),
             roster: Roster::default(),
             sharers: Sharers::default(),
+            witness: Witness::default(),
             index,
             authority,
             initial,
@@ -160,6 +165,9 @@ impl Core {
                 if !self.roster.is_current(worker, link) {
                     return;
                 }
+                if !self.roster.is_leaving(worker) {
+                    batch.news.cut.push(worker);
+                }
                 self.roster.leave(worker);
                 self.decide(now, Input::Unlinked(worker), batch).0
             }
@@ -187,6 +195,18 @@ impl Core {
     pub(super) fn tick(&mut self, now: Now, batch: &mut Batch) {
         let (step, _) = self.decide(now, Input::Tick, batch);
         batch.steps.push(step);
+    }
+
+    /// What of a batch is worth telling, if there is anybody to tell.
+    pub(super) fn occasions(&mut self, now: Now, batch: &Batch) -> Vec<Occasion> {
+        let index = self.index.read();
+        let has_receivers = index.is_ok_and(|index| index.has_receivers());
+        if !has_receivers {
+            return Vec::new();
+        }
+        let News { failures, cut, .. } = &batch.news;
+        self.witness
+            .see(&self.scheduler, now, failures, cut, &batch.changes)
     }
 
     fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {

@@ -12,6 +12,7 @@ use super::core::{Batch, Core, News};
 use super::sharers::Sharers;
 use crate::events::Events;
 use crate::links::{Closing, LinkId, Links};
+use crate::notify::Notifier;
 use crate::views;
 
 /// Answers, orders, news and questions, in this order.
@@ -21,7 +22,11 @@ pub(super) fn release(
     now: tessera_scheduler::Now,
     links: &Links,
     events: &Events,
+    notifier: &Notifier,
 ) {
+    for occasion in core.occasions(now, &batch) {
+        notifier.tell(occasion);
+    }
     for step in batch.steps {
         if let Some(link) = step.link {
             links.enter(link);

@@ -18,6 +18,7 @@ use crate::events::Events;
 use crate::identity::{Authority, SharedIndex};
 use crate::links::{Closing, Links};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 
 /// Commands that share one transaction. So many come together only where thousands of workers report at once; then the more
 /// share the pages that are written and the one sync, the less each of them costs.
@@ -37,6 +38,7 @@ pub(crate) struct EngineParts {
     pub(crate) authority: Arc<Authority>,
     pub(crate) links: Arc<Links>,
     pub(crate) events: Arc<Events>,
+    pub(crate) notifier: Arc<Notifier>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -49,6 +51,7 @@ pub(crate) struct Engine {
     clock: Clock,
     links: Arc<Links>,
     events: Arc<Events>,
+    notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
     trouble: Option<Trouble>,
 }
@@ -80,6 +83,7 @@ impl Engine {
             clock: parts.clock,
             links: parts.links,
             events: parts.events,
+            notifier: parts.notifier,
             metrics: parts.metrics,
             trouble: None,
         };
@@ -152,7 +156,14 @@ impl Engine {
             tracing::info!("the record can be written again");
             self.metrics.set_records(true);
         }
-        release(&mut self.core, batch, now, &self.links, &self.events);
+        release(
+            &mut self.core,
+            batch,
+            now,
+            &self.links,
+            &self.events,
+            &self.notifier,
+        );
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use crate::data_dir::DataDir;
 use crate::events::Events;
 use crate::identity::{Authority, Index, SharedIndex};
 use crate::links::{Closing, LinkHandle, LinkId, Links};
+use crate::notify::Notifier;
 
 /// A peer that was told of a failure tries again after this; nothing is decided by it.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -51,6 +52,7 @@ async fn world() -> World {
         authority: Arc::new(authority),
         links: Arc::clone(&links),
         events: Arc::new(Events::new(term)),
+        notifier: Notifier::new().0,
         metrics: Arc::default(),
     })
     .await

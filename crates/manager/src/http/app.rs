@@ -23,6 +23,7 @@ use crate::identity::{Index, ServedCertificate, SharedIndex, Tries, secret};
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::{addresses, clock};
 
 /// Pairing codes that wait to be used. A farm of thousands is paired with one code used many times.
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(super) keeper: Arc<Keeper>,
     pub(super) links: Arc<Links>,
     pub(super) events: Arc<Events>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: clock::Clock,
     pub(super) tries: Mutex<Tries>,
@@ -63,6 +65,26 @@ pub(crate) struct App {
     pub(super) allow_from: Vec<Subnet>,
 }
 
+/// Addresses of a manager for others, best first.
+pub(crate) fn urls(served: &ServedCertificate, bound: &[SocketAddr]) -> Vec<String> {
+    let trust = served.trust();
+    let reachable = addresses::reachable(bound);
+    if trust.name_check == NameCheck::Farm {
+        return reachable.into_iter().map(addresses::url_of).collect();
+    }
+    // With the owner's certificate only the names in it are believed.
+    let port = bound.first().map_or(0, SocketAddr::port);
+    trust
+        .names
+        .iter()
+        .filter(|name| !name.contains('*'))
+        .map(|name| match name.parse() {
+            Ok(ip) => addresses::url_of(SocketAddr::new(ip, port)),
+            Err(_) => addresses::url(name, port),
+        })
+        .collect()
+}
+
 /// What it is made of.
 pub(crate) struct AppParts {
     pub(crate) farm: FarmFile,
@@ -73,6 +95,7 @@ pub(crate) struct AppParts {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) links: Arc<Links>,
     pub(crate) events: Arc<Events>,
+    pub(crate) notifier: Arc<Notifier>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: clock::Clock,
     pub(crate) ending: CancellationToken,
@@ -94,6 +117,7 @@ impl App {
             keeper: parts.keeper,
             links: parts.links,
             events: parts.events,
+            notifier: parts.notifier,
             metrics: parts.metrics,
             clock: parts.clock,
             tries: Mutex::default(),
@@ -117,22 +141,7 @@ impl App {
 
     /// Addresses of this manager for others, best first.
     pub(crate) fn urls(&self) -> Vec<String> {
-        let trust = self.served.trust();
-        let reachable = addresses::reachable(&self.bound);
-        if trust.name_check == NameCheck::Farm {
-            return reachable.into_iter().map(addresses::url_of).collect();
-        }
-        // With the owner's certificate only the names in it are believed.
-        let port = self.bound.first().map_or(0, SocketAddr::port);
-        trust
-            .names
-            .iter()
-            .filter(|name| !name.contains('*'))
-            .map(|name| match name.parse() {
-                Ok(ip) => addresses::url_of(SocketAddr::new(ip, port)),
-                Err(_) => addresses::url(name, port),
-            })
-            .collect()
+        urls(&self.served, &self.bound)
     }
 
     /// Where other workers reach one that is linked from there and says that it gives blocks at `told`.

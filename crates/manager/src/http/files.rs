@@ -25,7 +25,7 @@ use super::extract::{Json, Path};
 use super::logs::from_store;
 use super::problem::{Answer, Failure, disk_full, failure, internal};
 use super::store::check_room;
-use super::submit::complete;
+use super::submit::complete_tree;
 use super::upload::Arriving;
 
 /// Largest file that is taken in one request: what comes goes on with nothing after a cut, so larger ones had better come as blocks.
@@ -158,7 +158,7 @@ pub(super) async fn tree(
         return Err(invalid("a tree has at least one file".into()));
     }
     let blob = walk(&app, Walk::Long, move |store| {
-        complete(store, tree.blobs())?;
+        complete_tree(store, &tree)?;
         let blob = tree.write(|block| store.put_block(&block))?;
         store.sync()?;
         Ok(to_model(&blob))

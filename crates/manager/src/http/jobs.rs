@@ -18,6 +18,7 @@ use super::access::Client;
 use super::app::App;
 use super::extract::{Json, Path, Query, page, page_limit};
 use super::problem::{Answer, applied, failure, no_job};
+use super::receivers::check_named;
 use super::submit::check_settings;
 use crate::views::{self, phase};
 
@@ -111,6 +112,7 @@ pub(super) async fn edit(
     Json(edit): Json<JobEdit>,
 ) -> Answer<Json<JobDetail>> {
     check_settings(&edit, edit.chunk, 0)?;
+    check_named(&app, edit.notify.as_deref().unwrap_or_default())?;
     command(&app, &client, job, JobCommand::Edit(edit)).await?;
     detail(&app, job).await
 }

@@ -21,6 +21,7 @@ mod pages;
 mod pair;
 mod previews;
 mod problem;
+mod receivers;
 mod results;
 mod router;
 mod settings;
@@ -30,5 +31,5 @@ mod upload;
 mod workers;
 
 pub(crate) use access::Peer;
-pub(crate) use app::{App, AppParts};
+pub(crate) use app::{App, AppParts, urls};
 pub(crate) use router::router;

@@ -12,7 +12,7 @@ use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
     access, blobs, edits, events, farm, files, identities, jobs, link, logs, pages, pair, previews,
-    results, settings, store, submit, upload, workers,
+    receivers, results, settings, store, submit, upload, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -51,6 +51,10 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::WORKER_WHY => get(workers::why),
         routes::SETTINGS => get(settings::all),
         routes::SETTINGS_EDIT => patch(settings::edit),
+        routes::RECEIVERS => get(receivers::all),
+        routes::RECEIVER_SET => put(receivers::set),
+        routes::RECEIVER_REMOVE => delete(receivers::remove),
+        routes::RECEIVER_TEST => post(receivers::test),
         routes::PAIRING_NEW => post(identities::new_pairing),
         routes::TOKENS => get(identities::tokens),
         routes::TOKEN_NEW => post(identities::new_token),

@@ -1,10 +1,12 @@
 //! A new job: taken in only if every byte it names is here and every number it brings has a bound.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::extract::State;
 use serde::Serialize;
-use tessera_blobs::{Store, TreePath};
+use tessera_blobs::{Manifest, Store, TreePath};
 use tessera_model::MAX_FRAMES;
 use tessera_scheduler::{Input, NewJob, Outcome};
 use tessera_wire::api::{Submit, Submitted};
@@ -16,6 +18,10 @@ use super::app::App;
 use super::blobs::{StoreWalk, Walk, read_manifest, walk};
 use super::extract::Json;
 use super::problem::{Answer, Failure, failure, internal, missing, unexpected};
+use super::receivers::check_named;
+
+/// Of fewer files than these, another thread would cost more than it saves.
+const PART_MIN: usize = 500;
 
 /// Largest note of a client. It is kept with the job in memory.
 const NOTE_MAX_BYTES: usize = 64 * 1024;
@@ -37,6 +43,7 @@ pub(super) async fn submit(
     Json(mut submit): Json<Submit>,
 ) -> Answer<Json<Submitted>> {
     check_bounds(&submit)?;
+    check_named(&app, &submit.settings.notify)?;
     let main_file = TreePath::new(&submit.main_file).map_err(|error| {
         invalid(format!(
             "'{}' is not a path in a file tree: {error}",
@@ -153,9 +160,34 @@ fn check_tree(store: &Store, manifest: &tessera_model::Blob, main_file: &TreePat
     if tree.get(main_file).is_none() {
         return Err(invalid(format!("'{main_file}' is not in the file tree")));
     }
-    complete(store, tree.blobs())?;
+    complete_tree(store, &tree)?;
     // Some of it may be another's, who was not told yet that it is on the disk.
     Ok(store.sync()?)
+}
+
+/// Whether every file of a tree is whole in the store. The lists of all of them are read, on all cores.
+pub(super) fn complete_tree(store: &Store, tree: &Manifest) -> StoreWalk<()> {
+    let blobs: Vec<_> = tree.blobs().collect();
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let size = blobs.len().div_ceil(cores).max(PART_MIN);
+    let looked: Vec<_> = std::thread::scope(|scope| {
+        let parts: Vec<_> = blobs
+            .chunks(size)
+            .map(|part| scope.spawn(move || store.missing_of(part.iter().copied())))
+            .collect();
+        parts
+            .into_iter()
+            .map(|part| part.join().expect("looking into the store does not panic"))
+            .collect()
+    });
+    let mut lacking = BTreeSet::new();
+    for found in looked {
+        lacking.extend(found?.iter().map(ToString::to_string));
+    }
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(missing(lacking.into_iter().collect())),
+    }
 }
 
 /// Whether these blobs are whole in the store.

@@ -1,11 +1,11 @@
-//! The recorded credentials in memory, for verifying: the engine keeps it in step with the record.
+//! The recorded credentials in memory, for verifying, and the receivers of notifications: the engine keeps it in step with the record.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use tessera_model::{
-    CertificateRecord, Change, PairingRecord, SecretHash, Timestamp, TokenRecord, User, UserName,
-    WorkerId,
+    CertificateRecord, Change, PairingRecord, ReceiverRecord, SecretHash, Telling, Timestamp,
+    TokenRecord, User, UserName, WorkerId,
 };
 use tessera_state::Snapshot;
 
@@ -25,6 +25,7 @@ pub(crate) struct Index {
     pairings: HashMap<SecretHash, PairingRecord>,
     certificates: BTreeMap<String, CertificateRecord>,
     workers: BTreeMap<WorkerId, String>,
+    receivers: BTreeMap<String, (ReceiverRecord, Telling)>,
     local: Option<(SecretHash, User)>,
 }
 
@@ -51,6 +52,11 @@ impl Index {
                 .workers
                 .iter()
                 .map(|worker| (worker.id, worker.name.clone()))
+                .collect(),
+            receivers: snapshot
+                .receivers
+                .iter()
+                .map(|receiver| (receiver.0.receiver.name.clone(), receiver.clone()))
                 .collect(),
             local: self.local.take(),
         };
@@ -82,6 +88,20 @@ impl Index {
                 if let Some(certificate) = self.certificates.get_mut(serial) {
                     certificate.revoked = true;
                 }
+            }
+            Change::ReceiverSet(record) => {
+                let name = record.receiver.name.clone();
+                let told = self.receivers.remove(&name).map(|(_, telling)| telling);
+                let receiver = ((**record).clone(), told.unwrap_or_default());
+                self.receivers.insert(name, receiver);
+            }
+            Change::ReceiverTold(name, telling) => {
+                if let Some((_, told)) = self.receivers.get_mut(name) {
+                    *told = (**telling).clone();
+                }
+            }
+            Change::ReceiverRemoved(name) => {
+                self.receivers.remove(name);
             }
             Change::WorkerSet(worker) => {
                 self.workers.insert(worker.id, worker.name.clone());
@@ -199,6 +219,19 @@ impl Index {
             .filter(|certificate| certificate.worker == worker && !certificate.revoked)
             .map(|certificate| certificate.serial.clone())
             .collect()
+    }
+
+    /// Receivers of notifications, by name.
+    pub(crate) fn receivers(&self) -> Vec<(ReceiverRecord, Telling)> {
+        self.receivers.values().cloned().collect()
+    }
+
+    pub(crate) fn receiver(&self, name: &str) -> Option<&(ReceiverRecord, Telling)> {
+        self.receivers.get(name)
+    }
+
+    pub(crate) fn has_receivers(&self) -> bool {
+        !self.receivers.is_empty()
     }
 
     /// A worker's name; empty once it is removed.

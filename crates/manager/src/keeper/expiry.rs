@@ -55,6 +55,7 @@ impl Keeper {
         }
         *warned = level;
         let used_bytes = self.store.pack_bytes();
+        self.tell(None, level, used_bytes);
         match level {
             StoreLevel::Fine => {}
             StoreLevel::Warning => {

@@ -28,6 +28,7 @@ pub(crate) use intake::Intake;
 
 use crate::clock::{self, Clock};
 use crate::engine::{EngineError, EngineHandle};
+use crate::notify::{Notifier, Occasion};
 use intake::Intakes;
 use users::Users;
 use walk::{Walked, Whose, blocking, walk};
@@ -74,6 +75,7 @@ pub(crate) struct Keeper {
     /// The level that was warned of last.
     warned: Mutex<StoreLevel>,
     users: Mutex<Users>,
+    notifier: Arc<Notifier>,
     ending: CancellationToken,
 }
 
@@ -102,6 +104,7 @@ impl Keeper {
         store: Arc<Store>,
         clock: Clock,
         upload_grace: Duration,
+        notifier: Arc<Notifier>,
         ending: CancellationToken,
     ) -> Self {
         Self {
@@ -116,6 +119,7 @@ impl Keeper {
             last: Mutex::default(),
             warned: Mutex::default(),
             users: Mutex::default(),
+            notifier,
             ending,
         }
     }
@@ -258,6 +262,17 @@ impl Keeper {
         let by_user = users.map(|(user, used)| (user.clone(), used.bytes));
         self.measured(by_user.collect(), begun.elapsed());
         Ok(used)
+    }
+
+    /// Has people told that the space of all, or of one user, comes to its end.
+    fn tell(&self, user: Option<UserName>, level: StoreLevel, used_bytes: u64) {
+        if level != StoreLevel::Fine {
+            self.notifier.tell(Occasion::Store {
+                user,
+                used_bytes,
+                is_full: level == StoreLevel::Full,
+            });
+        }
     }
 
     fn keeping(&self) -> MutexGuard<'_, Keeping<UserName>> {

@@ -132,6 +132,7 @@ impl Keeper {
         }
         let news = self.users().news(&settings);
         for (user, level, used_bytes) in news {
+            self.tell(Some(user.clone()), level, used_bytes);
             match level {
                 StoreLevel::Fine => {}
                 StoreLevel::Warning => {

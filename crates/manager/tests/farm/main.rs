@@ -17,6 +17,7 @@ mod lists;
 mod logs;
 mod machines;
 mod metrics;
+mod notifications;
 mod pairing;
 mod previews;
 mod restart;

@@ -269,6 +269,7 @@ fn check_settings(settings: &JobSettings) -> Result<(), Refusal> {
     for (what, names) in [
         ("resources", &settings.resources),
         ("names of workers", &settings.requirement.workers),
+        ("receivers of notifications", &settings.notify),
     ] {
         if names.len() > NAMES_MAX || !names.iter().all(|name| !name.is_empty() && line(name)) {
             return invalid(format!(
@@ -487,6 +488,7 @@ fn edited(old: &JobSettings, edit: JobEdit) -> JobSettings {
         resources: edit.resources.unwrap_or_else(|| old.resources.clone()),
         after: edit.after.unwrap_or_else(|| old.after.clone()),
         preempt: edit.preempt.unwrap_or(old.preempt),
+        notify: edit.notify.unwrap_or_else(|| old.notify.clone()),
     }
 }
 

@@ -106,6 +106,9 @@ async fn act(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         Change::PairingRemoved(hash) => members::remove_pairing(batch, *hash).await,
         Change::CertificateIssued(issued) => members::issue_certificate(batch, issued).await,
         Change::CertificateRevoked(serial) => members::revoke_certificate(batch, serial).await,
+        Change::ReceiverSet(receiver) => members::set_receiver(batch, receiver).await,
+        Change::ReceiverTold(name, telling) => members::set_telling(batch, name, telling).await,
+        Change::ReceiverRemoved(name) => members::remove_receiver(batch, name).await,
         Change::Leased(_)
         | Change::LeaseEnded(_)
         | Change::UnitClosed(_)

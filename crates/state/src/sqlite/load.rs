@@ -6,7 +6,8 @@ use futures_util::TryStreamExt;
 use sqlx::{Row, SqliteConnection};
 use tessera_model::{
     Attempt, CertificateRecord, FarmSettings, FetchedMark, FrameBits, Job, JobId, Lease, LeaseKey,
-    PairingRecord, StepIndex, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    PairingRecord, ReceiverRecord, StepIndex, Telling, Term, Timestamp, TokenRecord, UnitId,
+    WorkerId, WorkerRecord,
 };
 
 use super::fault::Fault;
@@ -42,6 +43,7 @@ impl Sqlite {
                 tokens: tokens(conn).await?,
                 pairings: pairings(conn).await?,
                 certificates: certificates(conn).await?,
+                receivers: receivers(conn).await?,
             })
         };
         load.await.map_err(|fault| self.read_error(fault))
@@ -284,6 +286,22 @@ async fn certificates(conn: &mut SqliteConnection) -> Result<Vec<CertificateReco
                 revoked: row.try_get(2)?,
                 ..body
             })
+        })
+        .collect()
+}
+
+async fn receivers(conn: &mut SqliteConnection) -> Result<Vec<(ReceiverRecord, Telling)>, Fault> {
+    let rows = sqlx::query("SELECT name, body, telling FROM receiver ORDER BY name")
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let name: &str = row.try_get(0)?;
+            let what = || format!("receiver {name}");
+            Ok((
+                decode_text(row.try_get(1)?, what)?,
+                decode_text(row.try_get(2)?, what)?,
+            ))
         })
         .collect()
 }

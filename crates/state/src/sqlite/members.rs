@@ -1,9 +1,11 @@
-//! Writing of the farm itself: its settings, and who belongs to it: workers, and the credentials of workers and clients.
+//! Writing of the farm itself: its settings, and who belongs to it: workers, the credentials of workers and clients, and the
+//! receivers of notifications.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tessera_model::{
-    CertificateRecord, FarmSettings, PairingRecord, SecretHash, TokenRecord, WorkerId, WorkerRecord,
+    CertificateRecord, FarmSettings, PairingRecord, ReceiverRecord, SecretHash, Telling,
+    TokenRecord, WorkerId, WorkerRecord,
 };
 
 use super::commit::Batch;
@@ -149,6 +151,44 @@ pub(super) async fn issue_certificate(
 pub(super) async fn revoke_certificate(batch: &mut Batch<'_>, serial: &str) -> Result<(), Fault> {
     sqlx::query("UPDATE certificate SET revoked = 1 WHERE serial = ?")
         .bind(serial)
+        .execute(&mut *batch.conn)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_receiver(
+    batch: &mut Batch<'_>,
+    record: &ReceiverRecord,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO receiver (name, body, telling) VALUES (?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET body = excluded.body",
+    )
+    .bind(&record.receiver.name)
+    .bind(encode_text(record))
+    .bind(encode_text(&Telling::default()))
+    .execute(&mut *batch.conn)
+    .await?;
+    Ok(())
+}
+
+/// Of a receiver that is gone there is nothing to keep.
+pub(super) async fn set_telling(
+    batch: &mut Batch<'_>,
+    name: &str,
+    telling: &Telling,
+) -> Result<(), Fault> {
+    sqlx::query("UPDATE receiver SET telling = ? WHERE name = ?")
+        .bind(encode_text(telling))
+        .bind(name)
+        .execute(&mut *batch.conn)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn remove_receiver(batch: &mut Batch<'_>, name: &str) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM receiver WHERE name = ?")
+        .bind(name)
         .execute(&mut *batch.conn)
         .await?;
     Ok(())

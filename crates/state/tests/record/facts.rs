@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use tessera_model::{
     After, Attempt, BlenderVersion, Blob, Build, BuildKind, CertificateRecord, Change, Chunking,
     Device, FarmSettings, FetchedMark, FileRole, FrameError, FrameErrorKind, FrameFile,
-    FrameResult, Gpu, Job, JobId, JobSettings, Lease, LeaseKey, Overrides, PairingGrant,
-    PairingRecord, Previews, Requirement, Rest, ResultTimings, Role, SecretHash, Series, Share,
-    Step, StepIndex, StepKind, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
-    WorkerRecord,
+    FrameResult, Gpu, Job, JobId, JobSettings, JobState, Lease, LeaseKey, MailTls, Notice,
+    NoticeEvent, NoticeJob, Overrides, PairingGrant, PairingRecord, Previews, Receiver,
+    ReceiverRecord, Requirement, Rest, ResultTimings, Role, Secret, SecretHash, Series, Share,
+    Step, StepIndex, StepKind, Telling, TellingError, Timestamp, TokenRecord, UnitId, Way,
+    WhoseJobs, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
 };
 
 pub const JOB: JobId = JobId(1);
@@ -320,6 +321,58 @@ pub fn certificate(serial: &str) -> CertificateRecord {
         expires_at: Timestamp(4),
         revoked: false,
     }
+}
+
+pub fn receiver(name: &str, has_secret: bool) -> Box<ReceiverRecord> {
+    Box::new(ReceiverRecord {
+        receiver: Receiver {
+            name: name.into(),
+            way: Way::Email {
+                server: "mail.example.org".into(),
+                port: Some(2525),
+                tls: MailTls::Starttls,
+                user: Some("farm".into()),
+                from: "farm@example.org".into(),
+                to: vec!["ada@example.org".into()],
+            },
+            events: NoticeEvent::ALL.into(),
+            jobs: WhoseJobs::Owner("ada".parse().unwrap()),
+        },
+        secret: has_secret.then(|| Secret("hush".into())),
+    })
+}
+
+/// With so many notices that wait, and something that went wrong if there are any.
+pub fn telling(waiting: u64) -> Box<Telling> {
+    let notice = |number: u64| Notice {
+        id: format!("{number:016x}"),
+        event: NoticeEvent::JobDone,
+        at: LATER,
+        farm: "farm".into(),
+        title: "it is done".into(),
+        text: "all of it\nnow".into(),
+        job: Some(NoticeJob {
+            id: JOB,
+            name: "shot".into(),
+            owner: "ada".parse().unwrap(),
+            state: JobState::Done,
+            frames: 9,
+            done: 8,
+            failed: 1,
+            submitted_at: Timestamp(5),
+        }),
+        workers: vec!["anvil".into()],
+        link: Some("https://farm:7373/#/jobs/1".into()),
+    };
+    Box::new(Telling {
+        waiting: (0..waiting).map(notice).collect(),
+        delivered_at: (waiting == 0).then_some(LATER),
+        error: (waiting > 0).then(|| TellingError {
+            at: LATER,
+            text: "connection refused".into(),
+        }),
+        lost: waiting * 3,
+    })
 }
 
 /// A worker and a job with the steps `steps`: what most tests begin with.

@@ -183,6 +183,22 @@ fn everything_v7() -> Vec<Change> {
     changes
 }
 
+/// Receivers of notifications, and jobs that name some.
+fn everything_v8() -> Vec<Change> {
+    let mut changes = everything_v7();
+    let mut named = facts::job(9, &["1..9"]);
+    named.settings.notify = vec!["studio".into()];
+    changes.extend([
+        Change::JobAdded(named),
+        Change::ReceiverSet(facts::receiver("studio", true)),
+        Change::ReceiverTold("studio".into(), facts::telling(2)),
+        Change::ReceiverSet(facts::receiver("gone", true)),
+        Change::ReceiverRemoved("gone".into()),
+        Change::ReceiverSet(facts::receiver("new", false)),
+    ]);
+    changes
+}
+
 #[tokio::test]
 async fn version_1_is_read() {
     is_read(1, &everything_v1()).await;
@@ -218,6 +234,11 @@ async fn version_7_is_read() {
     is_read(7, &everything_v7()).await;
 }
 
+#[tokio::test]
+async fn version_8_is_read() {
+    is_read(8, &everything_v8()).await;
+}
+
 async fn is_read(version: u32, everything: &[Change]) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(golden(version), folder.path().join("record.sqlite3")).unwrap();
@@ -248,18 +269,18 @@ async fn is_read(version: u32, everything: &[Change]) {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v7.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v8.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_7() {
+async fn write_version_8() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v7()).await.unwrap();
+    state.commit(term, &everything_v8()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(7).exists(),
+        !golden(8).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(7)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(8)).unwrap();
 }

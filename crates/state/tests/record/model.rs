@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tessera_model::{
     Attempt, CertificateRecord, Change, Chunking, FarmSettings, FetchedMark, FrameBits, FrameError,
-    FrameResult, Job, JobId, JobState, Lease, LeaseKey, PairingRecord, SecretHash, StepIndex, Term,
-    Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
+    FrameResult, Job, JobId, JobState, Lease, LeaseKey, PairingRecord, ReceiverRecord, SecretHash,
+    StepIndex, Telling, Term, Timestamp, TokenRecord, UnitId, WorkerId, WorkerRecord,
 };
 use tessera_state::{JobSnapshot, Snapshot, StepSnapshot, WriteError};
 
@@ -22,6 +22,7 @@ pub struct Model {
     tokens: BTreeMap<String, TokenRecord>,
     pairings: BTreeMap<SecretHash, PairingRecord>,
     certificates: BTreeMap<String, CertificateRecord>,
+    receivers: BTreeMap<String, (ReceiverRecord, Telling)>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +98,7 @@ impl Model {
             tokens: self.tokens.values().cloned().collect(),
             pairings: self.pairings.values().cloned().collect(),
             certificates: self.certificates.values().cloned().collect(),
+            receivers: self.receivers.values().cloned().collect(),
         }
     }
 
@@ -232,6 +234,20 @@ impl Model {
             }
             Change::TokenRevoked(id) => {
                 self.tokens.remove(id);
+            }
+            Change::ReceiverSet(record) => {
+                let name = record.receiver.name.clone();
+                let new = (**record).clone();
+                let kept = self.receivers.remove(&name).map(|(_, telling)| telling);
+                self.receivers.insert(name, (new, kept.unwrap_or_default()));
+            }
+            Change::ReceiverTold(name, telling) => {
+                if let Some(receiver) = self.receivers.get_mut(name) {
+                    receiver.1 = (**telling).clone();
+                }
+            }
+            Change::ReceiverRemoved(name) => {
+                self.receivers.remove(name);
             }
             Change::PairingAdded(code) => {
                 let before = self

@@ -57,6 +57,7 @@ async fn a_new_record_is_empty(backend: Backend) {
         tokens: vec![],
         pairings: vec![],
         certificates: vec![],
+        receivers: vec![],
     };
     assert_eq!(record.state.load().await.unwrap(), empty);
 }

@@ -108,7 +108,10 @@ fn member_change() -> impl Strategy<Value = Change> {
         }),
         1 => (1u8..3).prop_map(|salt| Change::PairingRemoved(SecretHash([salt; 32]))),
         2 => id.clone().prop_map(|id| Change::CertificateIssued(facts::certificate(id))),
-        1 => id.prop_map(|id| Change::CertificateRevoked(id.into())),
+        1 => id.clone().prop_map(|id| Change::CertificateRevoked(id.into())),
+        2 => (id.clone(), any::<bool>()).prop_map(|(id, secret)| Change::ReceiverSet(facts::receiver(id, secret))),
+        2 => (id.clone(), 0u64..3).prop_map(|(id, waiting)| Change::ReceiverTold(id.into(), facts::telling(waiting))),
+        1 => id.prop_map(|id| Change::ReceiverRemoved(id.into())),
     ]
 }
 

@@ -158,6 +158,9 @@ async fn told_again_nothing_changes(backend: Backend) {
         Change::CertificateIssued(facts::certificate("c1")),
         Change::CertificateIssued(facts::certificate("c2")),
         Change::CertificateRevoked("c2".into()),
+        Change::ReceiverSet(facts::receiver("r", true)),
+        Change::ReceiverTold("r".into(), facts::telling(2)),
+        Change::ReceiverTold("nobody".into(), facts::telling(1)),
     ];
     let mut first = facts::farm(&["1..9"]);
     first.push(Change::WorkerSet(facts::worker(2, "bellows")));
@@ -169,6 +172,7 @@ async fn told_again_nothing_changes(backend: Backend) {
         Change::TokenRevoked("t".into()),
         Change::PairingRemoved(facts::pairing(1).hash),
         Change::CertificateRevoked("c1".into()),
+        Change::ReceiverRemoved("r".into()),
         Change::WorkerRemoved(other),
     ];
     let gone = [Change::JobRemoved(JOB)];

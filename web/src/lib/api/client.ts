@@ -2,8 +2,8 @@
 
 import type {
   CertificateInfo, Collected, CreatedToken, Farm, FarmSettings, FrameError, FrameResult, FrameStatus, JobAction, JobDetail, JobEdit,
-  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, SettingsPatch, StoreReport, TokenInfo, Utilisation, Why, WorkerAction, WorkerId,
-  WorkerStatus,
+  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, ReceiverInfo, ReceiverInput, SettingsPatch, StoreReport, TestReport,
+  TokenInfo, Utilisation, Why, WorkerAction, WorkerId, WorkerStatus,
 } from "./types";
 
 /** Most entries that the manager gives at once. */
@@ -85,6 +85,11 @@ export const api = {
   results: (job: JobId, from: number, limit = PAGE_MAX) => get<Page<FrameResult>>(`jobs/${job}/results?from=${from}&limit=${limit}`),
   parts: (job: JobId, frame: number, from: number) => get<Page<FrameResult>>(`jobs/${job}/frames/${frame}/parts?from=${from}&limit=${PAGE_MAX}`),
   errors: (job: JobId) => get<Page<FrameError>>(`jobs/${job}/errors?limit=${PAGE_MAX}`),
+
+  receivers: () => get<Page<ReceiverInfo>>("receivers"),
+  setReceiver: (name: string, input: ReceiverInput) => ask<ReceiverInfo>("PUT", `receivers/${encodeURIComponent(name)}`, input),
+  removeReceiver: async (name: string) => void (await send("DELETE", `receivers/${encodeURIComponent(name)}`)),
+  testReceiver: (name: string) => post<TestReport>(`receivers/${encodeURIComponent(name)}/test`, {}),
 
   newPairing: (wanted: NewPairing) => post<Pairing>("pairings", wanted),
   tokens: () => get<Page<TokenInfo>>("tokens"),

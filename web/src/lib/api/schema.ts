@@ -206,23 +206,6 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/farm/utilisation": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How much of the farm was in use over the last day */
-        get: operations["utilisation"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/files": {
         parameters: {
             query?: never;
@@ -582,6 +565,58 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/receivers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Receivers of notifications, without their secrets */
+        get: operations["receivers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receivers/{receiver}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Set a receiver of notifications: a new one, or another one of that name */
+        put: operations["receiverSet"];
+        post?: never;
+        /** Remove a receiver of notifications, with all that waits for it */
+        delete: operations["receiverRemove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receivers/{receiver}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a test message to a receiver, once and now, and say what it answers */
+        post: operations["receiverTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/routes": {
         parameters: {
             query?: never;
@@ -814,23 +849,6 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/workers/{worker}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A worker */
-        get: operations["worker"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/workers/{worker}/actions": {
         parameters: {
             query?: never;
@@ -840,7 +858,7 @@ export type paths = {
         };
         get?: never;
         put?: never;
-        /** Pause, resume, drain, block, unblock or remove a worker, or note something about it */
+        /** Pause, resume, drain, block, unblock or remove a worker */
         post: operations["workerAct"];
         delete?: never;
         options?: never;
@@ -891,26 +909,6 @@ export type paths = {
         };
         /** Figures for Prometheus */
         get: operations["metrics"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/metrics/workers": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Figures of each worker's machine for Prometheus
-         * @description Apart from those of the farm: there are as many series of each as there are workers linked.
-         */
-        get: operations["workersMetrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1498,31 +1496,6 @@ export type components = {
             /** @description The device's own name. */
             name: string;
         };
-        /** @description How a GPU is. */
-        GpuLoad: {
-            /**
-             * Format: float
-             * @description Share of the last moment in which it computed, 0 to 1; none of one that does not tell (a part of a GPU).
-             */
-            busy?: number | null;
-            /**
-             * Format: uint32
-             * @description Its temperature, if it tells it.
-             */
-            celsius?: number | null;
-            /**
-             * Format: uint64
-             * @description Memory in use in bytes.
-             */
-            memory_bytes: number;
-            /**
-             * Format: uint64
-             * @description Of so many bytes.
-             */
-            memory_total_bytes: number;
-            /** @description Its name. */
-            name: string;
-        };
         /** @description What anyone may know. */
         Health: {
             /**
@@ -1661,6 +1634,8 @@ export type components = {
             max_attempts?: number | null;
             /** @description See `JobSettings::name`. */
             name?: string | null;
+            /** @description See `JobSettings::notify`. */
+            notify?: string[] | null;
             /** @description See `JobSettings::preempt`. */
             preempt?: boolean | null;
             /**
@@ -1708,6 +1683,8 @@ export type components = {
             max_attempts: number;
             /** @description What people call it. */
             name: string;
+            /** @description Receivers of notifications, by name, that are told of this job beside those that are told of all. */
+            notify?: string[];
             /**
              * @description Whether it may end what is rendered of jobs of lower priority, to have their slots at once.
              * @default false
@@ -1760,6 +1737,8 @@ export type components = {
             max_attempts: number;
             /** @description What people call it. */
             name: string;
+            /** @description Receivers of notifications, by name, that are told of this job beside those that are told of all. */
+            notify?: string[];
             /**
              * @description Whether it may end what is rendered of jobs of lower priority, to have their slots at once.
              * @default false
@@ -1874,41 +1853,8 @@ export type components = {
         };
         /** @description One of a frame's two logs. */
         LogStream: "stdout" | "stderr";
-        /** @description How a worker's machine is. What has a default is not told by workers of before it was measured. */
-        Machine: {
-            /**
-             * Format: uint64
-             * @description Of these, what the worker's Blenders and all that they started hold.
-             */
-            blenders_bytes?: number | null;
-            /**
-             * Format: float
-             * @description Share of all processors in use, 0 to 1, since it was told before.
-             */
-            cpu: number;
-            /**
-             * Format: uint64
-             * @description Free bytes where the worker keeps its data.
-             */
-            disk_free_bytes: number;
-            /**
-             * Format: uint64
-             * @description Of so many bytes.
-             */
-            disk_total_bytes?: number | null;
-            /** @description GPUs that can be measured: those of NVIDIA, where their driver is. */
-            gpus?: components["schemas"]["GpuLoad"][];
-            /**
-             * Format: uint64
-             * @description Memory in use in bytes.
-             */
-            memory_bytes: number;
-            /**
-             * Format: uint64
-             * @description Of so many bytes.
-             */
-            memory_total_bytes?: number | null;
-        };
+        /** @description How the connection to a mail server is kept secret. */
+        MailTls: "tls" | "starttls" | "none";
         /**
          * @description HTTP method of a route.
          * @enum {string}
@@ -1943,6 +1889,8 @@ export type components = {
             /** @description Its user. */
             user: components["schemas"]["UserName"];
         };
+        /** @description What a notification is about. */
+        NoticeEvent: "job_done" | "job_failed" | "first_error" | "frame_given_up" | "worker_blocked" | "worker_lost" | "store_full" | "test";
         /** @description What differs from the file's own settings. */
         Overrides: {
             /**
@@ -2055,6 +2003,16 @@ export type components = {
         PageOfJobSummary: {
             /** @description The entries. */
             items: components["schemas"]["JobSummary"][];
+            /**
+             * Format: uint64
+             * @description Where the next page begins, for the query that gave this one; none on the last.
+             */
+            next?: number | null;
+        };
+        /** @description A part of a list. */
+        PageOfReceiverInfo: {
+            /** @description The entries. */
+            items: components["schemas"]["ReceiverInfo"][];
             /**
              * Format: uint64
              * @description Where the next page begins, for the query that gave this one; none on the last.
@@ -2188,6 +2146,59 @@ export type components = {
             end: number;
             /** Format: uint32 */
             start: number;
+        };
+        /** @description A receiver, and how it goes with it. */
+        ReceiverInfo: {
+            /** @description When something arrived last; none if nothing ever did. */
+            delivered_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What did not arrive last, and why. Tried again unless it is among `lost`. */
+            error?: components["schemas"]["TellingError"] | null;
+            /** @description Of what. */
+            events: components["schemas"]["NoticeEvent"][];
+            /** @description Whether it has a secret. */
+            has_secret: boolean;
+            /**
+             * @description Of whose jobs. Jobs that name the receiver are always among them; workers and the store are nobody's.
+             * @default all
+             */
+            jobs: components["schemas"]["WhoseJobs"];
+            /**
+             * Format: uint64
+             * @description Notices that it was never told: given up after many tries, or too many waited.
+             */
+            lost: number;
+            /** @description Its name, unique in the farm. */
+            name: string;
+            /**
+             * Format: uint32
+             * @description Notices that it is still to be told.
+             */
+            waiting: number;
+            /** @description How it is told. */
+            way: components["schemas"]["Way"];
+        };
+        /** @description A receiver that is to be so from now on. */
+        ReceiverInput: {
+            /**
+             * @description Of what.
+             * @default [
+             *       "job_done",
+             *       "job_failed",
+             *       "frame_given_up",
+             *       "worker_lost",
+             *       "store_full"
+             *     ]
+             */
+            events: components["schemas"]["NoticeEvent"][];
+            /**
+             * @description Of whose jobs. Jobs that name the receiver are always among them; workers and the store are nobody's.
+             * @default all
+             */
+            jobs: components["schemas"]["WhoseJobs"];
+            /** @description Its secret, which the way says the meaning of. If none, the one it has stays, unless it would go somewhere else than it was given for; an empty one takes it away. */
+            secret?: string | null;
+            /** @description How it is told. */
+            way: components["schemas"]["WayInput"];
         };
         /** @description Asks for a new certificate under the present one. */
         Renewal: {
@@ -2634,6 +2645,20 @@ export type components = {
             /** @description The job's number. */
             job: components["schemas"]["JobId"];
         };
+        /** @description What did not arrive. */
+        TellingError: {
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Why. */
+            text: string;
+        };
+        /** @description How a test went. */
+        TestReport: {
+            /** @description What it answered, or what went wrong. */
+            answer: string;
+            /** @description Whether the receiver took it. */
+            delivered: boolean;
+        };
         /**
          * Format: int64
          * @description Wall-clock time in milliseconds since 1970-01-01 UTC. Only for records and display; the scheduler is given durations.
@@ -2697,28 +2722,94 @@ export type components = {
         };
         /** @description A user's name: 1 to 64 characters, none of them a control character. */
         UserName: string;
-        /** @description How much of the farm was in use. */
-        Utilisation: {
-            /** @description Oldest first: one of each minute since the manager started, for a day at most, and last one of this moment. */
-            samples: components["schemas"]["UtilisationSample"][];
-        };
-        /** @description How much of the farm was in use at a moment. */
-        UtilisationSample: {
-            /** @description When. */
-            at: components["schemas"]["Timestamp"];
-            /**
-             * Format: uint32
-             * @description Frames that they rendered.
-             */
-            busy: number;
-            /**
-             * Format: uint32
-             * @description Frames that linked workers could render at once.
-             */
-            slots: number;
-        };
         /** @description What became of a reported result or failure. */
         Verdict: "accepted" | "not_needed";
+        /** @description Which way a receiver is told. What is secret in it, the receiver's `secret`, is not here. */
+        Way: {
+            /** @constant */
+            kind: "webhook";
+            /** @description Where to, `https://` or `http://`. */
+            url: string;
+        } | {
+            /** @description Whom it is from: `farm@example.org` or `Farm <farm@example.org>`. */
+            from: string;
+            /** @constant */
+            kind: "email";
+            /**
+             * Format: uint16
+             * @description Its port; the usual one of `tls` if none.
+             */
+            port?: number | null;
+            /** @description Name of the mail server. */
+            server: string;
+            /**
+             * @description How it is kept secret.
+             * @default tls
+             */
+            tls: components["schemas"]["MailTls"];
+            /** @description Whom it goes to. */
+            to: string[];
+            /** @description Who logs in there; nobody if none. */
+            user?: string | null;
+        } | {
+            /** @constant */
+            kind: "discord";
+        } | {
+            /** @constant */
+            kind: "slack";
+        } | {
+            /** @description Address of the homeserver, `https://` or `http://`. */
+            homeserver: string;
+            /** @constant */
+            kind: "matrix";
+            /** @description The room, `!id:server`. */
+            room: string;
+        };
+        /** @description Which way a receiver is told. What is secret in it, the receiver's `secret`, is not here. */
+        WayInput: {
+            /** @constant */
+            kind: "webhook";
+            /** @description Where to, `https://` or `http://`. */
+            url: string;
+        } | {
+            /** @description Whom it is from: `farm@example.org` or `Farm <farm@example.org>`. */
+            from: string;
+            /** @constant */
+            kind: "email";
+            /**
+             * Format: uint16
+             * @description Its port; the usual one of `tls` if none.
+             */
+            port?: number | null;
+            /** @description Name of the mail server. */
+            server: string;
+            /**
+             * @description How it is kept secret.
+             * @default tls
+             */
+            tls: components["schemas"]["MailTls"];
+            /** @description Whom it goes to. */
+            to: string[];
+            /** @description Who logs in there; nobody if none. */
+            user?: string | null;
+        } | {
+            /** @constant */
+            kind: "discord";
+        } | {
+            /** @constant */
+            kind: "slack";
+        } | {
+            /** @description Address of the homeserver, `https://` or `http://`. */
+            homeserver: string;
+            /** @constant */
+            kind: "matrix";
+            /** @description The room, `!id:server`. */
+            room: string;
+        };
+        /** @description Of whose jobs a receiver is told. */
+        WhoseJobs: "all" | {
+            owner: components["schemas"]["UserName"];
+        } | "named";
         /** @description All that keeps a job or a worker from more work, most telling first; empty if nothing does. */
         Why: {
             /** @description Each for itself. */
@@ -2776,11 +2867,6 @@ export type components = {
             action: "unblock";
             /** @description The job; the general block if none. */
             job?: components["schemas"]["JobId"] | null;
-        } | {
-            /** @constant */
-            action: "note";
-            /** @description One line of at most 500 bytes; nothing, if empty. */
-            text: string;
         } | {
             /** @constant */
             action: "remove";
@@ -2861,14 +2947,10 @@ export type components = {
             id: components["schemas"]["WorkerId"];
             /** @description Whether its link is open; suspect counts as open. */
             linked: boolean;
-            /** @description How its machine is, as it said with its last sign of life; none while it is away. */
-            machine?: components["schemas"]["Machine"] | null;
             /** @description What may be given to it. */
             mode: components["schemas"]["WorkerMode"];
             /** @description Name. */
             name: string;
-            /** @description What its owner noted about it. */
-            note?: string;
             /**
              * Format: uint64
              * @description Milliseconds since it was last heard; none if not since the manager started.
@@ -2923,7 +3005,6 @@ export type FrameResult = components['schemas']['FrameResult'];
 export type FrameSet = components['schemas']['FrameSet'];
 export type FrameStatus = components['schemas']['FrameStatus'];
 export type Gpu = components['schemas']['Gpu'];
-export type GpuLoad = components['schemas']['GpuLoad'];
 export type Health = components['schemas']['Health'];
 export type Held = components['schemas']['Held'];
 export type JobAction = components['schemas']['JobAction'];
@@ -2937,10 +3018,11 @@ export type JobSummary = components['schemas']['JobSummary'];
 export type Journal = components['schemas']['Journal'];
 export type LeaseKey = components['schemas']['LeaseKey'];
 export type LogStream = components['schemas']['LogStream'];
-export type Machine = components['schemas']['Machine'];
+export type MailTls = components['schemas']['MailTls'];
 export type Method = components['schemas']['Method'];
 export type NewPairing = components['schemas']['NewPairing'];
 export type NewToken = components['schemas']['NewToken'];
+export type NoticeEvent = components['schemas']['NoticeEvent'];
 export type Overrides = components['schemas']['Overrides'];
 export type OverridesInput = components['schemas']['OverridesInput'];
 export type PageOfCertificateInfo = components['schemas']['PageOfCertificateInfo'];
@@ -2948,6 +3030,7 @@ export type PageOfFrameError = components['schemas']['PageOfFrameError'];
 export type PageOfFrameResult = components['schemas']['PageOfFrameResult'];
 export type PageOfFrameStatus = components['schemas']['PageOfFrameStatus'];
 export type PageOfJobSummary = components['schemas']['PageOfJobSummary'];
+export type PageOfReceiverInfo = components['schemas']['PageOfReceiverInfo'];
 export type PageOfTokenInfo = components['schemas']['PageOfTokenInfo'];
 export type PageOfWorkerStatus = components['schemas']['PageOfWorkerStatus'];
 export type PairReply = components['schemas']['PairReply'];
@@ -2963,6 +3046,8 @@ export type Previews = components['schemas']['Previews'];
 export type Problem = components['schemas']['Problem'];
 export type ProblemKind = components['schemas']['ProblemKind'];
 export type RangeOfUint32 = components['schemas']['RangeOfUint32'];
+export type ReceiverInfo = components['schemas']['ReceiverInfo'];
+export type ReceiverInput = components['schemas']['ReceiverInput'];
 export type Renewal = components['schemas']['Renewal'];
 export type Replaced = components['schemas']['Replaced'];
 export type Requirement = components['schemas']['Requirement'];
@@ -2990,6 +3075,8 @@ export type StoreUser = components['schemas']['StoreUser'];
 export type Stored = components['schemas']['Stored'];
 export type Submit = components['schemas']['Submit'];
 export type Submitted = components['schemas']['Submitted'];
+export type TellingError = components['schemas']['TellingError'];
+export type TestReport = components['schemas']['TestReport'];
 export type Timestamp = components['schemas']['Timestamp'];
 export type TokenInfo = components['schemas']['TokenInfo'];
 export type Tree = components['schemas']['Tree'];
@@ -2997,9 +3084,10 @@ export type TreeFile = components['schemas']['TreeFile'];
 export type Trees = components['schemas']['Trees'];
 export type UnitId = components['schemas']['UnitId'];
 export type UserName = components['schemas']['UserName'];
-export type Utilisation = components['schemas']['Utilisation'];
-export type UtilisationSample = components['schemas']['UtilisationSample'];
 export type Verdict = components['schemas']['Verdict'];
+export type Way = components['schemas']['Way'];
+export type WayInput = components['schemas']['WayInput'];
+export type WhoseJobs = components['schemas']['WhoseJobs'];
 export type Why = components['schemas']['Why'];
 export type WhyReason = components['schemas']['WhyReason'];
 export type Window = components['schemas']['Window'];
@@ -3301,29 +3389,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Farm"];
-                };
-            };
-            401: components["responses"]["Problem"];
-            403: components["responses"]["Problem"];
-            default: components["responses"]["Problem"];
-        };
-    };
-    utilisation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Utilisation"];
                 };
             };
             401: components["responses"]["Problem"];
@@ -3988,6 +4053,119 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    receivers: {
+        parameters: {
+            query?: {
+                /** @description Where it begins: `next` of the page before. */
+                from?: number;
+                /** @description Most entries; 1000 if not said, at most 1000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfReceiverInfo"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    receiverSet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the receiver. */
+                receiver: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReceiverInput"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiverInfo"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    receiverRemove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the receiver. */
+                receiver: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    receiverTest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the receiver. */
+                receiver: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestReport"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     routes: {
         parameters: {
             query?: never;
@@ -4389,33 +4567,6 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
-    worker: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Number of the worker. */
-                worker: components["schemas"]["WorkerId"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WorkerStatus"];
-                };
-            };
-            401: components["responses"]["Problem"];
-            403: components["responses"]["Problem"];
-            404: components["responses"]["Problem"];
-            default: components["responses"]["Problem"];
-        };
-    };
     workerAct: {
         parameters: {
             query?: never;
@@ -4501,29 +4652,6 @@ export interface operations {
         };
     };
     metrics: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OpenMetrics text. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8": unknown;
-                };
-            };
-            401: components["responses"]["Problem"];
-            403: components["responses"]["Problem"];
-            default: components["responses"]["Problem"];
-        };
-    };
-    workersMetrics: {
         parameters: {
             query?: never;
             header?: never;

@@ -30,6 +30,7 @@ pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Res
         chunk: flags.chunk.map(u32::from),
         resources: names(&flags.order.resources)?,
         preempt: flags.preempt,
+        notify: names(&flags.notify)?,
         requirement: None,
         after: None,
     };

@@ -182,6 +182,7 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
     sheet.say("needs", needed(&settings.requirement));
     sheet.say("resources", settings.resources.join(";"));
     sheet.say("after", awaited(&settings.after));
+    sheet.say("notify", settings.notify.join(";"));
     if settings.preempt {
         sheet.say("preempts", "frames of jobs of lower priority");
     }

@@ -71,6 +71,7 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
         resources: vec!["nuke".into()],
         after,
         preempt: true,
+        notify: vec!["studio".into()],
     };
     let one = new.clone();
     let parts = [
@@ -95,6 +96,7 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
             resources: Some(one.resources),
             after: Some(one.after),
             preempt: Some(one.preempt),
+            notify: Some(one.notify),
             ..JobEdit::default()
         },
     ];
