@@ -206,6 +206,23 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/farm/utilisation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much of the farm was in use over the last day */
+        get: operations["utilisation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/files": {
         parameters: {
             query?: never;
@@ -849,6 +866,23 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workers/{worker}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A worker */
+        get: operations["worker"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workers/{worker}/actions": {
         parameters: {
             query?: never;
@@ -858,7 +892,7 @@ export type paths = {
         };
         get?: never;
         put?: never;
-        /** Pause, resume, drain, block, unblock or remove a worker */
+        /** Pause, resume, drain, block, unblock or remove a worker, or note something about it */
         post: operations["workerAct"];
         delete?: never;
         options?: never;
@@ -909,6 +943,26 @@ export type paths = {
         };
         /** Figures for Prometheus */
         get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Figures of each worker's machine for Prometheus
+         * @description Apart from those of the farm: there are as many series of each as there are workers linked.
+         */
+        get: operations["workersMetrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1496,6 +1550,31 @@ export type components = {
             /** @description The device's own name. */
             name: string;
         };
+        /** @description How a GPU is. */
+        GpuLoad: {
+            /**
+             * Format: float
+             * @description Share of the last moment in which it computed, 0 to 1; none of one that does not tell (a part of a GPU).
+             */
+            busy?: number | null;
+            /**
+             * Format: uint32
+             * @description Its temperature, if it tells it.
+             */
+            celsius?: number | null;
+            /**
+             * Format: uint64
+             * @description Memory in use in bytes.
+             */
+            memory_bytes: number;
+            /**
+             * Format: uint64
+             * @description Of so many bytes.
+             */
+            memory_total_bytes: number;
+            /** @description Its name. */
+            name: string;
+        };
         /** @description What anyone may know. */
         Health: {
             /**
@@ -1853,6 +1932,41 @@ export type components = {
         };
         /** @description One of a frame's two logs. */
         LogStream: "stdout" | "stderr";
+        /** @description How a worker's machine is. What has a default is not told by workers of before it was measured. */
+        Machine: {
+            /**
+             * Format: uint64
+             * @description Of these, what the worker's Blenders and all that they started hold.
+             */
+            blenders_bytes?: number | null;
+            /**
+             * Format: float
+             * @description Share of all processors in use, 0 to 1, since it was told before.
+             */
+            cpu: number;
+            /**
+             * Format: uint64
+             * @description Free bytes where the worker keeps its data.
+             */
+            disk_free_bytes: number;
+            /**
+             * Format: uint64
+             * @description Of so many bytes.
+             */
+            disk_total_bytes?: number | null;
+            /** @description GPUs that can be measured: those of NVIDIA, where their driver is. */
+            gpus?: components["schemas"]["GpuLoad"][];
+            /**
+             * Format: uint64
+             * @description Memory in use in bytes.
+             */
+            memory_bytes: number;
+            /**
+             * Format: uint64
+             * @description Of so many bytes.
+             */
+            memory_total_bytes?: number | null;
+        };
         /** @description How the connection to a mail server is kept secret. */
         MailTls: "tls" | "starttls" | "none";
         /**
@@ -2722,6 +2836,26 @@ export type components = {
         };
         /** @description A user's name: 1 to 64 characters, none of them a control character. */
         UserName: string;
+        /** @description How much of the farm was in use. */
+        Utilisation: {
+            /** @description Oldest first: one of each minute since the manager started, for a day at most, and last one of this moment. */
+            samples: components["schemas"]["UtilisationSample"][];
+        };
+        /** @description How much of the farm was in use at a moment. */
+        UtilisationSample: {
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /**
+             * Format: uint32
+             * @description Frames that they rendered.
+             */
+            busy: number;
+            /**
+             * Format: uint32
+             * @description Frames that linked workers could render at once.
+             */
+            slots: number;
+        };
         /** @description What became of a reported result or failure. */
         Verdict: "accepted" | "not_needed";
         /** @description Which way a receiver is told. What is secret in it, the receiver's `secret`, is not here. */
@@ -2869,6 +3003,11 @@ export type components = {
             job?: components["schemas"]["JobId"] | null;
         } | {
             /** @constant */
+            action: "note";
+            /** @description One line of at most 500 bytes; nothing, if empty. */
+            text: string;
+        } | {
+            /** @constant */
             action: "remove";
         };
         /** @description What a worker says of itself when it joins. */
@@ -2947,10 +3086,14 @@ export type components = {
             id: components["schemas"]["WorkerId"];
             /** @description Whether its link is open; suspect counts as open. */
             linked: boolean;
+            /** @description How its machine is, as it said with its last sign of life; none while it is away. */
+            machine?: components["schemas"]["Machine"] | null;
             /** @description What may be given to it. */
             mode: components["schemas"]["WorkerMode"];
             /** @description Name. */
             name: string;
+            /** @description What its owner noted about it. */
+            note?: string;
             /**
              * Format: uint64
              * @description Milliseconds since it was last heard; none if not since the manager started.
@@ -3005,6 +3148,7 @@ export type FrameResult = components['schemas']['FrameResult'];
 export type FrameSet = components['schemas']['FrameSet'];
 export type FrameStatus = components['schemas']['FrameStatus'];
 export type Gpu = components['schemas']['Gpu'];
+export type GpuLoad = components['schemas']['GpuLoad'];
 export type Health = components['schemas']['Health'];
 export type Held = components['schemas']['Held'];
 export type JobAction = components['schemas']['JobAction'];
@@ -3018,6 +3162,7 @@ export type JobSummary = components['schemas']['JobSummary'];
 export type Journal = components['schemas']['Journal'];
 export type LeaseKey = components['schemas']['LeaseKey'];
 export type LogStream = components['schemas']['LogStream'];
+export type Machine = components['schemas']['Machine'];
 export type MailTls = components['schemas']['MailTls'];
 export type Method = components['schemas']['Method'];
 export type NewPairing = components['schemas']['NewPairing'];
@@ -3084,6 +3229,8 @@ export type TreeFile = components['schemas']['TreeFile'];
 export type Trees = components['schemas']['Trees'];
 export type UnitId = components['schemas']['UnitId'];
 export type UserName = components['schemas']['UserName'];
+export type Utilisation = components['schemas']['Utilisation'];
+export type UtilisationSample = components['schemas']['UtilisationSample'];
 export type Verdict = components['schemas']['Verdict'];
 export type Way = components['schemas']['Way'];
 export type WayInput = components['schemas']['WayInput'];
@@ -3389,6 +3536,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Farm"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    utilisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Utilisation"];
                 };
             };
             401: components["responses"]["Problem"];
@@ -4567,6 +4737,33 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    worker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the worker. */
+                worker: components["schemas"]["WorkerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerStatus"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     workerAct: {
         parameters: {
             query?: never;
@@ -4652,6 +4849,29 @@ export interface operations {
         };
     };
     metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OpenMetrics text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8": unknown;
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    workersMetrics: {
         parameters: {
             query?: never;
             header?: never;
