@@ -49,6 +49,7 @@ describe("addresses", () => {
     ["#/jobs/7?frame=12", "job", "7"],
     ["#/jobs/x", "lost", "x"],
     ["#/settings/access", "settings", "access"],
+    ["#/settings/notifications", "settings", "notifications"],
     ["#/settings/none", "lost", "none"],
     ["#/jobs/7/8", "lost", "7"],
     ["#/else", "lost", ""],

@@ -7,7 +7,7 @@ export interface Route {
   query: URLSearchParams;
 }
 
-export const SETTINGS_PARTS = ["farm", "access", "storage"];
+export const SETTINGS_PARTS = ["farm", "access", "notifications", "storage"];
 
 export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
