@@ -36,6 +36,7 @@ mod room;
 mod scheduler;
 mod slicing;
 mod stragglers;
+mod table;
 mod timers;
 mod usage;
 mod view;

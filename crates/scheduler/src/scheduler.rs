@@ -1,6 +1,6 @@
 //! The scheduler's state, and the few things that can be asked of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tessera_model::{FarmSettings, Job, JobId, JobState, LeaseKey, StepIndex, Timestamp, WorkerId};
@@ -14,6 +14,7 @@ use crate::job::JobEntry;
 use crate::line::Line;
 use crate::pools::Pools;
 use crate::restore::{self, Restored};
+use crate::table::{Seed, Table};
 use crate::timers::Timers;
 use crate::view::{self, FrameView, JobView, WorkerView};
 use crate::why::{self, Why};
@@ -24,9 +25,10 @@ use crate::{apply, lapse};
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     pub(crate) settings: FarmSettings,
-    pub(crate) jobs: BTreeMap<JobId, JobEntry>,
-    pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
-    pub(crate) leases: BTreeMap<LeaseKey, Held>,
+    pub(crate) jobs: Table<JobId, JobEntry>,
+    pub(crate) workers: Table<WorkerId, WorkerEntry>,
+    /// Never gone through: that has no order.
+    pub(crate) leases: HashMap<LeaseKey, Held, Seed>,
     pub(crate) next_job: u64,
     pub(crate) next_worker: u32,
 
@@ -74,9 +76,9 @@ impl Scheduler {
     pub fn new(settings: FarmSettings) -> Self {
         Self {
             settings,
-            jobs: BTreeMap::new(),
-            workers: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            jobs: Table::default(),
+            workers: Table::default(),
+            leases: HashMap::default(),
             next_job: 1,
             next_worker: 1,
             names: BTreeSet::new(),

@@ -88,7 +88,7 @@ fn places(scheduler: &Scheduler) {
             *accounts.entry(account).or_default() += count.min(slots);
         }
     }
-    for (id, job) in &scheduler.jobs {
+    for (id, job) in scheduler.jobs.iter() {
         assert_eq!(job.places, jobs.get(id).copied().unwrap_or(0), "job {id}");
         assert_eq!(job.held_milli, held.get(id).copied().unwrap_or(0));
     }
@@ -194,7 +194,7 @@ fn bits(scheduler: &Scheduler, job: &JobEntry) {
 
 fn pools(scheduler: &Scheduler) {
     let mut slots = 0;
-    for (id, worker) in &scheduler.workers {
+    for (id, worker) in scheduler.workers.iter() {
         assert_eq!(worker.spot.is_none(), worker.absence().is_some(), "{id}");
         let Some(spot) = worker.spot else {
             continue;
@@ -249,13 +249,13 @@ fn pools(scheduler: &Scheduler) {
 }
 
 fn warmth(scheduler: &Scheduler) {
-    for (id, worker) in &scheduler.workers {
+    for (id, worker) in scheduler.workers.iter() {
         assert!(worker.loaded.len() <= worker.slots().max(1));
         for job in &worker.loaded {
             assert!(scheduler.jobs[job].loaded_at.contains(id));
         }
     }
-    for (id, job) in &scheduler.jobs {
+    for (id, job) in scheduler.jobs.iter() {
         for worker in &job.loaded_at {
             assert!(scheduler.workers[worker].loaded.contains(id));
         }

@@ -391,12 +391,12 @@ impl World {
         let clock = self.clock();
         let again = Scheduler::restore(self.record.farm.clone(), clock, self.record.restored());
         assert_eq!(
-            again.leases.keys().collect::<Vec<_>>(),
-            self.scheduler.leases.keys().collect::<Vec<_>>()
+            again.leases.keys().collect::<BTreeSet<_>>(),
+            self.scheduler.leases.keys().collect::<BTreeSet<_>>()
         );
         audit(&again, self.now);
         assert_eq!(again.jobs.len(), self.scheduler.jobs.len());
-        for (id, job) in &self.scheduler.jobs {
+        for (id, job) in self.scheduler.jobs.iter() {
             let other = &again.jobs[id];
             assert_eq!((&job.job, job.state), (&other.job, other.state));
             assert_eq!(job.blocked, other.blocked);
