@@ -17,6 +17,7 @@ use crate::recipe::Recipe;
 use crate::rows::Rows;
 use crate::slices::{Placed, Tile};
 use crate::sums::Sums;
+use crate::zip;
 use crate::{ReadError, Samples, Window};
 
 /// Most threads: each holds a band in memory, and more of them only wait for the disk.
@@ -136,9 +137,7 @@ impl Job<'_> {
                     let plane = &planes[of_part[line.location.channel]];
                     plane.copy_to(start, line.value);
                 });
-                let chunk = block
-                    .compress_to_chunk(&meta.headers)
-                    .map_err(BandError::Write)?;
+                let chunk = zip::packed(block, &meta.headers).map_err(BandError::Write)?;
                 band.push((index, chunk));
             }
         }

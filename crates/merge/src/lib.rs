@@ -29,6 +29,7 @@ mod recipe;
 mod rows;
 mod slices;
 mod sums;
+mod zip;
 
 pub use attributes::{AttributeValue, Attributes, Cryptomatte};
 pub use class::{Class, class_of};

@@ -21,6 +21,7 @@ use exr::prelude::f16;
 
 use crate::attributes::{Attributes, text_of};
 use crate::name::{PartWords, channel_name};
+use crate::zip;
 use crate::{Channel, ChannelName, Container, Frame, Part, SampleType, Samples, Window};
 
 /// How many bytes of pixels one byte of a file can stand for at most. A header that promises more is broken, and would
@@ -196,7 +197,10 @@ fn place(
 
 /// Decompresses one chunk. Some codecs of the exr crate trust their input and panic where it is damaged.
 pub(crate) fn decompress(meta: &MetaData, chunk: Chunk) -> Result<UncompressedBlock, ExrError> {
-    let decompressed = AssertUnwindSafe(|| UncompressedBlock::decompress_chunk(chunk, meta, false));
+    let decompressed = AssertUnwindSafe(|| {
+        let chunk = zip::unpacked(chunk, &meta.headers)?;
+        UncompressedBlock::decompress_chunk(chunk, meta, false)
+    });
     catch_unwind(decompressed)
         .unwrap_or_else(|_| Err(ExrError::Invalid("damaged compressed pixels".into())))
 }
