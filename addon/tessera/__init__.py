@@ -6,14 +6,28 @@ A thin face over the program `tessera`, which does all that takes time in proces
 - `program`, `main_thread`: running it, and hearing what it says without ever blocking Blender's window.
 - `farm`: the farm as known here; `works`: what is under way; `local`: a manager and a worker on this computer.
 - `scene_file`: the file that is sent; `settings`: what a user can say about a job.
-- `engine`, with `exr`: F12 and Ctrl-F12 on the farm; `operators`, `panels`, `show`, `preferences`: what is seen.
+- `engine`, with `exr`: F12 and Ctrl-F12 on the farm; `operators`, `panels`, `show`, `preferences`: what is seen;
+  `drawing`: when.
 
 One source is an add-on for Blender 3.4 to 4.1 (`bl_info`) and an extension for 4.2 and later (`blender_manifest.toml`).
 """
 
 import atexit
 
-from . import engine, farm, main_thread, operators, panels, preferences, program, scene_file, settings, show, works
+from . import (
+    drawing,
+    engine,
+    farm,
+    main_thread,
+    operators,
+    panels,
+    preferences,
+    program,
+    scene_file,
+    settings,
+    show,
+    works,
+)
 
 bl_info = {
     "name": "Tessera",
@@ -26,7 +40,7 @@ bl_info = {
     "support": "COMMUNITY",
 }
 
-MODULES = (preferences, settings, scene_file, farm, works, show, operators, panels, engine)
+MODULES = (preferences, settings, scene_file, farm, works, show, operators, panels, engine, drawing)
 
 
 def register() -> None:

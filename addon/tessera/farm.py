@@ -12,7 +12,7 @@ from typing import Any
 
 import bpy
 
-from . import main_thread, preferences, program, state_folder
+from . import drawing, main_thread, preferences, program, state_folder
 from .program import Child, Line
 
 # Seconds until a farm that did not answer is tried again; the last counts for all further times.
@@ -23,9 +23,6 @@ PULSE_S = 10
 
 # Nobody has looked for so long: the lists may be old.
 UNSEEN_S = 60
-
-# Lists are drawn again at most so often.
-REDRAW_S = 0.2
 
 
 class Link(Enum):
@@ -56,7 +53,6 @@ class Farm:
         self._next_try = 0.0
         self._next_pulse = 0.0
         self._seen = 0.0
-        self._drawn = 0.0
 
     # What is shown
 
@@ -124,11 +120,15 @@ class Farm:
         if self.link in (Link.CONNECTED, Link.AWAY) and self._watch and not self._pulse and now >= self._next_pulse:
             self._next_pulse = now + PULSE_S
             self._pulse = self._start("workers")
-        if self.changed and now - self._drawn > REDRAW_S:
+        if self.changed:
             self.changed = False
-            self._drawn = now
-            _refill_lists(self)
-            redraw()
+            drawing.ask(self._refill_lists)
+
+    def _refill_lists(self) -> None:
+        """What the lists in the panels are made of."""
+        lists = bpy.context.window_manager.tessera
+        _fill(lists.workers, sorted(self.workers.values(), key=lambda worker: worker["name"].casefold()))
+        _fill(lists.jobs, sorted(self.jobs.values(), key=lambda job: -job["id"]))
 
     def _start(self, *arguments: str) -> Child | None:
         try:
@@ -255,25 +255,6 @@ def job_share(job: dict[str, Any]) -> float:
 def place_of(files: list[str]) -> str:
     """The folder of a frame's first file."""
     return str(Path(files[0]).parent) if files else ""
-
-
-def redraw() -> None:
-    """Draws what shows the farm. Of a 3D view its sidebar only: a heavy scene takes long to draw."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "PROPERTIES":
-                area.tag_redraw()
-            elif area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
-
-
-def _refill_lists(known: Farm) -> None:
-    """What the lists in the panels are made of."""
-    lists = bpy.context.window_manager.tessera
-    _fill(lists.workers, sorted(known.workers.values(), key=lambda worker: worker["name"].casefold()))
-    _fill(lists.jobs, sorted(known.jobs.values(), key=lambda job: -job["id"]))
 
 
 def _fill(rows: Any, entries: list[dict[str, Any]]) -> None:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from . import farm as farm_module
-from . import local, preferences, program, scene_file, show, state_folder, works
+from . import drawing, local, preferences, program, scene_file, show, state_folder, works
 from .farm import farm
 from .works import Asking, Connecting, Inviting, Listing, LookingAround, Sending, Work
 
@@ -271,7 +270,7 @@ class EndWork(Says, bpy.types.Operator):
             work.leave()
         else:
             work.cancel()
-        farm_module.redraw()
+        drawing.draw()
         return {"FINISHED"}
 
 
@@ -395,7 +394,7 @@ class StopLocal(Says, bpy.types.Operator):
 
     def act(self, _context: bpy.types.Context) -> Result:
         local.stop(self.kind)
-        farm_module.redraw()
+        drawing.draw()
         return {"FINISHED"}
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import bpy
 
-from . import main_thread, preferences, program, scene_file, settings, state_folder
-from .farm import REDRAW_S, farm, redraw
+from . import drawing, main_thread, preferences, program, scene_file, settings, state_folder
+from .farm import farm
 from .program import Child, Line
 
 # Ended ones that are still shown.
@@ -380,24 +380,17 @@ def shown() -> list[Work]:
     return [work for work in works if not isinstance(work, Asking)]
 
 
-_drawn = [False, 0.0]
-
-
 def drain(until: float) -> None:
     """Takes what the programs said."""
-    said = _drawn[0]
+    said = False
     for work in list(works):
         while not work.child.lines.empty():
             work.take(work.child.lines.get())
             said = True
             if time.monotonic() > until:
                 break
-    now = time.monotonic()
-    if said and not bpy.app.background and now - _drawn[1] > REDRAW_S:
-        _drawn[:] = False, now
-        redraw()
-    else:
-        _drawn[0] = said
+    if said:
+        drawing.ask()
 
 
 def scene_arguments(scene: bpy.types.Scene, file: scene_file.SceneFile, frames: str, folder: str = "") -> list[str]:
