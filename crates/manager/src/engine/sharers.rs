@@ -4,7 +4,7 @@
 //! files since says so when it is asked, and costs a question. Among many workers each is told of some: as many as it can ask at
 //! once, chosen so that all of them hang together and no few are asked by everybody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use tessera_model::{Blob, WorkerId};
 
@@ -14,11 +14,11 @@ use crate::links::LinkId;
 /// begins a job at one moment the manager sends about one copy for each seventeen workers.
 pub(crate) const NAMED_MAX: usize = 16;
 
-/// Workers remembered for one tree: of more, the first ones are forgotten.
+/// Workers of one tree that may be named: of more, those that came first are named no more.
 const SHARERS_MAX: usize = 512;
 
 /// Trees remembered: of more, the one unused longest is forgotten.
-const TREES_MAX: usize = 1024;
+const TREES_MAX: usize = 256;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -29,8 +29,10 @@ pub(super) struct Sharers {
 
 #[derive(Debug, Default)]
 struct Sharing {
-    /// Each with its link when others were named to it. The one that came last is last.
-    workers: Vec<(WorkerId, LinkId)>,
+    /// Each worker with its link when others were named to it.
+    named_over: HashMap<WorkerId, LinkId>,
+    /// Those that may be named. The one that came last is last.
+    latest: VecDeque<WorkerId>,
     used: u64,
 }
 
@@ -47,17 +49,15 @@ impl Sharers {
         }
         let sharing = self.trees.entry(tree.digest).or_default();
         sharing.used = self.uses;
-        let known = sharing
-            .workers
-            .iter_mut()
-            .find(|(known, _)| *known == worker);
-        if let Some((_, named_over)) = known {
-            return std::mem::replace(named_over, link) != link;
+        if sharing.named_over.insert(worker, link) == Some(link) {
+            return false;
         }
-        if sharing.workers.len() >= SHARERS_MAX {
-            sharing.workers.remove(0);
+        if !sharing.latest.contains(&worker) {
+            if sharing.latest.len() >= SHARERS_MAX {
+                sharing.latest.pop_front();
+            }
+            sharing.latest.push_back(worker);
         }
-        sharing.workers.push((worker, link));
         true
     }
 
@@ -71,7 +71,7 @@ impl Sharers {
         let Some(sharing) = self.trees.get(&tree.digest) else {
             return Vec::new();
         };
-        let mut others: Vec<WorkerId> = sharing.workers.iter().map(|(other, _)| *other).collect();
+        let mut others: Vec<WorkerId> = sharing.latest.iter().copied().collect();
         others.sort_unstable_by_key(|other| mixed(worker, *other));
         others
             .into_iter()
@@ -83,7 +83,9 @@ impl Sharers {
     /// The farm has let this worker go.
     pub(super) fn remove(&mut self, worker: WorkerId) {
         for sharing in self.trees.values_mut() {
-            sharing.workers.retain(|(other, _)| *other != worker);
+            if sharing.named_over.remove(&worker).is_some() {
+                sharing.latest.retain(|other| *other != worker);
+            }
         }
     }
 }
@@ -136,8 +138,8 @@ mod tests {
         assert!(asked.values().all(|count| *count < 60), "{asked:?}");
         assert!(sharers.named(WorkerId(1), &tree(2), |_| true).is_empty());
         sharers.remove(WorkerId(7));
-        let all = |sharers: &Sharers| sharers.trees[&tree(1).digest].workers.clone();
-        assert!(!all(&sharers).contains(&(WorkerId(7), link)));
+        let all = |sharers: &Sharers| sharers.trees[&tree(1).digest].latest.clone();
+        assert!(!all(&sharers).contains(&WorkerId(7)));
         for number in 0..2 * TREES_MAX as u32 {
             let tree = Blob {
                 size: 2,
@@ -151,9 +153,10 @@ mod tests {
             sharers.enter(WorkerId(number), link, &tree(1));
         }
         assert_eq!(all(&sharers).len(), SHARERS_MAX);
-        assert_eq!(
-            all(&sharers).last(),
-            Some(&(WorkerId(2 * SHARERS_MAX as u32 - 1), link))
-        );
+        let last = WorkerId(2 * SHARERS_MAX as u32 - 1);
+        assert_eq!(all(&sharers).back(), Some(&last));
+        // Who is named no more is still known, and told nothing twice.
+        assert!(!all(&sharers).contains(&WorkerId(0)));
+        assert!(!sharers.enter(WorkerId(0), link, &tree(1)));
     }
 }
