@@ -23,12 +23,12 @@ test: setup-test web/node_modules/.package-lock.json ## every row of the product
 	$(TEST) --workspace
 	npm --prefix web run check
 	npm --prefix web test
-	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
+	$(CARGO) xtask sim --seeds 100 --workers 200 --frames 5000
 
 test-all: setup-test web/node_modules/.package-lock.json ## the long suites too
 	$(TEST) --workspace --features tessera-blender/slow-tests
 	$(CARGO) test --package tessera-cli --test e2e -- --ignored
-	$(CARGO) xtask sim --seeds 400 --workers 200 --frames 5000
+	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
 	$(CARGO) test --package tessera-sim --test sim -- --ignored --nocapture
 
 bench: setup-test ## measured ratios, each against a baseline of the same run
