@@ -3,8 +3,7 @@
 CARGO ?= $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
-# They wait for each other's processes now and then: one more at a time than there are processors.
-TEST := $(CARGO) nextest run --test-threads $(shell echo $$(($$(nproc) + 1)))
+TEST := $(CARGO) nextest run
 else
 TEST := $(CARGO) test
 endif
