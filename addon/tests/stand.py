@@ -83,6 +83,15 @@ class Home:
         """Runs a script in bpy 5.0.1."""
         return self.run([str(Tools.bpy), str(script), *map(str, arguments)], status, None, **more)
 
+    def window(self, name: str, blend: Path, *arguments: object) -> str:
+        """Runs a script of `inside` in Blender's own window, under Xvfb, and gives all it said."""
+        screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24"]
+        blender = [str(Tools.blender), "-p", "0", "0", "1280", "800", "--python-exit-code", "1", str(blend)]
+        script = ["--python", str(HERE / "inside" / f"{name}.py"), "--", *map(str, arguments)]
+        said = self.run([*screen, *blender, *script], None, None)
+        assert "THROUGH" in said, said
+        return said
+
     def run(self, command: list[str], status: int | None, cwd: Path | None, **more: str) -> str:
         """Runs a command and gives all it said."""
         process = subprocess.Popen(

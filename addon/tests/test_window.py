@@ -1,12 +1,12 @@
 """The add-on in Blender's own window, under Xvfb, with real keys."""
 
 import hashlib
-import json
 import shutil
 from concurrent import futures
 from pathlib import Path
 
-from stand import HERE, REPOSITORY, FarmTest, Tools, files_in, render_locally, until
+import lateness
+from stand import FarmTest, Tools, files_in, render_locally, until
 
 
 class Window(FarmTest):
@@ -17,13 +17,7 @@ class Window(FarmTest):
 
     def window(self, name: str, blend: Path, *arguments: object) -> str:
         """Runs a script of `inside` in Blender's window and gives what it said."""
-        user = self.farm.user
-        screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24"]
-        blender = [str(Tools.blender), "-p", "0", "0", "1280", "800", "--python-exit-code", "1", str(blend)]
-        script = ["--python", str(HERE / "inside" / f"{name}.py"), "--", *map(str, arguments)]
-        said = user.run([*screen, *blender, *script], None, None)
-        self.assertIn("THROUGH", said)
-        return said
+        return self.farm.user.window(name, blend, *arguments)
 
     def test_f12_gives_what_the_scenes_own_engine_gives(self) -> None:
         blend = self.scene("layers")
@@ -93,11 +87,5 @@ class Window(FarmTest):
         self.assertIn("FARM Studio farm, 2 workers", said)
 
     def test_the_window_stays_alive_while_a_scene_is_sent(self) -> None:
-        blend = self.folder / "heavy.blend"
-        script = REPOSITORY / "examples/make_light.py"
-        self.farm.user.blender("-b", "--factory-startup", "--python", script, "--", blend, "--heavy-mesh", 120)
-        said = self.window("lateness", blend)
-        found = next(line for line in said.splitlines() if line.startswith("LATENESS"))
-        print("\n" + found)
-        late = json.loads(found.removeprefix("LATENESS"))
+        late = lateness.measure(self.farm, self.folder / "heavy.blend", 120)
         self.assertGreater(late["sending"]["ticks"], 20)

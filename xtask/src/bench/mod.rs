@@ -16,6 +16,7 @@ mod scenes;
 mod scheduler;
 mod table;
 mod transfer;
+mod window;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -28,8 +29,8 @@ use table::Figure;
 
 pub use scheduler::Counting;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging, the
-/// scheduler, the manager
+/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging,
+/// Blender's window, the scheduler, the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -41,7 +42,7 @@ pub struct Arguments {
     /// Where scenes and frames go
     #[arg(long, default_value = "out/bench")]
     out: PathBuf,
-    /// How large the farms of `scheduler` and `manager` and the project of `transfer` are, as a part of what is aimed at
+    /// How large the farms of `scheduler` and `manager`, the project of `transfer` and the scene of `window` are, as a part of what is aimed at
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
 }
@@ -82,6 +83,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("memory", memory::measure),
     ("packing", packing::measure),
     ("merging", merging::measure),
+    ("window", window::measure),
     ("scheduler", scheduler::whole_farm),
     ("scheduler-frames", scheduler::frames_compared),
     ("scheduler-hungry", scheduler::hungry_farm),

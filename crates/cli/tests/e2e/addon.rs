@@ -23,6 +23,11 @@ fn mistakes_are_said_in_a_line() {
 }
 
 #[test]
+fn panels_are_drawn_as_often_as_the_window_can_bear() {
+    check("test_drawing");
+}
+
+#[test]
 fn the_package_is_an_extension() {
     check("test_package");
 }
