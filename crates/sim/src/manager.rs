@@ -289,11 +289,9 @@ pub(crate) async fn kill(world: &mut World, written: bool) -> Result<bool, Viola
         return Ok(false);
     };
     note!(world, "manager", "dies");
+    let written = written && !world.manager.is_disk_full;
     world.checks.died(engine.batch.is_none() || written);
-    if let Some(batch) = engine
-        .batch
-        .filter(|_| written && !world.manager.is_disk_full)
-    {
+    if let Some(batch) = engine.batch.filter(|_| written) {
         turn::record(world, &batch).await?;
     }
     world.links.clear();
