@@ -48,17 +48,16 @@ pub(super) async fn add(batch: &mut Batch<'_>, job: &Job) -> Result<(), Fault> {
 /// Those that are not there yet.
 async fn add_steps(batch: &mut Batch<'_>, job: JobId, steps: &[Step]) -> Result<(), Fault> {
     for (index, step) in (0u16..).zip(steps) {
-        let key = (job, StepIndex(index));
-        if batch.steps.contains_key(&key) {
-            continue;
-        }
-        sqlx::query("INSERT INTO step (job, step, frames) VALUES (?, ?, ?)")
+        let add = "INSERT INTO step (job, step, frames) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+        sqlx::query(add)
             .bind(job_key(job))
             .bind(index)
             .bind(step.positions())
             .execute(&mut *batch.conn)
             .await?;
-        batch.steps.insert(key, step.positions());
+        batch
+            .steps
+            .insert((job, StepIndex(index)), step.positions());
     }
     Ok(())
 }
