@@ -202,7 +202,7 @@ impl StepBook {
 
     /// Whether every frame is delivered or given up.
     pub(crate) fn is_over(&self) -> bool {
-        self.done.count() + self.given_up.count() == self.done.len()
+        self.is_replaced || self.done.count() + self.given_up.count() == self.done.len()
     }
 
     /// Units that want frames and that nobody has.
