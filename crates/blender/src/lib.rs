@@ -37,8 +37,8 @@ pub use message::{
     AddonNeed, Assemble, Copied, CopyFile, Device, DeviceKind, DeviceRequest, DeviceUsed,
     ExternalFile, FileKind, FileOutput, FrameRange, Hello, NamePattern, Note, Open, Opened, Output,
     OutputName, Overrides, PersistentUse, PixelWindow, Pong, Refusal, RefusalCode, Remap, Render,
-    RenderSlice, Rendered, RenderedFile, RenderedSlice, Role, Running, SampleSpan, Sampling, Scan,
-    ScanRequest, SceneInfo, Script, Split, Timings, View,
+    RenderSlice, Rendered, RenderedFile, RenderedSlice, Role, Running, SamplePattern, SampleSpan,
+    Sampling, Scan, ScanRequest, SceneInfo, Script, Split, Timings, View,
 };
 pub use probe::{ProbeError, probe};
 pub use process::{Blender, Error, Handle, Launch, LogFiles, Usage};

@@ -22,7 +22,7 @@ pub use render::{
 };
 pub use scan::{
     AddonNeed, ExternalFile, FileKind, FileOutput, FrameRange, NamePattern, Note, Output,
-    OutputName, Sampling, Scan, ScanRequest, SceneInfo, Script, Split, View,
+    OutputName, SamplePattern, Sampling, Scan, ScanRequest, SceneInfo, Script, Split, View,
 };
 pub use slice::{Assemble, PixelWindow, RenderSlice, RenderedSlice, SampleSpan};
 

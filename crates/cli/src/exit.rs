@@ -193,6 +193,7 @@ fn of_pack(error: &PackError) -> Status {
         PackError::Unreadable { .. }
         | PackError::Header(_)
         | PackError::Tiles { .. }
+        | PackError::Room { .. }
         | PackError::Scene { .. }
         | PackError::Engine { .. }
         | PackError::Frames { .. }

@@ -21,8 +21,8 @@ pub(crate) use admin::{
 };
 pub(crate) use farm::{ManagerFlags, WorkerFlags};
 pub(crate) use job::{
-    EditFlags, FetchFlags, JobCommand, JobSelection, LogsFlags, RenderFlags, SceneFlags,
-    SubmitFlags,
+    EditFlags, FetchFlags, JobCommand, JobSelection, LogsFlags, RenderFlags, SamplesWanted,
+    SceneFlags, SubmitFlags,
 };
 pub(crate) use merge::MergeFlags;
 pub(crate) use needs::{Cores, NeedFlags, OrNone, OrderFlags, Os, given_names, jobs, new_names};

@@ -5,20 +5,20 @@ use std::collections::HashSet;
 use anyhow::Result;
 use tessera_client::{Api, ApiError};
 use tessera_merge::{Mosaic, PREVIEW_SIDE, THUMBNAIL_SIDE, Window};
-use tessera_model::{FileRole, FrameResult, JobId, Split, Step};
+use tessera_model::{FileRole, FrameResult, JobId, Split};
 use tessera_wire::api::{JobDetail, PreviewSize};
 use tessera_worker::part::window;
 
 /// Results in one answer.
 const PAGE: u32 = 1000;
 
-/// How a frame of the job is divided, if it is.
+/// How a frame of the job is divided, if it is; what is added to it, if some is.
 pub(crate) fn split_of(job: &JobDetail, frame: i32) -> Option<Split> {
     let mut steps = job
         .steps
         .iter()
         .filter(|step| step.positions_of(frame).is_some());
-    steps.find_map(Step::divided).copied()
+    steps.rfind(|step| step.makes_parts())?.divided().copied()
 }
 
 /// The results of all its parts that are there.

@@ -44,7 +44,7 @@ impl fmt::Display for LedgerKey {
 
 impl LedgerKey {
     /// The key of rendering `main_file` of a tree with these changes to this place, `tree` being what all frames need; frames that depend on their order are
-    /// named by all of them, `in_order`.
+    /// named by all of them, `in_order`, and those with room for more samples, which others than these are the first of, by the `room`.
     #[must_use]
     pub fn of(
         tree: &BlobRef,
@@ -52,6 +52,7 @@ impl LedgerKey {
         overrides: &Overrides,
         plan: &OutputPlan,
         in_order: Option<&FrameSet>,
+        room: Option<u32>,
     ) -> Self {
         // The file names of nodes follow from the tree.
         let nodes: Vec<_> = plan
@@ -71,8 +72,9 @@ impl LedgerKey {
             nodes,
             in_order,
         );
-        let bytes = serde_json::to_vec(&parts)
+        let mut bytes = serde_json::to_vec(&parts)
             .expect("paths of a plan came out of text and can be text again");
+        bytes.extend(room.into_iter().flat_map(u32::to_le_bytes));
         Self(*tessera_blobs::Digest::of(&bytes).as_bytes())
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod hint;
 mod path_map;
+mod room;
 mod scene;
 mod stat_cache;
 mod state;
@@ -81,6 +82,8 @@ pub struct PackOptions {
     pub pack_textures: bool,
     /// Whether frames may be divided among workers, and by what.
     pub divide: Divide,
+    /// Of a single frame that is divided by its samples: up to so many are to be added later.
+    pub room: Option<u32>,
 }
 
 /// How frames may be divided among workers.
@@ -220,6 +223,7 @@ impl Packed {
             overrides,
             &self.output,
             in_order,
+            self.options.room,
         )
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Build, CertificateRecord, Chunking, FarmSettings, FetchedMark, FrameError, FrameResult, Job,
-    JobId, JobSettings, JobState, Lease, LeaseKey, PairingRecord, ReceiverRecord, SecretHash,
+    JobId, JobSettings, JobState, Lease, LeaseKey, PairingRecord, ReceiverRecord, SecretHash, Step,
     Telling, Timestamp, TokenRecord, UnitId, WorkerFacts, WorkerId, WorkerMode,
 };
 
@@ -38,6 +38,8 @@ pub enum Change {
     JobPinned(JobId, Build),
     /// Its settings are now these.
     JobEdited(JobId, JobSettings),
+    /// Samples were added: its steps are now these. Those that it had are still the first, and what was fetched is not all any more.
+    JobGrown(JobId, Vec<Step>),
     /// Its steps are laid out in units so, one layout for each step.
     JobChunked(JobId, Vec<Chunking>),
     /// It stands so from this moment on.

@@ -176,6 +176,10 @@ pub struct Step {
     /// How its frames are laid out in units; by the job's chunk if none. Set by the scheduler when the chunk is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunking: Option<Chunking>,
+    /// Nobody waits for what it makes any more: its frames are made anew by a later step, with more samples. Of ranges of samples it
+    /// says that they are all in the frame that the step after it put together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
 }
 
 impl Step {
@@ -190,6 +194,7 @@ impl Step {
             beside: false,
             split: None,
             chunking: None,
+            replaced: false,
         }
     }
 
@@ -215,14 +220,19 @@ impl Step {
     /// Whether what it makes are frames that a user waits for, and not parts of such.
     #[must_use]
     pub fn makes_frames(&self) -> bool {
-        !matches!(self.kind, StepKind::Slices(_))
+        !self.replaced && !self.makes_parts()
+    }
+
+    /// Whether what it makes are parts of frames.
+    #[must_use]
+    pub fn makes_parts(&self) -> bool {
+        matches!(self.kind, StepKind::Slices(_))
     }
 
     /// How its frames are divided, if they are.
     #[must_use]
     pub fn divided(&self) -> Option<&Split> {
-        let slices = matches!(self.kind, StepKind::Slices(_));
-        self.split.as_ref().filter(|_| slices)
+        self.split.as_ref().filter(|_| self.makes_parts())
     }
 
     /// Positions of each frame: one, unless it is divided.
@@ -341,4 +351,7 @@ pub struct JobEdit {
     pub preempt: Option<bool>,
     /// See [`JobSettings::notify`].
     pub notify: Option<Vec<String>>,
+    /// Samples of a pixel, of frames that are divided by their samples: those that are not there yet are rendered, and put together
+    /// with what is.
+    pub samples: Option<u32>,
 }

@@ -191,6 +191,29 @@ pub struct FrameResult {
     pub at: Timestamp,
 }
 
+impl FrameResult {
+    /// What is kept of a frame that was put together out of ranges of its samples: their sum, as one such range.
+    #[must_use]
+    pub fn sum(&self) -> Option<&FrameFile> {
+        self.files.iter().find(|file| file.is_part())
+    }
+
+    /// The frame as those know it who wait for it, without what the farm keeps for itself.
+    #[must_use]
+    pub fn without_sum(mut self) -> Self {
+        self.files.retain(|file| !file.is_part());
+        self
+    }
+}
+
+impl FrameFile {
+    /// Whether it is a part of a frame, to be put together with others.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        matches!(self.role, FileRole::Slice { .. })
+    }
+}
+
 /// Why a frame failed on a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -61,8 +61,19 @@ pub struct Split {
     pub height: u32,
     /// Samples of a pixel of the whole frame.
     pub samples: u32,
+    /// Of a frame to which samples were added: those before this one were rendered before, and its places are the others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: u32,
+    /// Most samples that the frame can have with more added: so many have the pattern that its ranges are rendered in. None if
+    /// nothing can be added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grows_to: Option<u32>,
     /// By what.
     pub by: SplitBy,
+}
+
+fn is_zero(first: &u32) -> bool {
+    *first == 0
 }
 
 /// What one call of a renderer makes of a frame.
@@ -82,7 +93,7 @@ impl Split {
         match self.by {
             SplitBy::Halvings(times) => 1 << times.min(HALVINGS_MAX),
             SplitBy::Grid { columns, rows } => columns.saturating_mul(rows),
-            SplitBy::Samples => self.samples.min(SAMPLE_PLACES_MAX),
+            SplitBy::Samples => self.ranged().min(SAMPLE_PLACES_MAX),
         }
     }
 
@@ -168,9 +179,15 @@ impl Split {
         }
     }
 
+    /// Samples that its places are.
+    #[must_use]
+    pub fn ranged(&self) -> u32 {
+        self.samples.saturating_sub(self.first)
+    }
+
     /// The first sample of a place.
     fn sample(&self, place: u32) -> u32 {
-        share(self.samples, place, self.places())
+        self.first + share(self.ranged(), place, self.places())
     }
 
     fn whole(&self) -> Window {
@@ -261,6 +278,8 @@ mod tests {
             width,
             height,
             samples: 64,
+            first: 0,
+            grows_to: None,
             by,
         }
     }
@@ -375,6 +394,24 @@ mod tests {
     }
 
     #[test]
+    fn places_of_added_samples_are_those_that_were_not_there() {
+        for (first, samples) in [(64, 128), (64, 65), (1000, 4096)] {
+            let more = Split {
+                samples,
+                first,
+                ..split(16, 9, SplitBy::Samples)
+            };
+            assert_eq!(more.check(), Ok(()));
+            let places = more.places();
+            assert_eq!(places, (samples - first).min(SAMPLE_PLACES_MAX));
+            let all = more.slices(0..places);
+            assert_eq!(all[0].samples, Some(first..samples));
+            let last = more.slices(places - 1..places)[0].samples.clone();
+            assert_eq!(last.map(|range| range.end), Some(samples));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_divided_so_is_refused() {
         for bad in [
             split(0, 9, SplitBy::Samples),
@@ -407,6 +444,10 @@ mod tests {
             ),
             Split {
                 samples: 0,
+                ..split(16, 9, SplitBy::Samples)
+            },
+            Split {
+                first: 64,
                 ..split(16, 9, SplitBy::Samples)
             },
         ] {

@@ -2,6 +2,7 @@
 //!
 //! Each checks first and changes nothing if it refuses. What is held and counted goes through `books`.
 
+mod grow;
 mod jobs;
 mod reports;
 mod workers;

@@ -47,11 +47,14 @@ pub(crate) fn frames_are_there(
     }
     let others: Vec<Option<&JobEntry>> =
         others.map(|after| scheduler.jobs.get(&after.job)).collect();
+    // Of a frame to which samples were added, parts are in several steps.
+    let awaited = |before: &usize| before + 1 == at || job.job.steps[*before].makes_parts();
     job.steps[at].wanted(unit).all(|position| {
         let Some(frame) = job.frame_at(step, position) else {
             return true;
         };
-        (!by_frame || step_has(job, at - 1, frame))
+        let mut before = (0..at).filter(awaited);
+        (!by_frame || before.all(|before| step_has(job, before, frame)))
             && others.iter().all(|other| {
                 other.is_some_and(|other| {
                     (0..other.steps.len()).all(|step| step_has(other, step, frame))
@@ -60,11 +63,11 @@ pub(crate) fn frames_are_there(
     })
 }
 
-/// Whether a step has delivered a frame, or has no such frame.
+/// Whether a step has delivered a frame, or has no such frame that somebody waits for.
 fn step_has(job: &JobEntry, step: usize, frame: i32) -> bool {
-    job.job.steps[step]
-        .positions_of(frame)
-        .is_none_or(|positions| job.steps[step].has_all(positions))
+    let positions = job.job.steps[step].positions_of(frame);
+    let state = &job.steps[step];
+    state.replaced || positions.is_none_or(|positions| state.has_all(positions))
 }
 
 /// A frame was delivered: what waited for it may be free now.
@@ -75,12 +78,15 @@ pub(crate) fn frame_done(
     step: StepIndex,
     frame: i32,
 ) {
-    let next = step.0 as usize + 1;
-    let follows = scheduler
-        .jobs
-        .get(&job)
-        .is_some_and(|entry| entry.job.steps.get(next).is_some_and(|step| step.by_frame));
-    if follows {
+    let following: Vec<usize> = scheduler.jobs.get(&job).map_or_else(Vec::new, |entry| {
+        let later = entry.job.steps.iter().enumerate();
+        let later = later.skip(step.0 as usize + 1);
+        later
+            .filter(|(_, step)| step.by_frame && !step.replaced)
+            .map(|(at, _)| at)
+            .collect()
+    });
+    for next in following {
         refresh_frame(scheduler, now, job, next, frame);
     }
     for waiting in waiting_for(scheduler, job) {

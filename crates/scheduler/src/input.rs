@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tessera_model::{
     Blob, FarmSettings, FrameError, FrameResult, JobEdit, JobId, JobSettings, LeaseKey, Series,
-    Step, Timestamp, UserName, WorkerFacts, WorkerId,
+    Step, StepIndex, Timestamp, UserName, WorkerFacts, WorkerId,
 };
 
 /// The time, as data.
@@ -63,6 +63,8 @@ pub enum JobCommand {
     Fetched {
         /// Frames, of all steps.
         frames: u32,
+        /// The last step that any of them is of, if that was said.
+        step: Option<StepIndex>,
     },
 }
 

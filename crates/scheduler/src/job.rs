@@ -99,6 +99,8 @@ pub(crate) struct StepEntry {
     pub places: Option<u32>,
     /// How often a position was lost together with its worker while it was being rendered.
     pub lost: BTreeMap<u32, u32>,
+    /// Nobody waits for what it makes.
+    pub replaced: bool,
 }
 
 /// How one frame failed.
@@ -125,6 +127,12 @@ pub(crate) fn layout(step: &Step, chunk: u32) -> Chunking {
 }
 
 impl StepEntry {
+    /// One of which nothing is there.
+    pub(crate) fn fresh(step: &Step, chunk: u32) -> Self {
+        let nothing = FrameBits::new(step.positions());
+        Self::restored(step, chunk, nothing.clone(), nothing)
+    }
+
     pub(crate) fn restored(step: &Step, chunk: u32, done: FrameBits, given_up: FrameBits) -> Self {
         let chunking = layout(step, chunk);
         let mut entry = Self {
@@ -138,6 +146,7 @@ impl StepEntry {
             cuts: BTreeMap::new(),
             places: step.divided().map(|_| step.places()),
             lost: BTreeMap::new(),
+            replaced: step.replaced,
         };
         for unit in 0..entry.taken.len() {
             if !entry.is_wanted(unit) {
@@ -145,6 +154,14 @@ impl StepEntry {
             }
         }
         entry
+    }
+
+    /// Nothing of it is wanted from now on.
+    pub(crate) fn replace(&mut self) {
+        self.replaced = true;
+        for unit in 0..self.taken.len() {
+            self.take(unit);
+        }
     }
 
     /// The unit that position belongs to.
@@ -211,7 +228,7 @@ impl StepEntry {
 
     /// Whether a position still wants a result.
     pub(crate) fn wants(&self, position: u32) -> bool {
-        !self.done.get(position) && !self.given_up.get(position)
+        !self.replaced && !self.done.get(position) && !self.given_up.get(position)
     }
 
     /// Positions of a unit that still want a result.
@@ -263,19 +280,17 @@ impl StepEntry {
         self.taken.len() - self.taken.count()
     }
 
-    /// Whether every frame was delivered or given up.
+    /// Whether every frame was delivered or given up, or is not wanted.
     pub(crate) fn is_over(&self) -> bool {
         // A position is never in both sets.
-        self.done.count() + self.given_up.count() == self.done.len()
+        self.replaced || self.done.count() + self.given_up.count() == self.done.len()
     }
 }
 
 impl JobEntry {
     pub(crate) fn new(job: Job, need: NeedId, accounts: Vec<AccountId>) -> Self {
-        let steps = job.steps.iter().map(|step| {
-            let nothing = FrameBits::new(step.positions());
-            StepEntry::restored(step, job.settings.chunk, nothing.clone(), nothing)
-        });
+        let chunk = job.settings.chunk;
+        let steps = job.steps.iter().map(|step| StepEntry::fresh(step, chunk));
         Self {
             steps: steps.collect(),
             since: job.submitted_at,
@@ -375,7 +390,7 @@ impl JobEntry {
         self.leases.range(key(0)..=key(u32::MAX)).copied()
     }
 
-    /// Positions, delivered, given up; over all steps.
+    /// Positions, delivered, given up; over all steps that somebody waits for.
     pub(crate) fn counts(&self) -> (u32, u32, u32) {
         self.count(|_| true)
     }
@@ -385,14 +400,21 @@ impl JobEntry {
         self.count(Step::makes_frames)
     }
 
+    /// The last step that makes frames.
+    pub(crate) fn last_frames(&self) -> StepIndex {
+        let last = self.job.steps.iter().rposition(Step::makes_frames);
+        StepIndex(last.unwrap_or(0) as u16)
+    }
+
     /// Places of divided frames, delivered; over all steps.
     pub(crate) fn place_counts(&self) -> (u32, u32) {
-        let (places, done, _) = self.count(|step| !step.makes_frames());
+        let (places, done, _) = self.count(Step::makes_parts);
         (places, done)
     }
 
     fn count(&self, which: impl Fn(&Step) -> bool) -> (u32, u32, u32) {
         let steps = self.steps.iter().zip(&self.job.steps);
+        let which = |model: &Step| !model.replaced && which(model);
         steps.filter(|(_, model)| which(model)).fold(
             (0, 0, 0),
             |(frames, done, failed), (step, _)| {
@@ -473,9 +495,26 @@ impl JobEntry {
             true => self.cost.expect_range_us(speed),
             false => 0,
         };
-        let places = self.step(step)?.places.unwrap_or(1).max(1);
         let whole = self.cost.expect_us(positions, speed)?;
-        Some(whole / u64::from(places) + beside)
+        Some(whole / self.places_of_all(step) + beside)
+    }
+
+    /// Places of a step that a whole frame comes to: more than it has where others were rendered before, by another step.
+    pub(crate) fn places_of_all(&self, step: StepIndex) -> u64 {
+        let Some(model) = self.job.steps.get(step.0 as usize) else {
+            return 1;
+        };
+        let places = u64::from(model.places());
+        let last = self.job.steps.iter().rev().find_map(Step::divided);
+        let (Some(split), Some(last)) = (model.divided(), last) else {
+            return places;
+        };
+        match split.by {
+            SplitBy::Samples => {
+                (places * u64::from(last.samples) / u64::from(split.ranged().max(1))).max(1)
+            }
+            SplitBy::Halvings(_) | SplitBy::Grid { .. } => places,
+        }
     }
 
     /// Whether the frames of a step are divided by their samples.

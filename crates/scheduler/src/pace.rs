@@ -94,6 +94,12 @@ impl Cost {
         Speed(mean((speed.0.into(), before), (seen, weight)).max(1) as u32)
     }
 
+    /// From now on a frame has more samples than it had.
+    pub(crate) fn grow(&mut self, had: u32, has: u32) {
+        let grown = |us: u64| us.saturating_mul(has.into()) / u64::from(had.max(1));
+        self.frame_us = self.frame_us.map(grown);
+    }
+
     /// Learns from an opening of the scene.
     pub(crate) fn learn_load(&mut self, took_us: u64) {
         let known = self.load_us.unwrap_or(took_us);

@@ -81,7 +81,9 @@ fn divide(step: &Step, slots: u32) -> Option<Vec<Step>> {
     };
     let split = step.split.filter(|_| !step.in_order && !step.by_frame)?;
     let frames = step.frames.len();
-    let asked_for = matches!(split.by, SplitBy::Grid { .. });
+    // To a still that was rendered whole nothing could be added.
+    let grows = split.grows_to.is_some() && frames == 1;
+    let asked_for = grows || matches!(split.by, SplitBy::Grid { .. });
     let count = if asked_for {
         frames
     } else {
@@ -93,10 +95,13 @@ fn divide(step: &Step, slots: u32) -> Option<Vec<Step>> {
     // None if there are none.
     let whole = FrameSet::of(step.frames.iter().take((frames - count) as usize)).ok();
     let last = FrameSet::of(step.frames.iter().skip((frames - count) as usize)).ok()?;
+    let mut ranges = overrides.clone();
+    // The pattern is that of the whole which the ranges are said to be of.
+    ranges.samples = split.grows_to.or(ranges.samples);
     let slices = Step {
         split: Some(split),
         beside: whole.is_some(),
-        ..Step::new(StepKind::Slices(overrides.clone()), last.clone())
+        ..Step::new(StepKind::Slices(ranges), last.clone())
     };
     let assemble = Step {
         by_frame: true,
@@ -225,7 +230,7 @@ pub(crate) fn span(
         .get(&worker)
         .map_or_else(Speed::default, |worker| worker.speed);
     let left = u64::from(step.free_units());
-    let places = u64::from(split.places().max(1));
+    let places = job.places_of_all(index);
     let Some(place_ns) = job
         .cost
         .expect_us(1000, speed)
@@ -268,6 +273,8 @@ mod tests {
             width: 1920,
             height: 1080,
             samples: 128,
+            first: 0,
+            grows_to: None,
             by,
         }
     }
@@ -316,6 +323,8 @@ mod tests {
             width: 160,
             height: 90,
             samples: 4,
+            first: 0,
+            grows_to: None,
             by: SplitBy::Halvings(4),
         };
         let ordered = Step {

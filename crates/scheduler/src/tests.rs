@@ -8,6 +8,7 @@ mod divided;
 mod doubled;
 mod explained;
 mod fitness;
+mod grown;
 mod kept;
 mod random;
 mod record;

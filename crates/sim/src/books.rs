@@ -55,6 +55,8 @@ pub(crate) struct StepBook {
     pub cuts: BTreeMap<u32, u32>,
     /// Its frames are divided: a unit is a run of places.
     pub is_divided: bool,
+    /// Nobody waits for what it makes.
+    is_replaced: bool,
     pub done: FrameBits,
     pub given_up: FrameBits,
     /// Failures since the last retry.
@@ -96,19 +98,7 @@ pub(crate) struct LeaseBook {
 
 impl JobBook {
     fn new(job: Job, now: Duration) -> Self {
-        let steps = job.steps.iter().map(|step| {
-            let frames = step.positions();
-            StepBook {
-                chunking: chunking(&job, step),
-                cuts: BTreeMap::new(),
-                is_divided: step.divided().is_some(),
-                done: FrameBits::new(frames),
-                given_up: FrameBits::new(frames),
-                failures: BTreeMap::new(),
-                held: BTreeMap::new(),
-                free_from: 0,
-            }
-        });
+        let steps = job.steps.iter().map(|step| StepBook::new(&job, step));
         Self {
             steps: steps.collect(),
             job,
@@ -137,7 +127,7 @@ impl JobBook {
 
     fn count(&self, which: impl Fn(&Step) -> bool) -> (u32, u32, u32) {
         let steps = self.steps.iter().zip(&self.job.steps);
-        let counted = steps.filter(|(_, model)| which(model));
+        let counted = steps.filter(|(_, model)| !model.replaced && which(model));
         counted.fold((0, 0, 0), |sum, (step, _)| {
             (
                 sum.0 + step.done.len(),
@@ -160,10 +150,25 @@ fn chunking(job: &Job, step: &tessera_model::Step) -> Chunking {
 }
 
 impl StepBook {
+    fn new(job: &Job, step: &Step) -> Self {
+        let frames = step.positions();
+        Self {
+            chunking: chunking(job, step),
+            cuts: BTreeMap::new(),
+            is_divided: step.divided().is_some(),
+            is_replaced: step.replaced,
+            done: FrameBits::new(frames),
+            given_up: FrameBits::new(frames),
+            failures: BTreeMap::new(),
+            held: BTreeMap::new(),
+            free_from: 0,
+        }
+    }
+
     /// Positions of a unit that still want a result.
     pub(crate) fn wanted(&self, unit: u32) -> impl Iterator<Item = u32> + '_ {
         self.positions(unit)
-            .filter(|&at| !self.done.get(at) && !self.given_up.get(at))
+            .filter(|&at| !self.is_replaced && !self.done.get(at) && !self.given_up.get(at))
     }
 
     /// The positions of a unit.
@@ -197,7 +202,7 @@ impl StepBook {
 
     /// Whether every frame is delivered or given up.
     pub(crate) fn is_over(&self) -> bool {
-        self.done.count() + self.given_up.count() == self.done.len()
+        self.is_replaced || self.done.count() + self.given_up.count() == self.done.len()
     }
 
     /// Units that want frames and that nobody has.
@@ -325,6 +330,17 @@ impl Books {
                 self.jobs.remove(id);
             }
             Change::JobPinned(id, build) => self.job(*id)?.job.build = Some(build.clone()),
+            Change::JobGrown(id, steps) => {
+                let job = self.job(*id)?;
+                job.job.steps.clone_from(steps);
+                job.fetched = None;
+                for (at, step) in steps.iter().enumerate() {
+                    match job.steps.get_mut(at) {
+                        Some(book) => book.is_replaced = step.replaced,
+                        None => job.steps.push(StepBook::new(&job.job, step)),
+                    }
+                }
+            }
             Change::JobEdited(id, settings) => self.job(*id)?.job.settings = settings.clone(),
             Change::JobChunked(id, chunkings) => self.rechunk(*id, chunkings)?,
             Change::JobState(id, state, _) => {

@@ -120,6 +120,7 @@ fn work(index: usize, job: &ScenarioJob) -> Work {
                 beside: false,
                 split: job.split,
                 chunking: None,
+                replaced: false,
             }],
             client_note: index.to_string(),
         },

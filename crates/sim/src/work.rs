@@ -462,6 +462,8 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
         width: 1920,
         height: 1080,
         samples: dice.between(1, 256) as u32,
+        first: 0,
+        grows_to: Some(1024),
         by: match dice.percent(30) {
             // (Many frames are many parts already.)
             _ if frames > DIVIDED_FINELY_MAX => SplitBy::Halvings(1),
@@ -481,6 +483,7 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
             beside: false,
             split,
             chunking: None,
+            replaced: false,
         })
         .collect()
 }

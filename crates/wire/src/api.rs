@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tessera_model::{
     Attempt, Blob, Build, FrameSet, JobId, JobSettings, JobState, PairingGrant, Role, Series,
-    Slice, Split, Step, Timestamp, UserName, Window, WorkerFacts, WorkerId, WorkerMode,
+    Slice, Split, Step, StepIndex, Timestamp, UserName, Window, WorkerFacts, WorkerId, WorkerMode,
 };
 
 use crate::link::Machine;
@@ -265,6 +265,10 @@ pub struct JobDetail {
 pub struct Fetched {
     /// Delivered frames, of all steps.
     pub frames: u32,
+    /// The last step that any of them is of. Of a job to which samples were added it has to be said: its frames are made more than
+    /// once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepIndex>,
 }
 
 impl JobSummary {

@@ -3,7 +3,7 @@
 //! ```text
 //! frames/17/out/           the rendered files
 //! frames/17/parts/         parts of the frame, if it is put together
-//! frames/17/merged.exr     what was merged of these
+//! frames/17/merged.exr     what was merged of these; delivered with the frame if samples can be added to it
 //! frames/17/preview.jpg    its previews, with thumbnail.jpg
 //! frames/17/launch.stdout  output of Blender's start, if it was started for this frame
 //! frames/17/open.stdout    output of opening the scene, if it was opened for this frame

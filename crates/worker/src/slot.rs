@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blenders::Blenders;
-use crate::deliver::{Outcome, Report};
+use crate::deliver::{MadeFile, Outcome, Report};
 use crate::desk::{FrameEnd, FrameOrder, Input, Order, Warm};
 use crate::failure::Failure;
 use crate::frame_dir::{FrameDir, Frames};
@@ -237,12 +237,22 @@ impl Slot {
             Work::Assemble => {
                 let mut uplink = self.context.uplink.clone();
                 let merged = parts::merged(&mut uplink, order, folder, stop).await?;
-                let request = assemble_request(order, folder, merged.clone())?;
+                let request = assemble_request(order, folder, merged.path.clone())?;
                 let rendered = self.station.assemble(request, folder, stop).await?;
-                if let Err(error) = tokio::fs::remove_file(&merged).await {
-                    tracing::debug!("cannot remove a merged frame: {error}");
+                let mut made = self.made(rendered).await;
+                match merged.sum {
+                    Some(role) => made.files.push(MadeFile {
+                        role,
+                        name: "sum.exr".into(),
+                        path: merged.path,
+                    }),
+                    None => {
+                        if let Err(error) = tokio::fs::remove_file(&merged.path).await {
+                            tracing::debug!("cannot remove a merged frame: {error}");
+                        }
+                    }
                 }
-                Ok(self.made(rendered).await)
+                Ok(made)
             }
         }
     }

@@ -237,6 +237,7 @@ impl Project {
             read_all: false,
             pack_textures: false,
             divide: tessera_client::Divide::Off,
+            room: None,
         };
         pack(&options, |_| {})
             .await

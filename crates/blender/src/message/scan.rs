@@ -154,12 +154,31 @@ pub struct Split {
     /// Of at most so many samples; any number if none. The job may ask for others than the file.
     #[serde(default)]
     pub samples_max: Option<u32>,
+    /// Of which numbers of samples the first ones are the same.
+    #[serde(default)]
+    pub pattern: SamplePattern,
+    /// A range of samples can have the pattern of any number of them.
+    #[serde(default)]
+    pub room: bool,
     /// Why not, if it is neither or only one: sentences that follow the scene's name and "because".
     pub reasons: Vec<String>,
     /// Pixels that are rendered around each rectangle, and cut away.
     pub overscan: u32,
     /// Passes by names of the user's own that are means of the samples.
     pub averaged: Vec<String>,
+}
+
+/// Of which numbers of samples the first ones are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplePattern {
+    /// Of none: each number has a pattern of its own.
+    #[default]
+    Number,
+    /// Of those up to the same power of two, 256 or more: they come from a table of so many.
+    Table,
+    /// Of all.
+    Any,
 }
 
 /// Where and how a scene writes its frames.

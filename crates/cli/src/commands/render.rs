@@ -173,7 +173,7 @@ impl Session<'_> {
         let found = earlier(&connection.api, &work.ledger, packed, &present).await;
         if let Some(job) = found.filter(|job| job.frames.len() == present.len()) {
             let brought = Brought::of(present.clone());
-            brought.add(present.iter());
+            brought.add(present.iter().map(|frame| (frame, None)));
             tell_fetched(&connection.api, job.job, &brought, &self.context.output).await;
         }
     }

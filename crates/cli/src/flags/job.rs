@@ -53,6 +53,10 @@ pub(crate) struct SceneFlags {
         value_parser = parse_divide
     )]
     pub(crate) split: Divide,
+    /// Of a single frame with --split samples: have a sampling pattern for so many samples, so that they can be added later
+    /// (`tessera job edit --samples`)
+    #[arg(long, value_name = "SAMPLES", value_parser = at_least_one)]
+    pub(crate) room_for: Option<NonZeroU32>,
     /// Write multilayer EXR with every pass, whatever format the file asks for
     #[arg(long)]
     pub(crate) exr: bool,
@@ -231,6 +235,7 @@ Examples:
   tessera job edit 12 --priority 200 --category film
   tessera job edit 12 --memory 64GB --gpu none --tags none
   tessera job edit 12 --after '7;8' --chunk 10
+  tessera job edit 12 --samples +256               a still with --split samples, done or not: what is there is kept
 
 `none` takes back what was asked for, of a list all of it. A chunk holds for the frames that were not handed out yet.")]
 #[command(override_usage = "tessera job edit <JOB> <CHANGES>...")]
@@ -270,12 +275,33 @@ pub(crate) struct EditFlags {
     /// Receivers of notifications that are told of it: studio;anna (or none)
     #[arg(long, value_delimiter = ';', value_name = "A;B")]
     pub(crate) notify: Option<Vec<String>>,
+    /// Samples per pixel of frames that are divided by their samples: so many in all, or +N more; what is rendered is kept
+    #[arg(long, value_name = "N|+N", value_parser = parse_samples)]
+    pub(crate) samples: Option<SamplesWanted>,
     #[command(flatten)]
     pub(crate) order: OrderFlags,
     #[command(flatten)]
     pub(crate) needs: NeedFlags,
     #[command(flatten)]
     pub(crate) farm: FarmFlags,
+}
+
+/// How many samples frames shall have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SamplesWanted {
+    /// In all.
+    All(u32),
+    /// Beside those that they have.
+    More(u32),
+}
+
+fn parse_samples(text: &str) -> Result<SamplesWanted, String> {
+    let (number, wanted): (_, fn(u32) -> SamplesWanted) = match text.strip_prefix('+') {
+        Some(number) => (number, SamplesWanted::More),
+        None => (text, SamplesWanted::All),
+    };
+    let number = at_least_one(number)?;
+    Ok(wanted(number.into()))
 }
 
 /// Options of `logs`.

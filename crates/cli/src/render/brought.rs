@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tessera_client::Api;
-use tessera_model::{FrameBits, FrameSet, JobId};
+use tessera_model::{FrameBits, FrameSet, JobId, StepIndex};
+use tessera_wire::api::Fetched;
 use tessera_wire::problem::ProblemKind;
 
 use crate::output::Output;
@@ -16,34 +17,49 @@ const TELLING: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Brought {
     frames: FrameSet,
-    here: Arc<Mutex<FrameBits>>,
+    here: Arc<Mutex<Here>>,
+}
+
+#[derive(Debug)]
+struct Here {
+    frames: FrameBits,
+    /// The last step that any of them is of, as far as known.
+    step: Option<StepIndex>,
 }
 
 impl Brought {
     /// None yet, of a job of these frames.
     pub(crate) fn of(frames: FrameSet) -> Self {
-        let here = FrameBits::new(frames.len());
+        let here = Here {
+            frames: FrameBits::new(frames.len()),
+            step: None,
+        };
         Self {
             frames,
             here: Arc::new(Mutex::new(here)),
         }
     }
 
-    /// These are here.
-    pub(crate) fn add(&self, frames: impl IntoIterator<Item = i32>) {
-        let mut bits = self.bits();
-        for frame in frames {
+    /// These are here, each with the step that it is of, if that is known.
+    pub(crate) fn add(&self, frames: impl IntoIterator<Item = (i32, Option<StepIndex>)>) {
+        let mut here = self.here();
+        for (frame, step) in frames {
             if let Some(position) = self.frames.position(frame) {
-                bits.set(position);
+                here.frames.set(position);
+                here.step = here.step.max(step);
             }
         }
     }
 
-    fn count(&self) -> u32 {
-        self.bits().count()
+    fn fetched(&self) -> Fetched {
+        let here = self.here();
+        Fetched {
+            frames: here.frames.count(),
+            step: here.step,
+        }
     }
 
-    fn bits(&self) -> MutexGuard<'_, FrameBits> {
+    fn here(&self) -> MutexGuard<'_, Here> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -51,11 +67,11 @@ impl Brought {
 /// Tells the farm what was fetched of a job. It takes note if the job is over and this is all that was delivered, and may then remove the
 /// job when it was kept for long enough.
 pub(crate) async fn tell_fetched(api: &Api, job: JobId, brought: &Brought, output: &Output) {
-    let frames = brought.count();
-    if frames == 0 {
+    let fetched = brought.fetched();
+    if fetched.frames == 0 {
         return;
     }
-    let told = tokio::time::timeout(TELLING, api.fetched(job, frames)).await;
+    let told = tokio::time::timeout(TELLING, api.fetched(job, fetched)).await;
     let why = match told {
         Ok(Ok(_)) => return,
         // It is not over, there are others, or it is gone; a manager of before keeps jobs by time alone and has no such question.

@@ -141,7 +141,7 @@ async fn deliver(
         let there = batch
             .drain(..)
             .filter(|result| !not_there.contains(&place(result)));
-        brought.add(there.map(|result| result.frame));
+        brought.add(there.map(|result| (result.frame, Some(result.lease.unit.step))));
     }
     if let Some(error) = gone {
         failed(&tell, error.into()).await;

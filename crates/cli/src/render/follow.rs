@@ -377,7 +377,7 @@ impl<'a> Follow<'a> {
             && position.is_some()
             && present.position(result.frame).is_some()
         {
-            brought.add([result.frame]);
+            brought.add([(result.frame, Some(result.lease.unit.step))]);
         }
         if position.is_some_and(|position| self.handed.set(position)) {
             self.progress.rendered(result.frame);

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tessera_client::{Api, Ask, Ledger, Packed};
-use tessera_model::{Build, FrameSet, JobId, JobSettings, JobState, choose_build};
+use tessera_model::{Build, FrameSet, JobId, JobSettings, JobState, Step, choose_build};
 
 use super::scene::send_and_submit;
 use crate::context::Context;
@@ -38,9 +38,13 @@ pub(crate) async fn earlier(
     );
     let frames = detail.frames()?;
     let asked = packed.steps[0].overrides();
+    let grows_to = packed.steps[0].split.and_then(|split| split.grows_to);
+    let divided = detail.steps.iter().find_map(Step::divided);
+    let mut makes_frames = detail.steps.iter().filter(|step| step.makes_frames());
     let same = detail.manifest == tessera_wire::blob::to_model(&packed.root)
         && detail.main_file == packed.main_file.as_str()
-        && detail.steps.iter().all(|step| step.overrides() == asked);
+        && makes_frames.all(|step| step.overrides() == asked)
+        && divided.is_none_or(|split| split.grows_to == grows_to);
     let covers = || missing.iter().all(|frame| frames.position(frame).is_some());
     let fits = useful && same && covers();
     fits.then_some(Handed {

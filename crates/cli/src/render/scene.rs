@@ -84,6 +84,7 @@ pub(crate) async fn prepare(
         read_all: false,
         pack_textures: false,
         divide: Divide::default(),
+        room: None,
     };
     Ok(Prepared {
         options,
@@ -118,6 +119,7 @@ pub(crate) async fn pack_scene(
     options.read_all = flags.reread;
     options.pack_textures = flags.pack_textures;
     options.divide = flags.split;
+    options.room = flags.room_for.map(u32::from);
     let packed = pack(options, tell(&flags.file, progress)).await;
     let packed = prepared.keep_logs_of(packed)?;
     tracing::debug!("packed");

@@ -187,7 +187,7 @@ mod tests {
             placeholder: false,
         };
         let root = tessera_blobs::BlobRef::empty();
-        let key = LedgerKey::of(&root, "a.blend", &Overrides::default(), &plan, None);
+        let key = LedgerKey::of(&root, "a.blend", &Overrides::default(), &plan, None, None);
         Work {
             asked: "1..6".parse().unwrap(),
             present: present.iter().cloned().collect(),

@@ -16,6 +16,8 @@ on_both!(
     tiles_as_asked_for,
     a_still_is_divided_by_itself,
     samples_are_divided_where_that_is_asked_for,
+    samples_are_added_to_a_still,
+    samples_are_added_to_a_still_that_is_rendered,
     a_frame_is_seen_while_it_grows,
     a_killed_worker_costs_what_it_had_in_hand,
 );
@@ -186,6 +188,104 @@ fn samples_are_divided_where_that_is_asked_for(world: &World) {
     let shown = detail(&site, JobId(3));
     let split = shown.steps.iter().find_map(Step::divided).unwrap();
     assert!(matches!(split.by, SplitBy::Halvings(_)), "{split:?}");
+}
+
+/// A still of 16 samples with room for 64, to a folder of its own.
+fn few_samples<'a>(project: &'a Project, out: &'a std::path::Path) -> Vec<&'a str> {
+    let asked = ["-f", "1", "--split", "samples", "--samples", "16"];
+    let mut arguments = vec![project.file()];
+    arguments.extend(asked);
+    arguments.extend(["--room-for", "64", "-o", text(out)]);
+    arguments
+}
+
+/// The newest ranges of samples, of all of which there are.
+fn samples(site: &Site, job: JobId) -> (u32, u32) {
+    let shown = detail(site, job);
+    let split = shown.steps.iter().rev().find_map(Step::divided).unwrap();
+    (split.first, split.samples)
+}
+
+/// What is there is kept and the rest rendered, and all together is what a render of as many samples is.
+fn samples_are_added_to_a_still(world: &World) {
+    let project = world.scene("sampled");
+    let local = world.path("local");
+    project.render_locally(world, "out/sampled_####", (1, 1), "", &local);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let out = project.path("out");
+    let told = |arguments: &[&str]| tessera_run(&site.boss, arguments);
+    told(&[&["render"][..], &few_samples(&project, &out)].concat()).done();
+    let first = world.path("first");
+    project.take_products(&first);
+    let sheet = told(&["job", "show", "1"]).done().to_string();
+    assert!(
+        sheet.contains("16; `tessera job edit 1 --samples +N` adds"),
+        "{sheet}"
+    );
+
+    // As long as there is no other, the picture of before is there.
+    told(&["worker-admin", "pause", "anna", "ben"]).done();
+    told(&["job", "edit", "1", "--samples", "+16"]).done();
+    assert_eq!(detail(&site, JobId(1)).summary.done, 0);
+    assert_eq!(samples(&site, JobId(1)), (16, 32));
+    told(&["job", "cancel", "1"]).done();
+    told(&["fetch", "1"]).done();
+    let again = world.path("again");
+    project.take_products(&again);
+    identical(&again, &first, 1);
+    told(&["worker-admin", "resume", "anna", "ben"]).done();
+    told(&["job", "retry", "1"]).done();
+    told(&["fetch", "1", "--wait"]).done();
+    // Parts go when their frame is put together; what more is added to is kept.
+    ask(&site.boss, async |api| api.collect_store().await.unwrap());
+    told(&["job", "edit", "1", "--samples", "64"]).done();
+    assert_eq!(samples(&site, JobId(1)), (32, 64));
+    told(&["fetch", "1", "--wait"]).done();
+    let farm = world.path("farm");
+    project.take_products(&farm);
+    the_same_but_for_rounding(&farm, &local);
+    // Each sample was rendered once: 16, 16 and 32, and the frame put together of each.
+    let journal = site.delivered_once(JobId(1));
+    assert_eq!(journal.frames, 64 + 3);
+    let shown = detail(&site, JobId(1));
+    assert_eq!(shown.summary.frames, 1);
+    assert!(shown.fetched_at.is_some(), "{shown:?}");
+
+    for (samples, because) in [
+        ("63", "none can be taken away"),
+        ("+100000000", "since their pattern is made for"),
+    ] {
+        let refused = told(&["job", "edit", "1", "--samples", samples]);
+        refused.refused(2, &[because]);
+    }
+    let adaptive = world.scene("still");
+    let job = site.submit(&adaptive, &["-f", "1"]).to_string();
+    let refused = told(&["job", "edit", &job, "--samples", "+16"]);
+    refused.refused(2, &["divided into tiles"]);
+    let room = ["submit", adaptive.file(), "-f", "1", "--room-for", "4096"];
+    told(&room).refused(2, &["--split samples"]);
+    let room = [&room[..], &["--split", "samples"]].concat();
+    told(&room).refused(2, &["adaptive sampling"]);
+}
+
+/// So it is while the first ones are rendered: the frame is put together once, with all of them.
+fn samples_are_added_to_a_still_that_is_rendered(world: &World) {
+    let project = world.scene("sampled");
+    let local = world.path("local");
+    project.render_locally(world, "out/sampled_####", (1, 1), "", &local);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let out = project.path("out");
+    let job = site.submit(&project, &few_samples(&project, &out)[1..]);
+    until(&site.boss, "some of the samples", async |api| {
+        let summary = api.job(job).await.ok()?.summary;
+        (summary.places_done > 0).then_some(())
+    });
+    tessera_run(&site.boss, &["job", "edit", "1", "--samples", "64"]).done();
+    tessera_run(&site.boss, &["fetch", "1", "--wait"]).done();
+    let farm = world.path("farm");
+    project.take_products(&farm);
+    the_same_but_for_rounding(&farm, &local);
+    site.delivered_once(job);
 }
 
 /// What is there of a frame is shown, where it belongs and as it is going to look.

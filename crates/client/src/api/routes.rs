@@ -177,11 +177,11 @@ impl Api {
         .await
     }
 
-    /// Says that all frames of a job that is over have been brought to a durable place: so many. Says no more if it is said twice.
-    pub async fn fetched(&self, job: JobId, frames: u32) -> Result<JobDetail, ApiError> {
+    /// Says that all frames of a job that is over have been brought to a durable place. Says no more if it is said twice.
+    pub async fn fetched(&self, job: JobId, fetched: Fetched) -> Result<JobDetail, ApiError> {
         self.json(
             Call::new(routes::JOB_FETCHED, in_job(routes::JOB_FETCHED, job))
-                .json(&Fetched { frames })
+                .json(&fetched)
                 .repeat(Repeat::Safe),
         )
         .await

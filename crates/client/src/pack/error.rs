@@ -66,6 +66,16 @@ pub enum PackError {
         /// Why.
         because: String,
     },
+    /// Samples could not be added to its frame later, as is asked for.
+    #[error(
+        "there can be no room for more samples in frames of scene {scene}: {because}; leave out --room-for"
+    )]
+    Room {
+        /// The scene.
+        scene: String,
+        /// Why.
+        because: String,
+    },
     /// The .blend cannot be read.
     #[error("{} cannot be read ({source}): check the path and its permissions", path.display())]
     Unreadable {

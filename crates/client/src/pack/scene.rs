@@ -7,6 +7,7 @@ use tessera_model::{FrameSet, Overrides, Split, SplitBy, Step, StepKind};
 
 use super::ask::Asked;
 use super::hint::hint;
+use super::room::grows_to;
 use super::{Divide, MissingFile, PackError, PackOptions, PathMap};
 use crate::output::{NodeFolder, OutputChoice, OutputPlan};
 
@@ -51,6 +52,7 @@ pub(super) fn choose(
     let in_order = !scene.order_dependent.is_empty();
     let split = split(options, scene, &overrides, in_order, &mut warnings)?;
     let split = split.filter(|_| !in_order);
+    check_room(options, scene, &frames, split.as_ref(), &warnings)?;
     Ok(Choice {
         scene: scene.name.clone(),
         step: Step {
@@ -61,6 +63,7 @@ pub(super) fn choose(
             beside: false,
             split,
             chunking: None,
+            replaced: false,
         },
         output,
         warnings,
@@ -143,10 +146,16 @@ fn split(
             scene.name
         ));
     }
+    let grows_to = match by {
+        SplitBy::Samples => grows_to(scene, samples, options.room)?,
+        SplitBy::Halvings(_) | SplitBy::Grid { .. } => None,
+    };
     let split = Split {
         width,
         height,
         samples,
+        first: 0,
+        grows_to,
         by,
     };
     split.check().map_err(|because| PackError::Tiles {
@@ -154,6 +163,36 @@ fn split(
         because,
     })?;
     Ok(Some(split))
+}
+
+/// Refuses what samples were to be added to later and cannot.
+fn check_room(
+    options: &PackOptions,
+    scene: &SceneInfo,
+    frames: &FrameSet,
+    split: Option<&Split>,
+    warnings: &[String],
+) -> Result<(), PackError> {
+    let Some(room) = options.room else {
+        return Ok(());
+    };
+    let because = match split {
+        _ if frames.len() > 1 => "they are an animation, and it is for single frames".to_owned(),
+        _ if options.divide != Divide::Samples => {
+            "it is for frames that are divided by their samples, with --split samples".to_owned()
+        }
+        Some(split) if split.by == SplitBy::Samples && split.samples >= room => format!(
+            "they have {} samples without any added, and {room} are no more",
+            split.samples
+        ),
+        Some(split) if split.by == SplitBy::Samples => return Ok(()),
+        // The last that was said of it.
+        _ => warnings.last().cloned().unwrap_or_default(),
+    };
+    Err(PackError::Room {
+        scene: scene.name.clone(),
+        because,
+    })
 }
 
 fn find_scene<'a>(

@@ -186,7 +186,14 @@ async fn frames_land_whole_and_are_remembered() {
     let key_of = |overrides: &Overrides, in_order: Option<&str>| {
         let in_order = in_order.map(|frames| frames.parse().unwrap());
         let plan = fetcher.plan();
-        LedgerKey::of(&large, "scene.blend", overrides, plan, in_order.as_ref())
+        LedgerKey::of(
+            &large,
+            "scene.blend",
+            overrides,
+            plan,
+            in_order.as_ref(),
+            None,
+        )
     };
     let key = key_of(&Overrides::default(), None);
     let exr = Overrides {

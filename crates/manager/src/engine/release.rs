@@ -183,7 +183,7 @@ fn told(
             let unit = result.lease.unit;
             match whole(unit.job, unit.step) {
                 true => told.push(What::FrameDone {
-                    result: result.clone(),
+                    result: Box::new((**result).clone().without_sum()),
                 }),
                 false => {
                     growing.insert(unit.job, result.frame);

@@ -115,6 +115,7 @@ fn job(frames: &str) -> Input {
             beside: false,
             split: None,
             chunking: None,
+            replaced: false,
         }],
         client_note: String::new(),
     }))

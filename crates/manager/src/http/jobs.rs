@@ -1,12 +1,13 @@
 //! Jobs: how they stand, what was delivered, and what their owners do to them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
-use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, Step, StepIndex};
+use tessera_model::{FrameError, FrameResult, Job, JobEdit, JobId, JobState, Step, StepIndex};
 use tessera_scheduler::{Input, JobCommand};
-use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ};
+use tessera_state::{ErrorSeq, MAX_RESULTS_PER_READ, StepAccepts};
 use tessera_wire::api::{
     Fetched, FrameStatus, JobAction, JobDetail, JobSummary, Journal, Page, Phase,
 };
@@ -113,8 +114,46 @@ pub(super) async fn edit(
 ) -> Answer<Json<JobDetail>> {
     check_settings(&edit, edit.chunk, 0)?;
     check_named(&app, edit.notify.as_deref().unwrap_or_default())?;
+    if edit.samples.is_some() {
+        check_sums(&app, job).await?;
+    }
     command(&app, &client, job, JobCommand::Edit(edit)).await?;
     detail(&app, job).await
+}
+
+/// Refuses to add samples to frames of a job that is done if what they were put together of was not kept.
+async fn check_sums(app: &App, job: JobId) -> Answer<()> {
+    let assembled = app.engine.read(move |scheduler, now| {
+        let view = scheduler.job(now, job)?;
+        let [.., slices, last] = &view.job.steps[..] else {
+            return None;
+        };
+        slices.divided()?.grows_to?;
+        let index = StepIndex(view.job.steps.len() as u16 - 1);
+        (view.state == JobState::Done).then(|| (index, last.positions()))
+    });
+    let Some((step, positions)) = assembled.await? else {
+        return Ok(());
+    };
+    let mut from = 0;
+    while from < positions {
+        let read = app.state.results(job, step, from..positions).await?;
+        if let Some(result) = read.iter().find(|result| result.sum().is_none()) {
+            return Err(failure(
+                ProblemKind::Conflict,
+                format!(
+                    "frame {} of job {job} was put together by a worker of an older version, which did not keep what samples are added to",
+                    result.frame
+                ),
+                "submit the job again with more samples",
+            ));
+        }
+        let Some(last) = read.last() else {
+            break;
+        };
+        from = last.position + 1;
+    }
+    Ok(())
 }
 
 pub(super) async fn act(
@@ -138,10 +177,10 @@ pub(super) async fn fetched(
     State(app): State<Arc<App>>,
     client: Client,
     Path(job): Path<JobId>,
-    Json(Fetched { frames }): Json<Fetched>,
+    Json(Fetched { frames, step }): Json<Fetched>,
 ) -> Answer<Json<JobDetail>> {
     tracing::info!(%job, user = %client.user.name, frames, "the job's frames were fetched");
-    let command = JobCommand::Fetched { frames };
+    let command = JobCommand::Fetched { frames, step };
     applied(app.engine.input(Input::Job(job, command)).await?)?;
     detail(&app, job).await
 }
@@ -156,11 +195,37 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Of each step of a job, whether it makes frames and not parts of such.
-async fn steps(app: &App, job: JobId) -> Answer<Vec<bool>> {
-    let whole = |job: &Job| job.steps.iter().map(Step::makes_frames).collect();
+/// What is shown of a step's frames.
+enum Shown {
+    /// They are those that are waited for.
+    Frames,
+    /// Nobody sees parts of frames, nor frames that are made anew.
+    Nothing,
+    /// Of frames that would have been made anew, had the job not ended before, all but these.
+    AllBut(BTreeSet<i32>),
+}
+
+async fn steps(app: &App, job: JobId) -> Answer<Vec<Shown>> {
     app.engine
-        .read(move |scheduler, _| scheduler.job_ref(job).map(whole))
+        .read(move |scheduler, now| {
+            let view = scheduler.job(now, job)?;
+            let steps = view.job.steps.iter().zip(0..);
+            let shown = |(step, index): (&Step, u16)| match step {
+                step if step.makes_frames() => Shown::Frames,
+                step if step.makes_parts() || !view.state.is_over() => Shown::Nothing,
+                _ => {
+                    let later = view.job.steps.iter().zip(0..).skip(usize::from(index) + 1);
+                    let later = later.filter(|(step, _)| !step.makes_parts());
+                    let frames = later.flat_map(|(step, later)| {
+                        let positions = step.positions() as usize;
+                        scheduler.frames(job, StepIndex(later), 0, positions)
+                    });
+                    let anew = frames.filter(|frame| frame.done);
+                    Shown::AllBut(anew.map(|frame| frame.frame).collect())
+                }
+            };
+            Some(steps.map(shown).collect())
+        })
         .await?
         .ok_or_else(|| no_job(job))
 }
@@ -177,10 +242,10 @@ pub(super) async fn frames(
         .engine
         .read(move |scheduler, _| {
             let mut items = Vec::new();
-            while let Some(&whole) = steps.get(usize::from(at.step))
+            while let Some(shown) = steps.get(usize::from(at.step))
                 && items.len() < wanted
             {
-                if whole {
+                if matches!(shown, Shown::Frames) {
                     let room = wanted - items.len();
                     let views = scheduler.frames(job, StepIndex(at.step), at.position, room);
                     items.extend(views.iter().map(views::frame_status));
@@ -213,16 +278,21 @@ pub(super) async fn results(
     let wanted = page_limit(paging.limit) + 1;
     const { assert!(tessera_wire::api::PAGE_MAX < MAX_RESULTS_PER_READ) };
     let mut items: Vec<FrameResult> = Vec::new();
-    while let Some(&whole) = steps.get(usize::from(at.step))
+    while let Some(shown) = steps.get(usize::from(at.step))
         && items.len() < wanted as usize
     {
-        if whole {
+        if !matches!(shown, Shown::Nothing) {
             let read = app
                 .state
                 .results(job, StepIndex(at.step), at.position..u32::MAX)
                 .await?;
             let room = wanted as usize - items.len();
-            items.extend(read.into_iter().take(room));
+            let is_shown = |result: &FrameResult| match shown {
+                Shown::AllBut(anew) => !anew.contains(&result.frame),
+                Shown::Frames | Shown::Nothing => true,
+            };
+            let read = read.into_iter().filter(is_shown);
+            items.extend(read.take(room).map(FrameResult::without_sum));
         }
         at = Cursor {
             step: at.step + 1,
@@ -247,11 +317,12 @@ pub(super) async fn parts(
 ) -> Answer<Json<Page<FrameResult>>> {
     let found = app.engine.read(move |scheduler, _| {
         let steps = &scheduler.job_ref(job)?.steps;
-        let mut divided = steps.iter().zip(0..).filter_map(|(step, index)| {
+        let divided = steps.iter().zip(0..).filter_map(|(step, index)| {
             step.divided()?;
             Some((StepIndex(index), step.positions_of(frame)?))
         });
-        Some(divided.next())
+        // Of a frame to which samples were added those that are rendered now.
+        Some(divided.last())
     });
     let Some((step, positions)) = found.await?.ok_or_else(|| no_job(job))? else {
         return Err(failure(
@@ -311,8 +382,13 @@ pub(super) async fn journal(
                 .filter_map(|&position| step.frame_at(position))
         })
         .collect();
+    // What is made anew before it was there is not waited for.
+    let expected = |(step, accepts): (&Step, &StepAccepts)| match step.replaced {
+        true => accepts.accepted.count(),
+        false => step.positions(),
+    };
     Ok(Json(Journal {
-        frames: steps.iter().map(Step::positions).sum(),
+        frames: steps.iter().zip(&accepts.steps).map(expected).sum(),
         accepts: accepts.total(),
         repeated,
         leases: accepts.leases,

@@ -76,6 +76,7 @@ async fn previews_of(
         let places = steps.iter().zip(0..).filter_map(|(step, index)| {
             let positions = step.positions_of(frame)?;
             let position = match part {
+                None if step.makes_parts() => return None,
                 None => positions.start,
                 Some(part) => {
                     step.divided()?;
@@ -87,7 +88,7 @@ async fn previews_of(
         Some(places.collect::<Vec<_>>())
     });
     let places = places.await?.ok_or_else(|| no_job(job))?;
-    let Some((step, position)) = places.last().copied() else {
+    if places.is_empty() {
         return Err(failure(
             ProblemKind::NotFound,
             match part {
@@ -96,9 +97,16 @@ async fn previews_of(
             },
             "`tessera job show` lists frames, `parts` of a frame its parts",
         ));
-    };
-    let result: Option<FrameResult> = app.state.result(job, step, position).await?;
-    Ok(result.and_then(|result| result.previews))
+    }
+    // The newest there is: that of before, while samples are added.
+    let looked_at = if part.is_some() { 1 } else { places.len() };
+    for (step, position) in places.into_iter().rev().take(looked_at) {
+        let result: Option<FrameResult> = app.state.result(job, step, position).await?;
+        if let Some(previews) = result.and_then(|result| result.previews) {
+            return Ok(Some(previews));
+        }
+    }
+    Ok(None)
 }
 
 /// What is named so never changes.

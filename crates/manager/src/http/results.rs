@@ -1,10 +1,11 @@
 //! What workers report of frames. Reporting twice is harmless: a worker repeats until it is answered.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::extract::State;
 use tessera_blobs::{BlobRef, TreePath};
-use tessera_model::{Blob, FileRole, FrameError, FrameResult, JobId, StepIndex, WorkerId};
+use tessera_model::{Blob, FileRole, FrameError, FrameResult, JobId, Step, StepIndex, WorkerId};
 use tessera_scheduler::{Input, Outcome};
 use tessera_wire::api::{Part, Parts, Verdict};
 use tessera_wire::blob::to_store;
@@ -108,12 +109,11 @@ pub(super) async fn parts(
     let found = app.engine.read(move |scheduler, _| {
         let steps = &scheduler.job_ref(job)?.steps;
         let frame = steps.get(usize::from(step.0))?.frame_at(position)?;
-        let before = step.0.checked_sub(1)?;
-        let slices = steps.get(usize::from(before))?;
-        let positions = slices.positions_of(frame)?;
-        Some((*slices.divided()?, StepIndex(before), positions))
+        let before = steps.get(..usize::from(step.0))?;
+        let split = *before.last()?.divided()?;
+        Some((split, sources(before, frame)))
     });
-    let Some((split, slices, positions)) = found.await? else {
+    let Some((split, sources)) = found.await? else {
         return Err(failure(
             ProblemKind::NotFound,
             format!(
@@ -124,24 +124,44 @@ pub(super) async fn parts(
         ));
     };
     let mut files = Vec::new();
-    let mut from = positions.start;
-    while from < positions.end {
-        let read = app.state.results(job, slices, from..positions.end).await?;
-        let Some(last) = read.last() else {
-            break;
-        };
-        from = last.position + 1;
-        for file in read.into_iter().flat_map(|result| result.files) {
-            if let FileRole::Slice { slice, rendered } = file.role {
-                files.push(Part {
-                    slice,
-                    rendered,
-                    blob: file.blob,
-                });
+    for (step, positions) in sources {
+        let mut from = positions.start;
+        while from < positions.end {
+            let read = app.state.results(job, step, from..positions.end).await?;
+            let Some(last) = read.last() else {
+                break;
+            };
+            from = last.position + 1;
+            for file in read.into_iter().flat_map(|result| result.files) {
+                if let FileRole::Slice { slice, rendered } = file.role {
+                    files.push(Part {
+                        slice,
+                        rendered,
+                        blob: file.blob,
+                    });
+                }
             }
         }
     }
     Ok(Json(Parts { split, files }))
+}
+
+/// Where the parts of a frame are, in steps before the one that puts it together: its ranges of samples back to those that are in a
+/// sum, and then the sum, which lies with the frame that was put together of them.
+fn sources(before: &[Step], frame: i32) -> Vec<(StepIndex, Range<u32>)> {
+    let mut sources = Vec::new();
+    for (at, step) in before.iter().enumerate().rev() {
+        let is_sum = !step.makes_parts() && at > 0 && before[at - 1].replaced;
+        if (is_sum || step.makes_parts())
+            && let Some(positions) = step.positions_of(frame)
+        {
+            sources.push((StepIndex(at as u16), positions));
+        }
+        if is_sum {
+            break;
+        }
+    }
+    sources
 }
 
 /// As many as may be, each a line that is not too long.

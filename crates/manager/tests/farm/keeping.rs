@@ -423,20 +423,41 @@ async fn what_nobody_has_fetched_stays() {
     // Not all of it, and all of it, twice.
     let id = fetched.to_string();
     let problem = viewer
-        .problem(routes::JOB_FETCHED, &[&id], &Fetched { frames: 2 })
+        .problem(
+            routes::JOB_FETCHED,
+            &[&id],
+            &Fetched {
+                frames: 2,
+                step: None,
+            },
+        )
         .await;
     assert_eq!(problem.kind, ProblemKind::Conflict);
     assert!(problem.title.contains("tessera fetch"), "{problem}");
     let mut said = Vec::new();
     for _ in 0..2 {
         let detail: JobDetail = viewer
-            .json(routes::JOB_FETCHED, &[&id], &Fetched { frames: 1 })
+            .json(
+                routes::JOB_FETCHED,
+                &[&id],
+                &Fetched {
+                    frames: 1,
+                    step: None,
+                },
+            )
             .await;
         said.push(detail.fetched_at.unwrap());
     }
     assert_eq!(said[0], said[1]);
     let problem = viewer
-        .problem(routes::JOB_FETCHED, &["99"], &Fetched { frames: 1 })
+        .problem(
+            routes::JOB_FETCHED,
+            &["99"],
+            &Fetched {
+                frames: 1,
+                step: None,
+            },
+        )
         .await;
     assert_eq!(problem.kind, ProblemKind::NotFound);
     let after = stored(&viewer, fetched).await.unwrap();
@@ -460,7 +481,10 @@ async fn what_nobody_has_fetched_stays() {
         .json(
             routes::JOB_FETCHED,
             &[&waits.to_string()],
-            &Fetched { frames: 1 },
+            &Fetched {
+                frames: 1,
+                step: None,
+            },
         )
         .await;
     collect(&farm).await.unwrap();
@@ -482,12 +506,23 @@ async fn a_frame_that_comes_later_waits_to_be_fetched() {
     };
     let fetched = async |frames| -> Option<tessera_model::Timestamp> {
         let detail: JobDetail = artist
-            .json(routes::JOB_FETCHED, &[&name], &Fetched { frames })
+            .json(
+                routes::JOB_FETCHED,
+                &[&name],
+                &Fetched { frames, step: None },
+            )
             .await;
         detail.fetched_at
     };
     let problem = artist
-        .problem(routes::JOB_FETCHED, &[&name], &Fetched { frames: 1 })
+        .problem(
+            routes::JOB_FETCHED,
+            &[&name],
+            &Fetched {
+                frames: 1,
+                step: None,
+            },
+        )
         .await;
     assert_eq!(problem.kind, ProblemKind::Conflict, "it goes on");
     act(JobAction::Cancel).await;

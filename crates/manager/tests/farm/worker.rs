@@ -138,6 +138,7 @@ pub fn job(manifest: Blob, frames: &str) -> Submit {
             beside: false,
             split: None,
             chunking: None,
+            replaced: false,
         }],
         client_note: "note".into(),
     }

@@ -2,12 +2,12 @@
 
 use tessera_model::{
     After, Build, Change, Chunking, FetchedMark, FrameBits, Job, JobEdit, JobId, JobSettings,
-    JobState, MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepKind, Timestamp, WorkerId,
-    check_name,
+    JobState, MAX_FRAMES, PRIORITY_MAX, Series, SeriesRange, Step, StepIndex, StepKind, Timestamp,
+    WorkerId, check_name,
 };
 
 use super::reports::{settle, take_back};
-use super::{Applied, no_job};
+use super::{Applied, grow, no_job};
 use crate::books::{recount, refresh_all_units};
 use crate::effects::{Effects, Outcome, Refusal};
 use crate::input::{JobCommand, NewJob, Now};
@@ -320,7 +320,9 @@ pub(super) fn command(
         JobCommand::Expire { over_before } => {
             return expire(scheduler, now, id, over_before, effects);
         }
-        JobCommand::Fetched { frames } => return fetched(scheduler, now, id, frames, effects),
+        JobCommand::Fetched { frames, step } => {
+            return fetched(scheduler, now, id, (frames, step), effects);
+        }
         JobCommand::Retry => return retry(scheduler, now, id, effects),
         JobCommand::Pause | JobCommand::Resume | JobCommand::Cancel => {}
     }
@@ -386,7 +388,7 @@ fn fetched(
     scheduler: &mut Scheduler,
     now: Now,
     id: JobId,
-    frames: u32,
+    (frames, step): (u32, Option<StepIndex>),
     effects: &mut Effects,
 ) -> Applied {
     let entry = scheduler.jobs.get_mut(&id).ok_or_else(|| no_job(id))?;
@@ -398,7 +400,10 @@ fn fetched(
             "its frames are fetched when no more will come",
         );
     }
-    if frames != done {
+    // Of those that were made anew the number does not say which they are.
+    let is_old = entry.job.steps.iter().any(|step| step.replaced)
+        && step.is_none_or(|step| step != entry.last_frames());
+    if frames != done || is_old {
         return Err(Refusal::Fetched {
             job: id,
             frames,
@@ -507,11 +512,19 @@ fn edit_job(
         tags.unwrap_or_default(),
         resources.unwrap_or_default(),
     )?;
+    let samples = edit.samples;
     let settings = edited(&old, edit);
     check_settings(&settings)?;
     check_range(&entry.job, settings.requirement.blender)?;
     check_after(scheduler, id, &old.after, &settings.after)?;
+    let grows_to = match samples {
+        Some(samples) => grow::check(entry, samples)?.then_some(samples),
+        None => None,
+    };
     effects.jobs.insert(id);
+    if let Some(samples) = grows_to {
+        grow::grow(scheduler, now, id, samples, effects);
+    }
     if settings == old {
         return Ok(Outcome::Applied);
     }

@@ -95,7 +95,7 @@ pub(super) fn done(
     let Some(step) = entry.step_mut(key.unit.step) else {
         return Ok(Outcome::NotNeeded);
     };
-    if !wanted || step.done.get(position) {
+    if !wanted || step.replaced || step.done.get(position) {
         return Ok(Outcome::NotNeeded);
     }
     // Late is welcome, somebody else's is not: what a worker reports of it was once given to it.
@@ -187,14 +187,15 @@ fn measure(scheduler: &mut Scheduler, now: Now, result: &FrameResult, positions:
     ) else {
         return;
     };
-    let Some(step) = job.job.steps.get(result.lease.unit.step.0 as usize) else {
+    let index = result.lease.unit.step;
+    let Some(step) = job.job.steps.get(usize::from(index.0)) else {
         return;
     };
     // To put slices together says nothing of what frames take.
     if matches!(step.kind, StepKind::Assemble(_)) {
         return;
     }
-    let places = u64::from(step.places());
+    let places = job.places_of_all(index);
     let timings = &result.timings;
     // Of ranges of samples that does not depend on how many they are.
     let (beside, speed) = (timings.sync_us + timings.write_us, worker.speed);
@@ -266,7 +267,7 @@ pub(super) fn failed(
         .get(&key)
         .is_some_and(|held| held.worker == worker && !held.settled.contains(&position));
     let step = entry.step(key.unit.step);
-    let missing = step.is_some_and(|step| !step.done.get(position) && !step.given_up.get(position));
+    let missing = step.is_some_and(|step| step.wants(position));
     // A failure under a lease that has ended was counted when it ended, or is nobody's business any more.
     if !live || !missing || entry.state.is_over() {
         return Ok(Outcome::NotNeeded);
@@ -394,7 +395,12 @@ fn give_up_followers(
     frames.dedup();
     let mut given_up = Vec::new();
     for at in first + 1..entry.steps.len() {
-        if !entry.job.steps[at].by_frame {
+        let step = &entry.job.steps[at];
+        if step.beside && step.makes_parts() {
+            // It waits for nothing, and what puts its frames together comes next.
+            continue;
+        }
+        if !step.by_frame {
             break;
         }
         for &frame in &frames {

@@ -15,6 +15,8 @@ fn split(by: SplitBy) -> Split {
         width: 1920,
         height: 1080,
         samples: 128,
+        first: 0,
+        grows_to: None,
         by,
     }
 }

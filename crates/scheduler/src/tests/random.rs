@@ -215,6 +215,8 @@ fn dress(new: &mut NewJob, kind: u8, before: Option<JobId>) {
             width: 1920,
             height: 1080,
             samples: 64,
+            first: 0,
+            grows_to: None,
             by: SplitBy::Halvings(5),
         });
     }

@@ -117,6 +117,17 @@ impl Record {
                     step.chunking = Some(layout);
                 }
             }
+            Change::JobGrown(id, steps) => {
+                let job = self.job(id);
+                let new = steps.iter().skip(job.steps.len());
+                job.steps.extend(new.map(|step| RestoredStep {
+                    done: FrameBits::new(step.positions()),
+                    given_up: FrameBits::new(step.positions()),
+                    failures: Vec::new(),
+                }));
+                job.job.steps = steps;
+                job.fetched = None;
+            }
             Change::FarmSet(settings) => self.farm = *settings,
             other => panic!("the scheduler does not make {other:?}"),
         }

@@ -76,6 +76,7 @@ pub(super) fn job(frames: &str) -> NewJob {
             beside: false,
             split: None,
             chunking: None,
+            replaced: false,
         }],
         client_note: String::new(),
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tessera_model::{JobId, JobState, StepIndex};
 
+use super::matching;
 use crate::books::JobBook;
 use crate::violation::Violation;
 use crate::work::Work;
@@ -157,21 +158,21 @@ fn has_failed(book: &JobBook, step: usize, position: u32) -> bool {
 }
 
 /// Whether a frame can not be rendered: it fails wherever it is, or one that it needs does. Where order matters those are
-/// all before it; in a step that follows frame by frame it is the one of its number in the step before.
+/// all before it; in a step that follows frame by frame it is the one of its number in the steps that it waits for.
 fn is_doomed(work: &Work, book: &JobBook, step: usize, position: u32) -> bool {
     let model = &book.job.steps[step];
     let before = if model.in_order { 0 } else { position };
     let here = StepIndex(step as u16);
-    let followed = |position: u32| {
-        let frame = model.frame_at(position)?;
-        book.job.steps[step - 1].positions_of(frame)
+    let is_lost = |before: usize, position: u32| {
+        let same = model.frame_at(position);
+        let same = same.and_then(|frame| book.job.steps[before].positions_of(frame));
+        let lost = |at: u32| has_failed(book, before, at) || is_doomed(work, book, before, at);
+        !book.job.steps[before].replaced && same.is_some_and(|mut same| same.any(lost))
     };
-    let is_lost = |at: u32| has_failed(book, step - 1, at) || is_doomed(work, book, step - 1, at);
     (before..=position).any(|at| {
         let (asked, frame) = work.origin(&book.job, here, at);
         work.is_doomed(asked, frame)
             || (model.by_frame
-                && step > 0
-                && followed(at).is_some_and(|mut positions| positions.any(is_lost)))
+                && matching::awaited(&book.job, step).any(|before| is_lost(before, at)))
     })
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use tessera_model::{Device, Gpu, JobState, Lease, Requirement, StepIndex, WorkerId, WorkerMode};
+use tessera_model::{
+    Device, Gpu, Job, JobState, Lease, Requirement, StepIndex, WorkerId, WorkerMode,
+};
 
 use crate::books::{Books, JobBook, WorkerBook};
 use crate::violation::Violation;
@@ -183,15 +185,21 @@ fn is_open(job: &JobBook, at: usize) -> bool {
         || (at > 0 && (step.by_frame || step.beside) && is_open(job, at - 1))
 }
 
+/// The steps that one waits for frame by frame: the one before it, and all that make parts of its frames.
+pub(crate) fn awaited(job: &Job, at: usize) -> impl Iterator<Item = usize> + '_ {
+    (0..at).filter(move |&before| before + 1 == at || job.steps[before].makes_parts())
+}
+
 /// What a frame waits for, if that is not there.
 fn missing_frame(books: &Books, job: &JobBook, at: usize, position: u32) -> Option<String> {
     let frame = job.job.steps[at].frame_at(position)?;
     let lacks = |of: &JobBook, step: usize| {
         let here = of.job.steps[step].positions_of(frame);
-        here.is_some_and(|mut positions| positions.any(|at| !of.steps[step].done.get(at)))
+        !of.job.steps[step].replaced
+            && here.is_some_and(|mut positions| positions.any(|at| !of.steps[step].done.get(at)))
     };
-    if job.job.steps[at].by_frame && lacks(job, at - 1) {
-        return Some(format!("frame {frame} of the step before is not there"));
+    if job.job.steps[at].by_frame && awaited(&job.job, at).any(|before| lacks(job, before)) {
+        return Some(format!("frame {frame} of a step before is not there"));
     }
     for after in job.job.settings.after.iter().filter(|after| after.frames) {
         let is_missing = books

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tessera_model::{
-    FarmSettings, FrameBits, JobEdit, JobId, JobState, Rest, Share, Timestamp, WorkerId,
+    FarmSettings, FrameBits, JobEdit, JobId, JobState, Rest, Share, SplitBy, Step, StepIndex,
+    Timestamp, WorkerId,
 };
 use tessera_scheduler::{Input, JobCommand, WorkerCommand};
 
@@ -77,6 +78,8 @@ fn fetch(world: &mut World) {
     let book = &world.books.jobs[&id];
     let home: Vec<FrameBits> = book.steps.iter().map(|step| step.done.clone()).collect();
     let (_, frames, _) = book.frame_counts();
+    let last = book.job.steps.iter().rposition(Step::makes_frames);
+    let step = last.map(|last| StepIndex(last as u16));
     world.homes.insert(id, home);
     let takes = world
         .dice(Fault::Users)
@@ -87,7 +90,7 @@ fn fetch(world: &mut World) {
         "fetches {frames} frames of job {id} in {} s",
         takes.as_secs()
     );
-    let said = Input::Job(id, JobCommand::Fetched { frames });
+    let said = Input::Job(id, JobCommand::Fetched { frames, step });
     let starts = world.manager.starts;
     world.queue.push(
         world.now + takes,
@@ -109,7 +112,28 @@ fn pick<'a, T>(world: &mut World, of: &'a [T]) -> Option<&'a T> {
     (!of.is_empty()).then(|| world.dice(Fault::Users).pick(of))
 }
 
+/// Adds samples to a job that is divided by them, done or not.
+fn add_samples(world: &mut World) -> Option<Input> {
+    let jobs = world.books.jobs.iter().filter_map(|(&id, book)| {
+        let split = book.job.steps.iter().rev().find_map(Step::divided)?;
+        (split.by == SplitBy::Samples).then_some((id, split.samples))
+    });
+    let jobs: Vec<(JobId, u32)> = jobs.collect();
+    let (id, has) = *pick(world, &jobs)?;
+    let more = world.dice(Fault::Users).between(1, 64) as u32;
+    let edit = JobEdit {
+        samples: Some(has + more),
+        ..JobEdit::default()
+    };
+    Some(Input::Job(id, JobCommand::Edit(edit)))
+}
+
 fn act_on_job(world: &mut World) -> Option<Input> {
+    if world.dice(Fault::Users).percent(15)
+        && let Some(added) = add_samples(world)
+    {
+        return Some(added);
+    }
     let (id, state) = any_job(world)?;
     let dice = world.dice(Fault::Users);
     let command = match (state, dice.below(12)) {

@@ -253,6 +253,7 @@ fn job(id: JobId, manifest: Blob) -> Job {
             beside: false,
             split: None,
             chunking: None,
+            replaced: false,
         }],
         client_note: String::new(),
         submitted_at: Timestamp(0),

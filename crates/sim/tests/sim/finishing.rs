@@ -69,6 +69,8 @@ fn farm(
                 width: 1920,
                 height: 1080,
                 samples: 1024,
+                first: 0,
+                grows_to: None,
                 by: divided.by,
             }),
             uneven: divided.uneven,

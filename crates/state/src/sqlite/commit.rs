@@ -90,6 +90,7 @@ async fn act(batch: &mut Batch<'_>, change: &Change) -> Result<(), Fault> {
         Change::JobAdded(job) => jobs::add(batch, job).await,
         Change::JobPinned(job, build) => jobs::pin(batch, *job, build).await,
         Change::JobEdited(job, settings) => jobs::edit(batch, *job, settings).await,
+        Change::JobGrown(job, steps) => jobs::grow(batch, *job, steps).await,
         Change::JobChunked(job, layout) => jobs::chunk(batch, *job, layout).await,
         Change::JobState(job, state, since) => jobs::set_state(batch, *job, *state, *since).await,
         Change::JobFetched(job, mark) => jobs::set_fetched(batch, *job, *mark).await,

@@ -1,7 +1,8 @@
 //! Writing of jobs as a whole: taken in, changed, ended, removed.
 
 use tessera_model::{
-    Build, Chunking, FetchedMark, Job, JobId, JobSettings, JobState, StepIndex, Timestamp, WorkerId,
+    Build, Chunking, FetchedMark, Job, JobId, JobSettings, JobState, Step, StepIndex, Timestamp,
+    WorkerId,
 };
 
 use super::commit::Batch;
@@ -41,17 +42,37 @@ pub(super) async fn add(batch: &mut Batch<'_>, job: &Job) -> Result<(), Fault> {
     .bind(job.submitted_at.0)
     .execute(&mut *batch.conn)
     .await?;
-    for (index, step) in (0u16..).zip(&job.steps) {
-        sqlx::query("INSERT INTO step (job, step, frames) VALUES (?, ?, ?)")
-            .bind(job_key(job.id))
+    add_steps(batch, job.id, &job.steps).await
+}
+
+/// Those that are not there yet.
+async fn add_steps(batch: &mut Batch<'_>, job: JobId, steps: &[Step]) -> Result<(), Fault> {
+    for (index, step) in (0u16..).zip(steps) {
+        let add = "INSERT INTO step (job, step, frames) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+        sqlx::query(add)
+            .bind(job_key(job))
             .bind(index)
             .bind(step.positions())
             .execute(&mut *batch.conn)
             .await?;
-        let step_key = (job.id, StepIndex(index));
-        batch.steps.insert(step_key, step.positions());
+        batch
+            .steps
+            .insert((job, StepIndex(index)), step.positions());
     }
     Ok(())
+}
+
+/// The steps it had are still the first, with what was delivered of them. What was fetched is not all any more.
+pub(super) async fn grow(batch: &mut Batch<'_>, job: JobId, steps: &[Step]) -> Result<(), Fault> {
+    let done = sqlx::query(
+        "UPDATE job SET steps = ?, fetched_frames = NULL, fetched_at = NULL WHERE id = ?",
+    )
+    .bind(encode_text(&steps))
+    .bind(job_key(job))
+    .execute(&mut *batch.conn)
+    .await?;
+    some_job(done.rows_affected(), job)?;
+    add_steps(batch, job, steps).await
 }
 
 pub(super) async fn pin(batch: &mut Batch<'_>, job: JobId, build: &Build) -> Result<(), Fault> {

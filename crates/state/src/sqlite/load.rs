@@ -77,7 +77,7 @@ async fn farm(conn: &mut SqliteConnection) -> Result<Farm, Fault> {
 
 async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
     let mut rows = sqlx::query(
-        "SELECT id, added, settings, build, state, since, fetched_frames, fetched_at FROM job",
+        "SELECT id, added, settings, build, state, since, fetched_frames, fetched_at, steps FROM job",
     )
     .fetch(conn);
     let mut jobs = Jobs::new();
@@ -89,6 +89,10 @@ async fn jobs(conn: &mut SqliteConnection) -> Result<Jobs, Fault> {
         job.build = build
             .map(|text| decode_text(text, || format!("the build of job {id}")))
             .transpose()?;
+        let grown: Option<&str> = row.try_get(8)?;
+        if let Some(text) = grown {
+            job.steps = decode_text(text, || format!("the steps of job {id}"))?;
+        }
         let steps = job
             .steps
             .iter()

@@ -1,7 +1,7 @@
 //! The walk over every blob the record names.
 
 use sqlx::{Row, SqliteConnection};
-use tessera_model::{FileRole, FrameError, FrameFile, FrameResult, Job, StepIndex};
+use tessera_model::{FrameError, FrameFile, FrameResult, Job, StepIndex};
 
 use super::fault::Fault;
 use super::{Sqlite, job_id};
@@ -77,8 +77,8 @@ async fn waiting(
 ) -> Result<RootCursor, Fault> {
     let rows = sqlx::query(
         "SELECT job, step, position, body,
-             EXISTS (SELECT 1 FROM job AS of WHERE of.id = accept.job AND of.state = 'done')
-         FROM accept WHERE (job, step, position) > (?, ?, ?)
+             coalesce(of.state = 'done', FALSE), coalesce(of.steps->'is'->step->>'replaced', FALSE)
+         FROM accept LEFT JOIN job AS of ON of.id = accept.job WHERE (job, step, position) > (?, ?, ?)
          ORDER BY job, step, position LIMIT ?",
     )
     .bind(job)
@@ -92,11 +92,11 @@ async fn waiting(
         let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
         let position = row.try_get(2)?;
         let frame = (job_id(job), StepIndex(step), position);
-        result_roots(
-            &decode_waiting(frame, row.try_get(3)?)?,
-            row.try_get(4)?,
-            roots,
-        );
+        let stands = Stands {
+            is_done: row.try_get(4)?,
+            is_replaced: row.try_get(5)?,
+        };
+        result_roots(&decode_waiting(frame, row.try_get(3)?)?, stands, roots);
         next = RootCursor::Waiting(job, step, position);
     }
     Ok(next)
@@ -109,8 +109,8 @@ async fn packed(
 ) -> Result<RootCursor, Fault> {
     let rows = sqlx::query(
         "SELECT job, step, page, positions, body,
-             EXISTS (SELECT 1 FROM job AS of WHERE of.id = result_page.job AND of.state = 'done')
-         FROM result_page
+             coalesce(of.state = 'done', FALSE), coalesce(of.steps->'is'->step->>'replaced', FALSE)
+         FROM result_page LEFT JOIN job AS of ON of.id = result_page.job
          WHERE (job, step, page) > (?, ?, ?) ORDER BY job, step, page LIMIT ?",
     )
     .bind(job)
@@ -124,9 +124,12 @@ async fn packed(
         let (job, step): (i64, u16) = (row.try_get(0)?, row.try_get(1)?);
         let page = row.try_get(2)?;
         let key = (job_id(job), StepIndex(step), page);
-        let is_done = row.try_get(5)?;
+        let stands = Stands {
+            is_done: row.try_get(5)?,
+            is_replaced: row.try_get(6)?,
+        };
         for result in decode_page(key, row.try_get(3)?, row.try_get(4)?)? {
-            result_roots(&result, is_done, roots);
+            result_roots(&result, stands, roots);
         }
         next = RootCursor::Packed(job, step, page);
     }
@@ -156,12 +159,23 @@ async fn errors(
     Ok(next)
 }
 
-/// Of a job that is done nobody needs parts of frames any more: the frames are there, and it stays done.
-fn result_roots(result: &FrameResult, is_done: bool, roots: &mut Vec<BlobRoot>) {
+/// How the job of a result stands, and the step.
+#[derive(Clone, Copy)]
+struct Stands {
+    is_done: bool,
+    is_replaced: bool,
+}
+
+/// Of a job that is done nobody needs parts of frames any more: the frames are there, each with the sum of its samples if more can be
+/// added, and then the sum is what is needed. Frames that are made anew are needed until they are.
+fn result_roots(result: &FrameResult, stands: Stands, roots: &mut Vec<BlobRoot>) {
     let job = result.lease.unit.job;
     let root = |blob, kind| BlobRoot { blob, kind, job };
-    let is_part = |file: &FrameFile| matches!(file.role, FileRole::Slice { .. });
-    if !(is_done && result.files.iter().any(is_part)) {
+    let is_needed = match result.files.iter().all(FrameFile::is_part) {
+        true => !(stands.is_done || stands.is_replaced),
+        false => !(stands.is_done && stands.is_replaced),
+    };
+    if is_needed {
         let files = result.files.iter().map(|file| file.blob);
         let previews = result.previews.iter();
         let previews = previews.flat_map(|made| [made.thumbnail, made.preview]);

@@ -8,8 +8,8 @@ use tessera_model::{
     FrameResult, Gpu, Job, JobId, JobSettings, JobState, Lease, LeaseKey, MailTls, Notice,
     NoticeEvent, NoticeJob, Overrides, PairingGrant, PairingRecord, Previews, Receiver,
     ReceiverRecord, Requirement, Rest, ResultTimings, Role, Secret, SecretHash, Series, Share,
-    Step, StepIndex, StepKind, Telling, TellingError, Timestamp, TokenRecord, UnitId, Way,
-    WhoseJobs, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
+    Split, SplitBy, Step, StepIndex, StepKind, Telling, TellingError, Timestamp, TokenRecord,
+    UnitId, Way, WhoseJobs, WorkerFacts, WorkerId, WorkerMode, WorkerRecord,
 };
 
 pub const JOB: JobId = JobId(1);
@@ -80,11 +80,43 @@ pub fn job(id: u64, steps: &[&str]) -> Job {
                 beside: false,
                 split: None,
                 chunking: None,
+                replaced: false,
             })
             .collect(),
         client_note: r#"{"output":"//render/####"}"#.into(),
         submitted_at: Timestamp(1_700_000_000_000),
     }
+}
+
+/// A job with one frame, divided by its samples.
+pub fn grown(id: u64) -> Job {
+    let mut job = job(id, &["1", "1"]);
+    let overrides = job.steps[0].overrides().clone();
+    job.steps[0].kind = StepKind::Slices(overrides.clone());
+    job.steps[0].split = Some(Split {
+        width: 1920,
+        height: 1080,
+        samples: 64,
+        first: 0,
+        grows_to: Some(256),
+        by: SplitBy::Samples,
+    });
+    job.steps[1].kind = StepKind::Assemble(overrides);
+    job.steps[1].by_frame = true;
+    job
+}
+
+/// Adds as many samples to what such a job did.
+pub fn grow(steps: &mut Vec<Step>) {
+    let mut more = steps[steps.len() - 2..].to_vec();
+    for step in steps.iter_mut() {
+        step.replaced = true;
+    }
+    if let Some(split) = &mut more[0].split {
+        split.first = split.samples;
+        split.samples += 64;
+    }
+    steps.extend(more);
 }
 
 /// Settings in which everything is asked for that can be.

@@ -129,6 +129,8 @@ fn everything_v6() -> Vec<Change> {
         width: 1920,
         height: 1080,
         samples: 64,
+        first: 0,
+        grows_to: None,
         by: SplitBy::Halvings(4),
     });
     job.steps[1].kind = StepKind::Assemble(overrides);
@@ -199,6 +201,22 @@ fn everything_v8() -> Vec<Change> {
     changes
 }
 
+/// Samples were added to a frame, whose steps are more than it was taken in with.
+fn everything_v9() -> Vec<Change> {
+    let mut changes = everything_v8();
+    let job = facts::grown(10);
+    let mut steps = job.steps.clone();
+    facts::grow(&mut steps);
+    changes.extend([
+        Change::JobAdded(job),
+        Change::JobFetched(JobId(10), facts::fetched(1, facts::LATER.0)),
+        Change::JobGrown(JobId(10), steps),
+        done(JobId(10), StepIndex(2), 5),
+        leased(JobId(10), StepIndex(3), 0, 1, WORKER),
+    ]);
+    changes
+}
+
 #[tokio::test]
 async fn version_1_is_read() {
     is_read(1, &everything_v1()).await;
@@ -239,6 +257,11 @@ async fn version_8_is_read() {
     is_read(8, &everything_v8()).await;
 }
 
+#[tokio::test]
+async fn version_9_is_read() {
+    is_read(9, &everything_v9()).await;
+}
+
 async fn is_read(version: u32, everything: &[Change]) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(golden(version), folder.path().join("record.sqlite3")).unwrap();
@@ -269,18 +292,18 @@ async fn is_read(version: u32, everything: &[Change]) {
     assert!(state.commit(term, &[done(JOB, STEP, 0)]).await.is_err());
 }
 
-/// Made `record-v8.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
+/// Made `record-v9.sqlite3` once. The next version's file is made by a copy of this, and this one then goes.
 #[tokio::test]
 #[ignore = "writes the golden file, which is done once for each version"]
-async fn write_version_8() {
+async fn write_version_9() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
     let term = state.begin_term().await.unwrap();
-    state.commit(term, &everything_v8()).await.unwrap();
+    state.commit(term, &everything_v9()).await.unwrap();
     state.close().await;
     assert!(
-        !golden(8).exists(),
+        !golden(9).exists(),
         "the golden file is never written again"
     );
-    std::fs::copy(folder.path().join("record.sqlite3"), golden(8)).unwrap();
+    std::fs::copy(folder.path().join("record.sqlite3"), golden(9)).unwrap();
 }

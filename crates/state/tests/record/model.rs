@@ -162,6 +162,15 @@ impl Model {
             Change::JobAdded(job) => return self.add_job(job),
             Change::JobPinned(job, build) => self.job(*job)?.job.build = Some(build.clone()),
             Change::JobEdited(job, to) => self.job(*job)?.job.settings = to.clone(),
+            Change::JobGrown(job, steps) => {
+                let job = self.job(*job)?;
+                let before = std::mem::replace(&mut job.job.steps, steps.clone());
+                // Layouts are recorded for themselves.
+                for (step, before) in job.job.steps.iter_mut().zip(before) {
+                    step.chunking = before.chunking;
+                }
+                job.fetched = None;
+            }
             Change::JobChunked(job, layout) => return self.job(*job)?.chunk(layout),
             Change::FarmSet(settings) => self.farm = Some((**settings).clone()),
             Change::JobState(job, state, since) => {

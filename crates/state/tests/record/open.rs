@@ -104,7 +104,7 @@ async fn a_newer_record_is_refused_and_left_alone() {
         "{text}"
     );
     assert!(
-        text.contains("version 99") && text.contains("up to 8"),
+        text.contains("version 99") && text.contains("up to 9"),
         "{text}"
     );
     assert!(text.contains("record.sqlite3"), "{text}");

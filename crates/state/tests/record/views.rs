@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tessera_model::{Blob, Change, FileRole, JobId, JobState, Slice, StepIndex, Term, Window};
+use tessera_model::{
+    Blob, Change, FileRole, FrameFile, JobId, JobState, Slice, StepIndex, Term, Window,
+};
 use tessera_state::{BlobRoot, MAX_RESULTS_PER_READ, RootKind, State};
 
 use crate::backend::{Backend, Record, on_every_backend};
@@ -287,6 +289,73 @@ async fn parts_of_frames_are_roots_until_their_job_is_done(backend: Backend) {
     assert_eq!(results().await, frame);
 }
 
+/// Of a frame to which samples can be added its sum is needed, and while some are added what was put together before.
+async fn what_samples_are_added_to_is_a_root(backend: Backend) {
+    let job = facts::grown(2);
+    let id = job.id;
+    let mut steps = job.steps.clone();
+    let mut number = 5000;
+    let mut at = || {
+        number += 1;
+        facts::blob(number)
+    };
+    let mut delivered = |step: u16, is_frame: bool| {
+        let mut result = result(id, StepIndex(step), 0);
+        let part = FrameFile {
+            role: FileRole::Slice {
+                slice: Slice {
+                    window: WHOLE,
+                    samples: Some(0..64),
+                },
+                rendered: WHOLE,
+            },
+            name: "part.exr".into(),
+            blob: at(),
+        };
+        result.files.truncate(usize::from(is_frame));
+        for file in &mut result.files {
+            file.blob = at();
+        }
+        result.files.push(part);
+        let files = result.files.iter().map(|file| file.blob);
+        let files: BTreeSet<Blob> = files.collect();
+        (Change::FrameDone(Box::new(result)), files)
+    };
+    let (ranges, ranges_files) = delivered(0, false);
+    let (frame, frame_files) = delivered(1, true);
+    let (more, more_files) = delivered(2, false);
+    let (grown, grown_files) = delivered(3, true);
+    let batch = [Change::JobAdded(job), ranges, frame];
+    let (record, term) = Record::farm(backend, &["1"], &batch).await;
+    let check = async |changes: &[Change], expected: &[&BTreeSet<Blob>]| {
+        record.state.commit(term, changes).await.unwrap();
+        let mut seen = BTreeSet::new();
+        let mut roots = record.state.blob_roots();
+        while let Some(batch) = roots.next_batch().await.unwrap() {
+            let results = batch.into_iter();
+            let results = results.filter(|root| root.kind == RootKind::Result);
+            seen.extend(results.map(|root| root.blob));
+        }
+        let expected: BTreeSet<Blob> = expected.iter().copied().flatten().copied().collect();
+        assert_eq!(seen, expected);
+    };
+    let stands = |state| Change::JobState(id, state, facts::LATER);
+    check(&[], &[&ranges_files, &frame_files]).await;
+    check(&[stands(JobState::Done)], &[&frame_files]).await;
+    facts::grow(&mut steps);
+    let grow = [Change::JobGrown(id, steps), stands(JobState::Active), more];
+    check(&grow, &[&frame_files, &more_files]).await;
+    check(&[stands(JobState::Failed)], &[&frame_files, &more_files]).await;
+    check(&[grown, stands(JobState::Done)], &[&grown_files]).await;
+}
+
+const WHOLE: Window = Window {
+    x: 0,
+    y: 0,
+    width: 8,
+    height: 8,
+};
+
 /// Packing moves rows while the walk is under way: what was there at its beginning is seen all the same.
 async fn roots_are_seen_though_results_are_packed_meanwhile(backend: Backend) {
     let scattered: Vec<_> = (0..1024).step_by(8).map(|at| done(JOB, STEP, at)).collect();
@@ -315,5 +384,6 @@ on_every_backend!(
     every_frame_once_is_seen_as_such,
     every_blob_is_a_root,
     parts_of_frames_are_roots_until_their_job_is_done,
+    what_samples_are_added_to_is_a_root,
     roots_are_seen_though_results_are_packed_meanwhile,
 );

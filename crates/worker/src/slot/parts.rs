@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tessera_client::{FetchError, fetch_file};
-use tessera_merge::{Class, MergeOptions, Slice, merge};
-use tessera_model::FrameErrorKind;
+use tessera_merge::{Class, MergeOptions, merge};
+use tessera_model::{FileRole, FrameErrorKind, Slice, Split, SplitBy, Window};
 use tessera_wire::api::Parts;
 use tessera_wire::blob::to_store;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +20,20 @@ use crate::uplink::Uplink;
 /// Files fetched at once.
 const PARALLEL: usize = 4;
 
+/// A frame merged of its parts.
+pub(super) struct Merged {
+    pub(super) path: PathBuf,
+    /// What part it is itself of a frame with more samples, if some can be added.
+    pub(super) sum: Option<FileRole>,
+}
+
 /// Fetches the parts of the order's frame and merges them.
 pub(super) async fn merged(
     uplink: &mut Uplink,
     order: &FrameOrder,
     folder: &FrameDir,
     stop: &CancellationToken,
-) -> Result<PathBuf, NoFrame> {
+) -> Result<Merged, NoFrame> {
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(NoFrame::Stopped),
@@ -38,7 +45,7 @@ async fn bring_and_merge(
     uplink: &mut Uplink,
     order: &FrameOrder,
     folder: &FrameDir,
-) -> Result<PathBuf, Failure> {
+) -> Result<Merged, Failure> {
     let (unit, frame) = (order.offer.key.unit, order.frame.frame);
     let api = uplink.api().await;
     let parts = api.worker_parts(unit.job, unit.step, order.frame.position);
@@ -64,7 +71,7 @@ async fn bring_and_merge(
         .try_collect::<()>()
         .await
         .map_err(|error| unfetched(frame, &error))?;
-    let slices: Vec<Slice> = files
+    let slices: Vec<_> = files
         .iter()
         .enumerate()
         .map(|(index, part)| slice(path(index), &part.slice, part.rendered))
@@ -84,12 +91,32 @@ async fn bring_and_merge(
         merged.map(|_| output)
     });
     let merged = merging.await.expect("merging does not panic");
-    merged.map_err(|error| {
+    let path = merged.map_err(|error| {
         let message = format!(
             "the parts of frame {frame} cannot be merged: {}",
             in_full(&error)
         );
         Failure::new(FrameErrorKind::Files, message)
+    })?;
+    let sum = sum(&split);
+    Ok(Merged { path, sum })
+}
+
+fn sum(split: &Split) -> Option<FileRole> {
+    let most = split.grows_to.filter(|_| split.by == SplitBy::Samples);
+    let more = most.is_some_and(|most| split.samples < most);
+    let whole = Window {
+        x: 0,
+        y: 0,
+        width: split.width,
+        height: split.height,
+    };
+    more.then_some(FileRole::Slice {
+        slice: Slice {
+            window: whole,
+            samples: Some(0..split.samples),
+        },
+        rendered: whole,
     })
 }
 

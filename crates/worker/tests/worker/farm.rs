@@ -180,6 +180,7 @@ impl Farm {
                 beside: false,
                 split: None,
                 chunking: None,
+                replaced: false,
             }],
             client_note: String::new(),
         };

@@ -1384,6 +1384,8 @@ export type components = {
              * @description Delivered frames, of all steps.
              */
             frames: number;
+            /** @description The last step that any of them is of. Of a job to which samples were added it has to be said: its frames are made more than once. */
+            step?: components["schemas"]["StepIndex"] | null;
         };
         /** @description Which of a frame's files one is, hence where the client puts it. */
         FileRole: "main" | {
@@ -1726,6 +1728,11 @@ export type components = {
             requirement?: components["schemas"]["Requirement"] | null;
             /** @description See `JobSettings::resources`. */
             resources?: string[] | null;
+            /**
+             * Format: uint32
+             * @description Samples of a pixel, of frames that are divided by their samples: those that are not there yet are rendered, and put together with what is.
+             */
+            samples?: number | null;
             /** @description See `JobSettings::tags`. */
             tags?: string[] | null;
         };
@@ -2506,6 +2513,16 @@ export type components = {
             by: components["schemas"]["SplitBy"];
             /**
              * Format: uint32
+             * @description Of a frame to which samples were added: those before this one were rendered before, and its places are the others.
+             */
+            first?: number;
+            /**
+             * Format: uint32
+             * @description Most samples that the frame can have with more added: so many have the pattern that its ranges are rendered in. None if nothing can be added.
+             */
+            grows_to?: number | null;
+            /**
+             * Format: uint32
              * @description Rows of the frame in pixels.
              */
             height: number;
@@ -2563,6 +2580,8 @@ export type components = {
             in_order: boolean;
             /** @description What is done. */
             kind: components["schemas"]["StepKind"];
+            /** @description Nobody waits for what it makes any more: its frames are made anew by a later step, with more samples. Of ranges of samples it says that they are all in the frame that the step after it put together. */
+            replaced?: boolean;
             /** @description Of a step that renders frames: how each may be divided among workers, if the farm finds that it pays. Of one that renders slices: how each is. */
             split?: components["schemas"]["Split"] | null;
         };
@@ -2594,6 +2613,8 @@ export type components = {
             in_order: boolean;
             /** @description What is done. */
             kind: components["schemas"]["StepKindInput"];
+            /** @description Nobody waits for what it makes any more: its frames are made anew by a later step, with more samples. Of ranges of samples it says that they are all in the frame that the step after it put together. */
+            replaced?: boolean;
             /** @description Of a step that renders frames: how each may be divided among workers, if the farm finds that it pays. Of one that renders slices: how each is. */
             split?: components["schemas"]["Split"] | null;
         };

@@ -32,6 +32,7 @@ fn steps(frames: u32) -> Vec<Step> {
         beside: false,
         split: None,
         chunking: None,
+        replaced: false,
     }]
 }
 

@@ -315,6 +315,7 @@ fn job(number: u32, frames: usize) -> Input {
             beside: false,
             split: None,
             chunking: None,
+            replaced: false,
         }],
         client_note: String::new(),
     }))

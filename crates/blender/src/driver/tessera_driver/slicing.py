@@ -6,8 +6,6 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-import bpy
-
 from . import output, splitting
 from .link import Refusal
 from .splitting import Window
@@ -16,9 +14,6 @@ Undo = output.Undo
 
 Range = dict[str, int]
 """Samples: `offset` of the first, `length`."""
-
-HAS_SUBSETS = bpy.app.version >= (4, 4, 0)
-"""A range of samples is told beside the number of all. Before, the number itself is that of the range."""
 
 COLOURS = {
     "use_pass_diffuse_color": ("use_pass_diffuse_direct", "use_pass_diffuse_indirect"),
@@ -71,7 +66,7 @@ class Slices:
             reasons = "; ".join(self._no_ranges)
             raise Refusal("request", f"the samples of {self.scene.name!r} cannot be rendered in ranges: {reasons}")
         cycles = self.scene.cycles
-        if HAS_SUBSETS:
+        if splitting.HAS_SUBSETS:
             _set(cycles, "use_sample_subset", not whole)
             _set(cycles, "sample_subset_length", length)
         else:

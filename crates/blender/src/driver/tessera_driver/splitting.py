@@ -83,6 +83,10 @@ TABLE_MIN = 256
 0.02 to 0.04."""
 
 
+HAS_SUBSETS = bpy.app.version >= (4, 4, 0)
+"""A range of samples is told beside the number of all. Before, the number itself is that of the range."""
+
+
 def describe(scene: Any, engine: str) -> dict[str, Any]:
     """For the scan; `engine` is the one that the file asks for."""
     whole = list(no_parts(scene, engine))
@@ -91,6 +95,8 @@ def describe(scene: Any, engine: str) -> dict[str, Any]:
         "tiles": not whole,
         "samples": not whole and not ranges,
         "samples_max": TABLE_MIN if _is_by_table(scene) else None,
+        "pattern": _pattern(scene),
+        "room": HAS_SUBSETS,
         "reasons": whole + ranges,
         "overscan": overscan(scene) if not whole else 0,
         "averaged": sorted({name for layer in _layers(scene) for name in _outputs(layer)}),
@@ -234,6 +240,8 @@ def no_ranges(scene: Any) -> Iterator[str]:
         yield "in this Blender, blue noise of a range of samples is another than that of all"
     if _is_by_table(scene) and cycles.samples > TABLE_MIN:
         yield f"in this Blender, the pattern of more than {TABLE_MIN} samples depends on how many of them are rendered"
+    if not HAS_SUBSETS and getattr(cycles, "auto_scrambling_distance", False):
+        yield "in this Blender, the scrambling distance that it chooses by itself depends on how many samples are rendered"
     if cycles.use_layer_samples != "IGNORE" and any(layer.samples for layer in _layers(scene)):
         yield "its view layers have numbers of samples of their own"
     if _catches_shadows(scene):
@@ -253,6 +261,19 @@ def _is_by_table(scene: Any) -> bool:
     """Whether a range of samples has the pattern of all only where the table of both is as long. Since 4.4 Cycles is
     told of how many samples it is a range."""
     return bpy.app.version < (4, 4, 0) and getattr(scene.cycles, "sampling_pattern", "") in TABLES
+
+
+def _pattern(scene: Any) -> str:
+    """Of which numbers of samples the first ones are the same. Measured with 3.4 and 5.0: a render of some, and as many first ones
+    of a render of more."""
+    cycles = scene.cycles
+    pattern = getattr(cycles, "sampling_pattern", "")
+    if getattr(cycles, "auto_scrambling_distance", False):
+        return "number"
+    if pattern in TABLES:
+        return "table"
+    # Since 4.4 that of old files is another one, whose name is hidden.
+    return "any" if pattern == "SOBOL" and not HAS_SUBSETS else "number"
 
 
 def _is_merged(layer: Any, name: str) -> bool:

@@ -5,12 +5,14 @@
 
 use anyhow::Result;
 use tessera_client::Api;
-use tessera_model::{After, JobEdit, JobId, JobSettings, Requirement, check_name};
+use tessera_model::{After, JobEdit, JobId, JobSettings, Requirement, Step, check_name};
 use tessera_wire::line::LineKind;
 
 use crate::context::Context;
 use crate::exit::{Status, stop};
-use crate::flags::{EditFlags, NeedFlags, OrNone, OrderFlags, given_names, jobs, new_names};
+use crate::flags::{
+    EditFlags, NeedFlags, OrNone, OrderFlags, SamplesWanted, given_names, jobs, new_names,
+};
 
 pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Result<Status> {
     let names = |flag: &Option<Vec<String>>| -> Result<Option<Vec<String>>> {
@@ -33,6 +35,13 @@ pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Res
         notify: names(&flags.notify)?,
         requirement: None,
         after: None,
+        samples: match flags.samples {
+            Some(SamplesWanted::All(samples)) => Some(samples),
+            Some(SamplesWanted::More(more)) => {
+                Some(has_samples(api, flags.job).await?.saturating_add(more))
+            }
+            None => None,
+        },
     };
     if edit == JobEdit::default() && !names_parts(flags) {
         return Err(stop(
@@ -48,9 +57,22 @@ pub(super) async fn edit(context: &Context, api: &Api, flags: &EditFlags) -> Res
         false => edit,
     };
     let job = Box::new(api.edit(flags.job, &edit).await?.summary);
-    let text = format!("job {} is changed", flags.job);
+    let text = match edit.samples {
+        Some(samples) => format!(
+            "job {} gets {samples} samples: `tessera fetch {} --wait` brings what has them",
+            flags.job, flags.job
+        ),
+        None => format!("job {} is changed", flags.job),
+    };
     context.output.result(text, || LineKind::Job { job });
     Ok(Status::Done)
+}
+
+/// How many samples the frames of a job get by now, if they are divided; what else it is, the manager refuses.
+async fn has_samples(api: &Api, job: JobId) -> Result<u32> {
+    let detail = api.job(job).await?;
+    let split = detail.steps.iter().rev().find_map(Step::divided);
+    Ok(split.map_or(0, |split| split.samples))
 }
 
 fn names_parts(flags: &EditFlags) -> bool {

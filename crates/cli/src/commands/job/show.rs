@@ -167,6 +167,7 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
             format!("{}{}{order}{divided}", step.frames, overridden(overrides)),
         );
     }
+    sheet.say("samples", samples(job));
     let file = format!("{} (saved by Blender {})", job.main_file, job.file_version);
     sheet.say("file", file);
     sheet.say("owner", summary.owner.to_string());
@@ -193,6 +194,23 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
         sheet.say("attempts", settings.max_attempts.to_string());
     }
     sheet.say("comment", &settings.comment);
+}
+
+/// How many samples frames have that are divided by them, and can have.
+fn samples(job: &JobDetail) -> String {
+    let split = job.steps.iter().rev().find_map(Step::divided);
+    let split = split.filter(|split| split.by == SplitBy::Samples);
+    let Some(split) = split else {
+        return String::new();
+    };
+    let has = split.samples;
+    let id = job.summary.id;
+    match split.grows_to.filter(|&most| most > has) {
+        Some(most) => {
+            format!("{has}; `tessera job edit {id} --samples +N` adds some, up to {most} in all")
+        }
+        None => has.to_string(),
+    }
 }
 
 /// How frames are divided, to follow what they are.

@@ -104,6 +104,7 @@ impl Scene {
             read_all: false,
             pack_textures: false,
             divide: tessera_client::Divide::default(),
+            room: None,
         }
     }
 

@@ -78,6 +78,7 @@ impl FakeProject {
             read_all: false,
             pack_textures: false,
             divide: tessera_client::Divide::default(),
+            room: None,
         }
     }
 

@@ -90,7 +90,7 @@ fn a_job_expires_when_it_was_over_for_long_enough() {
 }
 
 fn fetched(world: &mut World, id: JobId, frames: u32) -> Result<Vec<Change>, String> {
-    let effects = world.input(Input::Job(id, JobCommand::Fetched { frames }));
+    let effects = world.input(Input::Job(id, JobCommand::Fetched { frames, step: None }));
     match effects.outcome {
         Outcome::Applied => Ok(effects.changes),
         Outcome::Refused(refusal) => Err(refusal.to_string()),

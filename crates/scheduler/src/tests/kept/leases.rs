@@ -231,6 +231,8 @@ fn what_a_range_of_samples_took_besides_them_is_kept_apart() {
             width: 1920,
             height: 1080,
             samples: 128,
+            first: 0,
+            grows_to: None,
             by: SplitBy::Samples,
         });
     }));
