@@ -12,6 +12,7 @@ export interface Site {
   jobs: { film: number; failing: number; markup: number; shots: number[]; many: number };
   markup: string;
   still: string;
+  sampled: string;
 }
 
 export const site = JSON.parse(process.env.FARM ?? "null") as Site;
@@ -32,7 +33,7 @@ interface Worker { name: string; mode: string; linked: boolean; note?: string; m
 
 export const workers = () => objects<Worker>("worker", "workers");
 export const worker = (name: string) => workers().find((one) => one.name === name);
-export const job = (id: number) => objects<{ state: string; blocked_workers: number[]; failed: number; leased: number; settings: { name: string; priority: number; tags: string[]; category: string; comment: string; requirement: object; after?: object[] } }>("job", "job", "show", String(id))[0];
+export const job = (id: number) => objects<{ state: string; blocked_workers: number[]; done: number; failed: number; frames: number; leased: number; places: number; settings: { name: string; priority: number; tags: string[]; category: string; comment: string; requirement: object; after?: object[] } }>("job", "job", "show", String(id))[0];
 export const jobs = () => objects<{ id: number }>("job", "jobs").map(({ id }) => id);
 export const settings = () => objects<Record<string, unknown>>("settings", "settings")[0] ?? {};
 export const tokens = () => objects<{ id: string; user: string; role: string }>("token", "token", "list");

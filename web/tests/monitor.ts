@@ -333,6 +333,31 @@ async function growing(view: View): Promise<void> {
   passed("a frame in parts: seen while it grew");
 }
 
+/** Samples are added to a frame that is there: it is shown again when it has them. */
+async function added(view: View): Promise<void> {
+  const { page } = view;
+  const told = cli("submit", site.sampled, "-f", "1", "--split", "samples", "--samples", "8", "--room-for", "32", "--name", "Grain");
+  const grain = Number(told.find(({ type }) => type === "submitted")?.job);
+  await view.go(`#/jobs/${grain}?frame=1`);
+  const picture = page.getByRole("img", { name: "Frame 1", exact: true });
+  await picture.waitFor();
+  for (const name of ["anna", "ben"]) cli("worker-admin", "pause", name);
+  await view.press("Edit");
+  await page.getByLabel(/^Samples/).fill("32");
+  await view.press("Save");
+  await says(page, /^Changed/);
+  await page.getByText("0 of 1 frame").waitFor();
+  assert.equal(await picture.count(), 0);
+  for (const name of ["anna", "ben"]) cli("worker-admin", "resume", name);
+  await picture.waitFor();
+  await page.getByText("1 of 1 frame").waitFor();
+  const { state, done, frames, places } = job(grain) ?? {};
+  // 24 ranges of one sample beside the frame of 8 that was there.
+  assert.deepEqual([state, done, frames, places], ["done", 1, 1, 24]);
+  view.isQuiet("samples that are added");
+  passed("samples were added to a finished frame");
+}
+
 async function numbers(view: View): Promise<void> {
   const { page } = view;
   await page.getByRole("link", { name: "Settings" }).click();
@@ -477,7 +502,7 @@ async function lost(view: View): Promise<void> {
 const browser = await launch();
 try {
   const view = await View.open(browser, site.url);
-  for (const part of [types, farm, list, wall, steer, pictures, growing, numbers]) {
+  for (const part of [types, farm, list, wall, steer, pictures, growing, added, numbers]) {
     await part(view).catch(async (error: unknown) => {
       await view.page.screenshot({ path: `../out/monitor-${part.name}.png` });
       throw error;

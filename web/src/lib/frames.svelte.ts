@@ -49,6 +49,11 @@ function resultOf(result: FrameResult): Result {
   };
 }
 
+/** The steps that make the frames that are waited for: not parts of frames, nor frames that are made anew. */
+function makers(detail: JobDetail): number[] {
+  return detail.steps.flatMap((step, index) => ("slices" in step.kind || step.replaced ? [] : [index]));
+}
+
 export class Frames {
   /** Counts every change. */
   version = $state(0);
@@ -75,6 +80,7 @@ export class Frames {
   #drawing: number | undefined;
   #ended = false;
   #reading = false;
+  #asked = false;
 
   constructor(readonly job: JobId) {
     this.#end.push(
@@ -125,8 +131,18 @@ export class Frames {
   }
 
   async read(): Promise<void> {
+    this.#asked = true;
     if (this.#reading) return;
     this.#reading = true;
+    // Asked for meanwhile, it is read once more.
+    while (this.#asked && !this.#ended) {
+      this.#asked = false;
+      await this.#readAll();
+    }
+    this.#reading = false;
+  }
+
+  async #readAll(): Promise<void> {
     try {
       const detail = await api.job(this.job);
       this.#layOut(detail);
@@ -154,16 +170,20 @@ export class Frames {
     } catch (error) {
       this.error = errorText(error);
       this.loading = false;
-    } finally {
-      this.#reading = false;
     }
+  }
+
+  /** Reads anew if other steps than were read make the job's frames: samples were added to them. */
+  follow(detail: JobDetail): void {
+    if (!this.loading && String(makers(detail)) !== String(this.#steps)) void this.read();
   }
 
   /** Room for the frames of all steps that make frames. */
   #layOut(detail: JobDetail): void {
     const length = Math.min(detail.frames, FRAMES_MAX);
-    this.#steps = detail.steps.flatMap((step, index) => ("slices" in step.kind ? [] : [index]));
-    if (length === this.length) return;
+    const steps = makers(detail);
+    if (length === this.length && String(steps) === String(this.#steps)) return;
+    this.#steps = steps;
     this.numbers = new Int32Array(length);
     this.phases = new Uint8Array(length);
     this.workers = new Uint32Array(length);

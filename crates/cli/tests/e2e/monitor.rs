@@ -29,7 +29,7 @@ fn opened(home: &Home) -> (Process, String) {
 fn the_page_in_a_browser() {
     let world = World::any();
     let (plain, poisoned) = (world.scene("plain"), world.scene("poisoned"));
-    let still = world.scene("still");
+    let (still, sampled) = (world.scene("still"), world.scene("sampled"));
     let mut site = Site::with_workers(&world, &["anna", "ben"]);
     site.boss
         .run(&["settings", "set", "retry_after_ms=100ms"])
@@ -96,6 +96,7 @@ fn the_page_in_a_browser() {
         "jobs": {"film": film, "failing": failing, "markup": markup, "shots": shots, "many": many},
         "markup": MARKUP,
         "still": still.file(),
+        "sampled": sampled.file(),
     });
     let web = in_crate("../../web");
     let told = run(Command::new(web.join("node_modules/.bin/vite-node"))
