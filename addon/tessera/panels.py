@@ -213,7 +213,7 @@ def draw_more(layout: Any, context: bpy.types.Context) -> None:
     layout.use_property_split = True
     layout.use_property_decorate = False
     for group in (
-        ("category", "comment", "chunk", "attempts", "after", "preempt"),
+        ("category", "comment", "chunk", "attempts", "after", "preempt", "notify"),
         ("device", "samples", "scripts", "pack_textures"),
         ("tags", "workers", "memory", "gpu"),
     ):

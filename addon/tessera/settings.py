@@ -124,6 +124,9 @@ class JobSettings(bpy.types.PropertyGroup):
         name="Begin at Once", description="End frames of jobs of lower priority, if that is what it takes to begin"
     )
     after: StringProperty(name="After Jobs", description="Begin when these jobs are done, as 3;4")
+    notify: StringProperty(
+        name="Notify", description="Receivers of the farm's notifications that are told of this job, as studio;anna"
+    )
     tiles: EnumProperty(name="Divide", description="How a frame is divided among workers", items=TILES, default="AUTO")
     tiles_x: IntProperty(name="Columns", description="Tiles side by side", default=4, min=1, max=64)
     tiles_y: IntProperty(name="Rows", description="Tiles one above the other", default=3, min=1, max=64)
@@ -157,7 +160,7 @@ def arguments(settings: JobSettings) -> list[str]:
         if text:
             found.extend([f"--{option}", text])
 
-    for option in ("category", "tags", "comment", "after", "memory", "gpu", "workers"):
+    for option in ("category", "tags", "comment", "after", "notify", "memory", "gpu", "workers"):
         say(option, getattr(settings, option))
     for option in ("priority", "chunk", "attempts"):
         if settings.is_property_set(option):

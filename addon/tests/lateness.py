@@ -1,9 +1,9 @@
 """How late a timer of Blender's window comes while a scene is sent: python3 addon/tests/lateness.py --tessera PROGRAM
 
-A manager and two workers of one thread on this machine, Blender 3.4.1's own window under Xvfb. The scene is sent by the
-panel's button; the second time its blocks are on the farm already. Prints a line of JSON for each time: `idle` before it
-and `sending` from the end of the saving until the farm has the job, each with `p99_ms`, `worst_ms` and `ticks` of a timer
-that wants to be called every 10 ms, and `saving_ms`, which Blender takes to write the file.
+A manager and two workers of one thread on this machine, Blender 3.4.1's own window under Xvfb. The scene is sent by
+the panel's button; the second time its blocks are on the farm already. Prints a line of JSON for each time: `idle`
+before it and `sending` from the end of the saving until the farm has the job, each with `p99_ms`, `worst_ms` and
+`ticks` of a timer that wants to be called every 10 ms, and `saving_ms`, which Blender takes to write the file.
 """
 
 import argparse
@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("--blender", type=Path, default=Path("/usr/bin/blender"))
     parser.add_argument("--megabytes", type=int, default=500, help="size of the scene")
     chosen = parser.parse_args()
-    stand.Tools.tessera, stand.Tools.blender = (Path(os.path.abspath(path)) for path in (chosen.tessera, chosen.blender))
+    stand.Tools.tessera = Path(os.path.abspath(chosen.tessera))
+    stand.Tools.blender = Path(os.path.abspath(chosen.blender))
     folder = Path(tempfile.mkdtemp(prefix="tessera-lateness-"))
     try:
         farm = stand.Farm(folder / "farm")

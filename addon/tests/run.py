@@ -1,7 +1,7 @@
 """Runs the add-on's tests: python3 addon/tests/run.py --tessera PROGRAM --xtask PROGRAM [TEST...]
 
-They take real Blenders (3.4.1, bpy 5.0.1), a real manager and real workers, and Xvfb for Blender's window. TEST is as
-for `python3 -m unittest`: test_engine, or test_jobs.Jobs.test_results_are_brought_later.
+They take real Blenders (3.4.1, bpy 4.2 and 5.0.1), a real manager and real workers, and Xvfb for Blender's window. TEST
+is as for `python3 -m unittest`: test_engine, or test_jobs.Jobs.test_results_are_brought_later.
 """
 
 import argparse
@@ -21,10 +21,11 @@ def main() -> int:
     parser.add_argument("--tessera", type=Path, required=True, help="the program under test")
     parser.add_argument("--xtask", type=Path, required=True, help="compares frames")
     parser.add_argument("--blender", type=Path, default=Path("/usr/bin/blender"))
-    parser.add_argument("--bpy", type=Path, default=cache / "tessera/bpy-5.0.1/bin/python")
+    parser.add_argument("--bpy-4-2", type=Path, default=cache / "tessera/others/bpy-4.2.23/bin/python")
+    parser.add_argument("--bpy-5-0", type=Path, default=cache / "tessera/bpy-5.0.1/bin/python")
     parser.add_argument("tests", nargs="*", default=[])
     chosen = parser.parse_args()
-    for name in ("tessera", "xtask", "blender", "bpy"):
+    for name in ("tessera", "xtask", "blender", "bpy_4_2", "bpy_5_0"):
         # Links stay: a Python behind a link is another environment.
         path = Path(os.path.abspath(getattr(chosen, name)))
         if not path.is_file():

@@ -35,7 +35,13 @@ class Tools:
     tessera = Path()
     xtask = Path()
     blender = Path()
-    bpy = Path()
+    bpy_4_2 = Path()
+    bpy_5_0 = Path()
+
+
+def python_of(version: str) -> Path:
+    """The Python that can import bpy of this version: "4.2" or "5.0"."""
+    return {"4.2": Tools.bpy_4_2, "5.0": Tools.bpy_5_0}[version]
 
 
 class Home:
@@ -45,12 +51,13 @@ class Home:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TESSERA_", "BLENDER_"))}
+        blenders = [path for path in (Tools.blender, Tools.bpy_4_2, Tools.bpy_5_0) if path != Path()]
         self.environment = {
             **kept,
             "HOME": str(folder),
             "TESSERA_HOME": str(folder / "tessera"),
             "TESSERA_PROGRAM": str(Tools.tessera),
-            "TESSERA_BLENDER": f"{Tools.blender}:{Tools.bpy}",
+            "TESSERA_BLENDER": ":".join(map(str, blenders)),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_CACHE_HOME": str(folder / "cache"),
             "BLENDER_USER_CONFIG": str(folder / "blender/config"),
@@ -79,9 +86,9 @@ class Home:
         command = [str(Tools.blender), *map(str, arguments)]
         return self.run(command, status, cwd, **more)
 
-    def module(self, script: Path, *arguments: object, status: int | None = 0, **more: str) -> str:
-        """Runs a script in bpy 5.0.1."""
-        return self.run([str(Tools.bpy), str(script), *map(str, arguments)], status, None, **more)
+    def module(self, version: str, script: Path, *arguments: object, status: int | None = 0, **more: str) -> str:
+        """Runs a script in bpy of this version."""
+        return self.run([str(python_of(version)), str(script), *map(str, arguments)], status, None, **more)
 
     def window(self, name: str, blend: Path, *arguments: object) -> str:
         """Runs a script of `inside` in Blender's own window, under Xvfb, and gives all it said."""
@@ -214,9 +221,9 @@ class FarmTest(unittest.TestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(dir=self.all))
 
-    def scene(self, kind: str, new: bool = False) -> Path:
-        """A scene of this kind, in a folder of the test's own."""
-        made = made_scenes(new)
+    def scene(self, kind: str, version: str = "3.4") -> Path:
+        """A scene of this kind as that Blender makes it, in a folder of the test's own."""
+        made = made_scenes(version)
         project = self.folder / kind
         if (made / "features" / f"{kind}.blend").exists():
             project.mkdir()
@@ -244,34 +251,34 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def render_locally(blend: Path, output: Path, first: int, last: int, new: bool = False) -> None:
-    """What plain Blender makes of a file."""
+def render_locally(blend: Path, output: Path, first: int, last: int, version: str = "3.4") -> None:
+    """What plain Blender of that version makes of a file."""
     home = Home(Path(tempfile.mkdtemp(prefix="tessera-plain-")))
     try:
-        if new:
-            home.module(HERE / "inside/module.py", blend, output, first, last, "CYCLES")
+        if version != "3.4":
+            home.module(version, HERE / "inside/module.py", blend, output, first, last, "CYCLES")
         else:
             home.blender("-b", "--factory-startup", blend, "-o", output, "-s", first, "-e", last, "-a")
     finally:
         shutil.rmtree(home.folder, ignore_errors=True)
 
 
-_made: dict[bool, Path] = {}
+_made: dict[str, Path] = {}
 
 
-def made_scenes(new: bool) -> Path:
+def made_scenes(version: str) -> Path:
     """The scenes that the program's own tests use, as each Blender makes them. Made once."""
-    if new not in _made:
+    if version not in _made:
         folder = Path(tempfile.mkdtemp(prefix="tessera-scenes-"))
         home = Home(folder / "home")
         for script in SCENES:
             out = folder / script.stem
-            if new:
-                home.module(script, out)
+            if version != "3.4":
+                home.module(version, script, out)
             else:
                 home.blender("-b", "--factory-startup", "--python", script, "--", out)
-        _made[new] = folder
-    return _made[new]
+        _made[version] = folder
+    return _made[version]
 
 
 def remove_scenes() -> None:

@@ -13,19 +13,19 @@ class Engine(FarmTest):
     def products(self, blend: Path, inputs: set[str]) -> set[str]:
         return files_in(blend.parent) - inputs
 
-    def check_kind(self, kind: str, new: bool) -> None:
-        local = self.scene(kind, new)
+    def check_kind(self, kind: str, version: str) -> None:
+        local = self.scene(kind, version)
         folders = [local.parent, local.parent.with_name(f"{kind}-farm")]
         folders[0].rename(folders[0].with_name(f"{kind}-local"))
-        farm = self.scene(kind, new)
+        farm = self.scene(kind, version)
         farm.parent.rename(folders[1])
         folders[0] = folders[0].with_name(f"{kind}-local")
         farm, local = folders[1] / farm.name, folders[0] / local.name
         inputs = files_in(farm.parent)
-        if new:
-            render_locally(local, local.parent / "out/frame_####", 0, 1, new)
+        if version != "3.4":
+            render_locally(local, local.parent / "out/frame_####", 0, 1, version)
             output = farm.parent / "out/frame_####"
-            self.farm.user.module(HERE / "inside/module.py", farm, output, 0, 1, "TESSERA")
+            self.farm.user.module(version, HERE / "inside/module.py", farm, output, 0, 1, "TESSERA")
         else:
             render_locally(local, Path("//out/frame_####"), 0, 1)
             self.farm.user.blender("-b", farm, "-o", "//out/frame_####", "-E", "TESSERA", "-s", 0, "-e", 1, "-a")
@@ -39,12 +39,17 @@ class Engine(FarmTest):
     def test_all_kinds_in_3_4(self) -> None:
         for kind in KINDS:
             with self.subTest(kind):
-                self.check_kind(kind, new=False)
+                self.check_kind(kind, "3.4")
+
+    def test_all_kinds_in_4_2(self) -> None:
+        for kind in KINDS:
+            with self.subTest(kind):
+                self.check_kind(kind, "4.2")
 
     def test_all_kinds_in_5_0(self) -> None:
         for kind in KINDS:
             with self.subTest(kind):
-                self.check_kind(kind, new=True)
+                self.check_kind(kind, "5.0")
 
     def test_an_animation_is_one_job_and_a_frame_alone_is_one_frame(self) -> None:
         blend = self.scene("layers")

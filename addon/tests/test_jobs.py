@@ -1,6 +1,7 @@
 """Jobs by the add-on's operators, called from scripts in the background: rendered, sent, brought, steered."""
 
 import hashlib
+import shutil
 import subprocess
 
 from stand import HERE, Farm, FarmTest, Home, Tools, files_in, render_locally, until
@@ -15,17 +16,26 @@ class Jobs(FarmTest):
         render_locally(blend, "//out/layers_####", 1, 3)
         self.assert_identical(self.folder / "farm", blend.parent / "out", 3)
 
-    def test_the_same_in_5_0(self) -> None:
-        blend = self.scene("layers", new=True)
+    def test_the_same_in_4_2_and_5_0(self) -> None:
+        for version in ("4.2", "5.0"):
+            with self.subTest(version):
+                self.check_module(version)
+
+    def check_module(self, version: str) -> None:
+        blend = self.scene("layers", version)
         change = "bpy.data.objects['Suzanne'].scale = (2, 0.5, 1)"
         calls = change, "scene.frame_end = 2", "ops.render_animation()", "ops.list_files()"
-        said = self.farm.user.module(HERE / "inside/module_calls.py", blend, "--", *calls)
+        script = HERE / "inside/module_calls.py"
+        said = self.farm.user.module(version, script, blend, "--", *calls)
         self.assertNotIn("REFUSED", said)
-        (blend.parent / "out").rename(self.folder / "farm")
+        self.assertTrue(self.farm.jobs()[0]["build"]["version"].startswith(version))
+        farm = self.folder / f"farm-{version}"
+        (blend.parent / "out").rename(farm)
         save = change, "bpy.ops.wm.save_mainfile()"
-        self.farm.user.module(HERE / "inside/module_calls.py", blend, "--", *save)
-        render_locally(blend, blend.parent / "out/layers_####", 1, 2, new=True)
-        self.assert_identical(self.folder / "farm", blend.parent / "out", 2)
+        self.farm.user.module(version, script, blend, "--", *save)
+        render_locally(blend, blend.parent / "out/layers_####", 1, 2, version)
+        self.assert_identical(farm, blend.parent / "out", 2)
+        shutil.rmtree(blend.parent)
 
     def test_a_still_lies_in_the_output_folder(self) -> None:
         blend = self.scene("plain")
@@ -77,12 +87,15 @@ class Jobs(FarmTest):
         blend = self.scene("plain")
         settings = "scene.tessera.name = 'Mine'", "scene.tessera.priority = 7", "scene.tessera.category = 'film'"
         more = "scene.tessera.comment = 'a note'", "scene.tessera.frames = '1,3'", "scene.tessera.chunk = 2"
-        said = self.script("calls", blend, *settings, *more, "ops.send_job()")
+        self.farm.user.tessera("notify", "add", "film", "--webhook", "http://127.0.0.1:9/", "--jobs", "named")
+        told = "scene.tessera.notify = 'film'"
+        said = self.script("calls", blend, *settings, *more, told, "ops.send_job()")
         self.assertIn("is on the farm: 2 frames", said)
         job = self.farm.jobs()[0]
         kept = job["settings"]
         self.assertEqual((kept["name"], kept["priority"], kept["category"]), ("Mine", 7, "film"))
         self.assertEqual((kept["comment"], kept["chunk"], job["frames"]), ("a note", 2, 2))
+        self.assertEqual(kept["notify"], ["film"])
         until(lambda: self.farm.job(job["id"])["state"] == "done")
         self.script("calls", None, f"ops.get_results(job={job['id']}, folder='{self.folder}/there')")
         self.script("calls", None, f"ops.get_results(job={job['id']})")

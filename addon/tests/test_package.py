@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from stand import ADDON, REPOSITORY, WAIT_S, Home, Tools
+from stand import ADDON, HERE, REPOSITORY, WAIT_S, Home, python_of
 
 ENABLE_EXTENSION = """
 import sys, bpy, addon_utils
@@ -15,6 +15,9 @@ bpy.ops.preferences.addon_enable(module="bl_ext.user_default.tessera")
 print("ENABLED", "bl_ext.user_default.tessera" in bpy.context.preferences.addons)
 from bl_ext.user_default.tessera import preferences
 print("PREFERENCES", preferences.get().worker_nice, bpy.types.Scene.bl_rna.properties["tessera"].fixed_type.identifier)
+sys.path.append(sys.argv[1])
+import ending
+ending.end()
 """
 
 
@@ -23,18 +26,20 @@ class Package(unittest.TestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="tessera-package-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def extension_tool(self, *arguments: object) -> str:
+    def extension_tool(self, version: str, *arguments: object) -> str:
         """Blender's `--command extension`, which in the module is a script."""
-        library = next(Tools.bpy.parent.parent.glob("lib/python*/site-packages/bpy"))
+        python = python_of(version)
+        library = next(python.parent.parent.glob("lib/python*/site-packages/bpy"))
         tool = next(library.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
-        command = [str(Tools.bpy), str(tool), *map(str, arguments)]
+        command = [str(python), str(tool), *map(str, arguments)]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
         self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
         return ended.stdout
 
     def test_blenders_own_tool_takes_it(self) -> None:
-        self.assertIn("Success", self.extension_tool("validate", ADDON))
-        self.extension_tool("build", "--source-dir", ADDON, "--output-dir", self.folder)
+        for version in ("4.2", "5.0"):
+            self.assertIn("Success", self.extension_tool(version, "validate", ADDON))
+        self.extension_tool("5.0", "build", "--source-dir", ADDON, "--output-dir", self.folder)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["tessera-0.1.0.zip"])
 
     def test_types_hold_and_nothing_is_to_be_tidied(self) -> None:
@@ -57,6 +62,10 @@ class Package(unittest.TestCase):
         shutil.copytree(ADDON, extension, ignore=shutil.ignore_patterns("__pycache__"))
         script = self.folder / "enable.py"
         script.write_text(ENABLE_EXTENSION)
-        said = home.module(script, BLENDER_USER_EXTENSIONS=str(self.folder / "blender/extensions"))
-        self.assertIn("ENABLED True", said)
-        self.assertIn("PREFERENCES True JobSettings", said)
+        for version in ("4.2", "5.0"):
+            with self.subTest(version):
+                said = home.module(
+                    version, script, HERE / "inside", BLENDER_USER_EXTENSIONS=str(self.folder / "blender/extensions")
+                )
+                self.assertIn("ENABLED True", said)
+                self.assertIn("PREFERENCES True JobSettings", said)

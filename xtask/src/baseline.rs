@@ -69,16 +69,25 @@ impl Baseline {
     /// # Errors
     /// If it is missing.
     pub fn module() -> Result<Self> {
+        Self::module_in("bpy-5.0.1")
+    }
+
+    /// The Python that can import bpy 4.2, which Tessera does not find by itself.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn module_4_2() -> Result<Self> {
+        Self::module_in("others/bpy-4.2.23")
+    }
+
+    fn module_in(folder: &str) -> Result<Self> {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let cache = cache
             .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
             .context("neither XDG_CACHE_HOME nor HOME is set")?;
-        let path = cache.join("tessera/bpy-5.0.1/bin/python");
+        let path = cache.join("tessera").join(folder).join("bin/python");
         if !path.exists() {
-            bail!(
-                "no bpy 5.0.1 at {}: run `scripts/setup test`",
-                path.display()
-            );
+            bail!("no bpy at {}: run `scripts/setup test`", path.display());
         }
         Ok(Self::Module(path))
     }
@@ -93,10 +102,13 @@ impl Baseline {
 
     /// A short name for messages and folders.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Executable(_) => "blender-3.4.1",
-            Self::Module(_) => "bpy-5.0.1",
+            Self::Executable(_) => "blender-3.4.1".into(),
+            Self::Module(path) => {
+                let folder = path.ancestors().nth(2).and_then(Path::file_name);
+                folder.map_or_else(|| "bpy".into(), |name| name.to_string_lossy().into_owned())
+            }
         }
     }
 

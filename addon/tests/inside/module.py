@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import bpy
+import ending
 
 blend, output, first, last, engine = sys.argv[1:6]
 bpy.ops.wm.read_factory_settings()
@@ -20,3 +21,4 @@ scene.render.engine = engine
 bpy.ops.render.render(animation=True)
 if engine == "TESSERA":
     tessera.unregister()
+ending.end()

@@ -46,7 +46,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     );
     let mut figures = Vec::new();
     for (line, when) in said.lines().zip(["first", "again"]) {
-        let seen: Seen = serde_json::from_str(line).with_context(|| format!("not understood: {line}"))?;
+        let seen: Seen =
+            serde_json::from_str(line).with_context(|| format!("not understood: {line}"))?;
         figures.extend(figures_of(&seen, when));
     }
     ensure!(figures.len() == 6, "not two lines: {said}");

@@ -22,6 +22,17 @@ on_both!(
     a_killed_worker_costs_what_it_had_in_hand,
 );
 
+/// Sampling patterns and passes differ from version to version.
+mod in_4_2 {
+    use crate::world::on_4_2;
+
+    on_4_2!(
+        tiles_as_asked_for,
+        samples_are_divided_where_that_is_asked_for,
+        samples_are_added_to_a_still,
+    );
+}
+
 fn locally(world: &World, project: &Project) -> std::path::PathBuf {
     let local = world.path("local");
     project.render_locally(world, "out/still_####", (1, 1), "", &local);

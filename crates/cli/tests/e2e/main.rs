@@ -1,7 +1,8 @@
 //! The shipped binary, whole: real processes, real Blenders, real networks.
 //!
 //! What a crate can hold alone is tested there; here is what a user sees, and what an attacker, a power cut and a full disk do.
-//! Whatever has to do with Blender runs on both: 3.4.1 as an executable and bpy 5.0.1 as a module. Where a test asks for
+//! Whatever has to do with Blender runs on both: 3.4.1 as an executable and bpy 5.0.1 as a module; parts of frames and the add-on on bpy
+//! 4.2 too. Where a test asks for
 //! something that this machine must give (a Blender, network namespaces), a machine without it fails the test:
 //! what was left out silently was not tested.
 //!

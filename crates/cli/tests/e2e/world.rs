@@ -31,6 +31,19 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
+/// A test for each function, run on bpy 4.2, for what differs between versions.
+macro_rules! on_4_2 {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn bpy_4_2() {
+                super::super::$name(&$crate::world::World::new(xtask::baseline::Baseline::module_4_2().unwrap()));
+            }
+        }
+    )*};
+}
+pub(crate) use on_4_2;
+
 /// Scenes of `tests/scenes`, and those of the driver's own tests that are about output.
 const SCRIPTS: &[&str] = &[
     "tests/scenes/small.py",
@@ -73,7 +86,12 @@ impl World {
         let cache = folder.join("cache");
         fs::create_dir_all(&cache).unwrap();
         fs::copy(known_blenders(), cache.join("blenders.json")).unwrap();
-        Home::new(tessera(), &folder)
+        let home = Home::new(tessera(), &folder);
+        let blender = self.blender.path();
+        match Baseline::module_4_2() {
+            Ok(other) if other.path() == blender => home.with("TESSERA_BLENDER", text(blender)),
+            _ => home,
+        }
     }
 
     /// A machine of this name whose only Blender is the fake one: for what has nothing to do with Blender itself.

@@ -159,7 +159,9 @@ def sequence() -> None:
     text = strips.new_effect("T", "TEXT", 3, 1, **length)
     text.text, text.font_size = "Tessera", 12
     text.blend_type = "ALPHA_OVER"
-    strips.new_sound("A", stage.write_wav(f"{here}/sound/beep.wav"), 4, 1).sound.filepath = "//sound/beep.wav"
+    # bpy 4.2 is built without sound.
+    if bpy.app.build_options.audaspace:
+        strips.new_sound("A", stage.write_wav(f"{here}/sound/beep.wav"), 4, 1).sound.filepath = "//sound/beep.wav"
     image_format(scene, "PNG", color_mode="RGB", color_depth="8")
     scene.render.filepath = "//out/edit_####"
 
