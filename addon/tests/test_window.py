@@ -6,7 +6,7 @@ from concurrent import futures
 from pathlib import Path
 
 import lateness
-from stand import FarmTest, Tools, files_in, render_locally, until
+from stand import FarmTest, files_in, render_locally, until
 
 
 class Window(FarmTest):
