@@ -22,7 +22,7 @@ test: setup-test web/node_modules/.package-lock.json ## every row of the product
 	$(TEST) --workspace
 	npm --prefix web run check
 	npm --prefix web test
-	$(CARGO) xtask sim --seeds 100 --workers 200 --frames 5000
+	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
 
 test-all: setup-test web/node_modules/.package-lock.json ## the long suites too
 	$(TEST) --workspace --features tessera-blender/slow-tests
