@@ -19,9 +19,9 @@ const TOLD_EVERY: u64 = 20;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// How many farms.
-    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// This one.
+    /// This one, or the first of several.
     #[arg(long)]
     seed: Option<u64>,
     /// Machines of each.

@@ -29,7 +29,7 @@ use super::table::{Aim, Figure, quantile};
 use world::{Size, World};
 
 pub use counting::Counting;
-use counting::live_bytes;
+use counting::bytes_freed;
 
 const FRAMES: u32 = 1_000_000;
 
@@ -71,10 +71,8 @@ pub(super) fn whole_farm(bench: &Bench) -> Result<Vec<Figure>> {
     let calls = world.watch.calls_us();
     let (per_s, units_per_s) = (world.watch.calls_per_s(), world.watch.units_per_s());
     let note = format!("{size:?}, {} calls", world.watch.calls());
-    let before = live_bytes();
-    ensure!(before > 0, "the memory of this program is not counted");
-    drop(world.into_scheduler());
-    let bytes = before - live_bytes();
+    let bytes = bytes_freed(|| drop(world.into_scheduler()));
+    ensure!(bytes > 0, "the memory of this program is not counted");
     let us = |name, share, aim| figure(name, quantile(&calls, share), "µs", aim, String::new());
     Ok(vec![
         figure(
@@ -173,9 +171,7 @@ pub(super) fn one_great_job(_: &Bench) -> Result<Vec<Figure>> {
         jobs: 1,
         frames_per_job: FRAMES,
     });
-    let before = live_bytes();
-    drop(world.into_scheduler());
-    let bytes = before - live_bytes();
+    let bytes = bytes_freed(|| drop(world.into_scheduler()));
     ensure!(bytes > 0, "the memory of this program is not counted");
     Ok(vec![figure(
         "scheduler: memory of one job of 1,000,000 frames",
