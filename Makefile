@@ -3,7 +3,8 @@
 CARGO ?= $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
-TEST := $(CARGO) nextest run
+# They wait for each other's processes now and then: one more at a time than there are processors.
+TEST := $(CARGO) nextest run --test-threads $(shell echo $$(($$(nproc) + 1)))
 else
 TEST := $(CARGO) test
 endif

@@ -87,5 +87,5 @@ class Window(FarmTest):
         self.assertIn("FARM Studio farm, 2 workers", said)
 
     def test_the_window_stays_alive_while_a_scene_is_sent(self) -> None:
-        late = lateness.measure(self.farm, self.folder / "heavy.blend", 120)
+        late = lateness.measure(self.farm, self.folder / "heavy.blend", 30)
         self.assertGreater(late["sending"]["ticks"], 20)

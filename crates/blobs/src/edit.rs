@@ -41,12 +41,13 @@ const ZSTD_LEVEL: i32 = 19;
 const BLOCKS_MAX: usize = 1 << 18;
 
 /// Each piece of the old blocks has a sum of its own. A change costs about one piece,
-/// before compression, and the sums of the block around it (160 bytes).
-const PIECE_BYTES: u32 = 512;
+/// before compression, and the sums of the block around it (80 bytes). Of a camera that was moved in a compressed file of 60 MB, four times
+/// by Blender 3.4: sums and edit came to 3,390 bytes with 256, 2,300 with 512, 2,120 with 768, 1,980 with 1024, 2,190 with 1536.
+const PIECE_BYTES: u32 = 1024;
 
 /// Bytes of each strong sum, beside four of the rolling one. A piece taken for another is noticed by the digest, and costs that
 /// the file is sent as blocks. If sums were drawn at random, that were one of some hundred thousand edits (2⁻⁴⁰ for each of 2¹⁴ places
-/// and 2⁸ pieces); each byte more costs 32 for a block, of the 3,700 of a small edit.
+/// and 2⁸ pieces); each byte more costs 16 for a block, of the 3,200 of a small edit.
 const STRONG_BYTES: u32 = 1;
 
 const MAGIC: &[u8; 2] = b"TE";
