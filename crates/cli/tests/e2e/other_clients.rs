@@ -56,7 +56,7 @@ impl Access {
 
 /// The series of the Blender that made the scenes.
 fn series(world: &World) -> &'static str {
-    match world.blender.name() {
+    match &*world.blender.name() {
         "blender-3.4.1" => "3.4",
         _ => "5.0",
     }
