@@ -338,7 +338,12 @@ pub(crate) fn record_failure(
                 effects.changes.push(Change::FrameGivenUp(key, at));
             }
         }
-        stop_others(scheduler, now, key, position, effects);
+        let unit = step.positions(key.unit.index);
+        let of_unit: Vec<u32> = unit.filter(|at| given_up.contains(at)).collect();
+        for at in of_unit {
+            others_need_it_no_more(scheduler, now, key, at);
+        }
+        stop_if_over(scheduler, now, key, effects);
         give_up_followers(scheduler, now, key, given_up.clone(), effects);
         if !in_order {
             stop_rest(scheduler, now, key, given_up, effects);

@@ -123,6 +123,36 @@ fn where_order_matters_the_first_failure_ends_the_lease() {
 }
 
 #[test]
+fn where_order_matters_what_is_given_up_is_in_nobodys_hands() {
+    let mut world = World::new();
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(with("1..4", |new| {
+        new.steps[0].in_order = true;
+        new.settings.max_attempts = 1;
+    }));
+    let frame_us = Some(10_000_000);
+    world.scheduler.jobs.get_mut(&id).unwrap().cost.frame_us = frame_us;
+    let (slow, other) = match world.hands[&a].is_empty() {
+        true => (b, a),
+        false => (a, b),
+    };
+    world.start(slow, 0);
+    // Until another begins the same.
+    while world.hands[&other].is_empty() {
+        assert!(world.now < SECOND * 600);
+        world.heartbeat(slow);
+        world.heartbeat(other);
+        world.pass(SECOND);
+    }
+    let leased = |world: &World| world.scheduler.jobs[&id].leased;
+    assert_eq!(leased(&world), 4);
+    let (key, orders) = world.hands[&other][0].clone();
+    failed(&mut world, other, key, orders[2]);
+    assert_eq!(leased(&world), 2, "the first two are still rendered");
+    assert_eq!(counts(&world, id), (4, 0, 2));
+}
+
+#[test]
 fn each_failure_doubles_the_wait_up_to_the_longest() {
     let mut world = World::new();
     world.set(|farm| {
