@@ -30,6 +30,12 @@ TILES = (
         "Samples",
         "Divide the samples of a frame among workers where that pays; into tiles if that is not exact",
     ),
+    (
+        "NOISE",
+        "Where Noise Is",
+        "Give a frame samples, on the whole farm, where more noise is left than the scene's threshold allows. "
+        "Near to what Blender's adaptive sampling makes, and not the same",
+    ),
 )
 
 DEVICES = (
@@ -170,8 +176,10 @@ def arguments(settings: JobSettings) -> list[str]:
     if settings.samples:
         say("samples", settings.samples)
     grid = f"{settings.tiles_x}x{settings.tiles_y}"
-    split = {"AUTO": "", "OFF": "off", "GRID": grid, "SAMPLES": "samples"}
+    split = {"AUTO": "", "OFF": "off", "GRID": grid, "SAMPLES": "samples", "NOISE": ""}
     say("split", split[settings.tiles])
+    if settings.tiles == "NOISE":
+        found.append("--elastic")
     lowest, highest = settings.blender_from.strip(), settings.blender_to.strip()
     if lowest or highest:
         say("blender-version", f"{lowest}..{highest}")

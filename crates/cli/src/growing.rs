@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use tessera_client::{Api, ApiError};
 use tessera_merge::{Mosaic, PREVIEW_SIDE, THUMBNAIL_SIDE, Window};
-use tessera_model::{FileRole, FrameResult, JobId, Split};
+use tessera_model::{FileRole, FrameResult, JobId, Split, StepIndex};
 use tessera_wire::api::{JobDetail, PreviewSize};
 use tessera_worker::part::window;
 
@@ -41,8 +41,8 @@ pub(crate) struct Growing {
     size: PreviewSize,
     split: Split,
     mosaic: Mosaic,
-    /// Positions of the results that are in it.
-    taken: HashSet<u32>,
+    /// Steps and positions of the results that are in it.
+    taken: HashSet<(StepIndex, u32)>,
 }
 
 impl Growing {
@@ -87,11 +87,12 @@ impl Growing {
 
     /// Brings the picture of one result, if it has one that is not there yet.
     async fn take(&mut self, api: &Api, result: &FrameResult) -> Result<()> {
-        if result.previews.is_none() || self.taken.contains(&result.position) {
+        let place = (result.lease.unit.step, result.position);
+        if result.previews.is_none() || self.taken.contains(&place) {
             return Ok(());
         }
-        let part = Some(result.position);
-        let bytes = api.preview(self.job, self.frame, part, self.size).await?;
+        let part = api.preview(self.job, self.frame, Some(place), self.size);
+        let bytes = part.await?;
         let parts: Vec<(Window, u32)> = result
             .files
             .iter()
@@ -109,7 +110,7 @@ impl Growing {
         if let Err(error) = self.mosaic.add(&parts, &bytes) {
             tracing::debug!("part {} of frame {}: {error}", result.position, self.frame);
         }
-        self.taken.insert(result.position);
+        self.taken.insert(place);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod ask;
 mod bundle;
 mod closure;
 mod copies;
+mod elastic;
 mod error;
 mod files;
 mod hint;
@@ -98,6 +99,8 @@ pub enum Divide {
     Tiles,
     /// Where it pays, by ranges of samples; into tiles if these would make another picture.
     Samples,
+    /// A few frames, whose tiles get samples as long as there is noise in them; into tiles if that cannot be.
+    Noise,
     /// Every frame, into so many tiles.
     Grid {
         /// Side by side.

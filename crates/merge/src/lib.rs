@@ -8,6 +8,7 @@
 //! - [`ChannelName`] and [`PassName`] are the names of that form, [`Samples`] its values, kept to the last bit;
 //! - [`Cryptomatte`] is the metadata of the Cryptomatte passes;
 //! - [`merge`] makes one frame out of slices of it, tiles and ranges of samples; [`class_of`] says how each pass is merged;
+//! - [`noise`] says how much of it is left in each tile of a frame that can have more samples;
 //! - [`previews`] makes small pictures of a frame, as the scene's [`Display`] shows it; [`Mosaic`] one of a frame of which
 //!   there are only some parts;
 //! - [`compare`] (feature `compare`) says exactly where two frames or two folders of frames differ.
@@ -23,6 +24,7 @@ mod frame;
 mod head;
 mod merge;
 mod name;
+mod noise;
 mod preview;
 mod read;
 mod recipe;
@@ -36,6 +38,7 @@ pub use class::{Class, class_of};
 pub use frame::{Channel, Container, Frame, Part, Pass, SampleType, Samples, Window};
 pub use merge::{MergeError, MergeOptions, Merged, merge};
 pub use name::{ChannelName, PassName};
+pub use noise::noise;
 pub use preview::{
     Display, DisplayError, Mosaic, PREVIEW_SIDE, PreviewError, Previews, THUMBNAIL_SIDE,
     part_previews, previews,

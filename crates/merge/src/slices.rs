@@ -145,9 +145,8 @@ pub(crate) fn tiles(
     missing: Missing,
 ) -> Result<Vec<Tile>, MergeError> {
     let mut tiles: Vec<Tile> = Vec::new();
-    for (index, (slice, size)) in slices.iter().zip(sizes).enumerate() {
-        let (kept, placed) = place(index, slice, *size, frame, total)?;
-        add(&mut tiles, kept, placed);
+    for placed in placed(slices, sizes, frame, total)? {
+        add(&mut tiles, placed.kept, placed);
     }
     tiles.sort_by_key(|tile| (tile.kept.y, tile.kept.x));
     let path = |placed: &Placed| slices[placed.index].path.clone();
@@ -176,6 +175,18 @@ pub(crate) fn tiles(
         return Err(MergeError::TilesMissing { there: area, frame });
     }
     Ok(tiles)
+}
+
+/// The slices in their places, held to a frame with so many samples. `sizes` are those of the files.
+pub(crate) fn placed(
+    slices: &[Slice],
+    sizes: &[(usize, usize)],
+    frame: Window,
+    total: u32,
+) -> Result<Vec<Placed>, MergeError> {
+    let all = slices.iter().zip(sizes).enumerate();
+    let placed = all.map(|(index, (slice, size))| place(index, slice, *size, frame, total));
+    placed.collect()
 }
 
 /// Adds a slice to what is kept of it. Tiles that it covers in part are cut, so that every tile has all of its pixels from the same slices
@@ -214,7 +225,7 @@ fn place(
     (width, height): (usize, usize),
     frame: Window,
     total: u32,
-) -> Result<(Window, Placed), MergeError> {
+) -> Result<Placed, MergeError> {
     let path = || slice.path.clone();
     let is_frame = (width, height) == (frame.width, frame.height);
     let rendered = match slice.rendered {
@@ -257,15 +268,12 @@ fn place(
             total,
         });
     }
-    Ok((
+    Ok(Placed {
+        index,
+        rendered,
         kept,
-        Placed {
-            index,
-            rendered,
-            kept,
-            samples,
-        },
-    ))
+        samples,
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Blob, Build, Chunking, FrameSet, JobId, Requirement, Series, Split, Timestamp, UserName,
+    Blob, Build, Chunking, FrameSet, JobId, Requirement, Series, Slice, Split, Timestamp, UserName,
 };
 
 /// The category of jobs that name none.
@@ -173,10 +173,13 @@ pub struct Step {
     /// slices: how each is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// Of one that renders chosen tiles: their numbers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiles: Vec<u16>,
     /// How its frames are laid out in units; by the job's chunk if none. Set by the scheduler when the chunk is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunking: Option<Chunking>,
-    /// Nobody waits for what it makes any more: its frames are made anew by a later step, with more samples. Of ranges of samples it
+    /// Nobody waits for what it makes any more: its frames are made, or made anew, by a later step, with more samples. Of ranges of samples it
     /// says that they are all in the frame that the step after it put together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replaced: bool,
@@ -193,6 +196,7 @@ impl Step {
             by_frame: false,
             beside: false,
             split: None,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         }
@@ -233,6 +237,13 @@ impl Step {
     #[must_use]
     pub fn divided(&self) -> Option<&Split> {
         self.split.as_ref().filter(|_| self.makes_parts())
+    }
+
+    /// What is rendered for a run of places of a frame, if it is divided.
+    #[must_use]
+    pub fn slices(&self, places: Range<u32>) -> Vec<Slice> {
+        self.divided()
+            .map_or_else(Vec::new, |split| split.slices(places, &self.tiles))
     }
 
     /// Positions of each frame: one, unless it is divided.

@@ -187,6 +187,10 @@ pub struct FrameResult {
     /// What the user should know of how it was rendered, a line each: the same for every frame it is true of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Of a frame to which samples are added as long as there is noise: the tiles in which there still is, in order. It has no files then, and
+    /// is put together again once these tiles have more samples. The record keeps what follows from it: the next step's tiles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noisy: Vec<u16>,
     /// When it was accepted; set by the manager.
     pub at: Timestamp,
 }

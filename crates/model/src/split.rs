@@ -2,7 +2,8 @@
 //!
 //! A frame that is divided has so many *places*, in one order; what a worker is given is a run of neighbouring ones, as many as
 //! suits it. Tiles are made by halving the longer side again and again, so that a run of places is a few rectangles
-//! and not many small ones. A run of places of samples is one range of them, over the whole frame.
+//! and not many small ones. A run of places of samples is one range of them, over the whole frame. Where samples are added
+//! as long as there is noise, each round of them is a range of the samples of some tiles.
 
 use std::ops::Range;
 
@@ -50,6 +51,13 @@ pub enum SplitBy {
     },
     /// Samples: each place is as many of them, over the whole frame.
     Samples,
+    /// So many tiles of a frame that is halved so often; which, the step says.
+    Chosen {
+        /// How often the frame is halved.
+        halvings: u8,
+        /// How many of its tiles.
+        tiles: u16,
+    },
 }
 
 /// How a frame is divided.
@@ -68,6 +76,10 @@ pub struct Split {
     /// nothing can be added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grows_to: Option<u32>,
+    /// Of a frame to which samples are added, tile by tile, as long as there is noise in them: how much may be left, in millionths, as Cycles
+    /// measures it. Its tiles are of the samples from `first` on, and not of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<u32>,
     /// By what.
     pub by: SplitBy,
 }
@@ -94,6 +106,7 @@ impl Split {
             SplitBy::Halvings(times) => 1 << times.min(HALVINGS_MAX),
             SplitBy::Grid { columns, rows } => columns.saturating_mul(rows),
             SplitBy::Samples => self.ranged().min(SAMPLE_PLACES_MAX),
+            SplitBy::Chosen { tiles, .. } => tiles.into(),
         }
     }
 
@@ -130,7 +143,10 @@ impl Split {
             ));
         }
         let places = match self.by {
-            SplitBy::Halvings(times) if times > HALVINGS_MAX => u32::MAX,
+            SplitBy::Halvings(times)
+            | SplitBy::Chosen {
+                halvings: times, ..
+            } if times > HALVINGS_MAX => u32::MAX,
             _ => self.places(),
         };
         if !(1..=PLACES_MAX).contains(&places) {
@@ -139,7 +155,10 @@ impl Split {
             ));
         }
         let smallest = match self.by {
-            SplitBy::Halvings(_) => self.leaf(places - 1),
+            SplitBy::Halvings(times)
+            | SplitBy::Chosen {
+                halvings: times, ..
+            } => self.tile((1 << times) - 1, times),
             SplitBy::Grid { columns, rows } => Window {
                 x: 0,
                 y: 0,
@@ -148,6 +167,21 @@ impl Split {
             },
             SplitBy::Samples => self.whole(),
         };
+        let rises = self.grows_to.is_some_and(|most| most > self.samples);
+        if self.noise.is_some()
+            && (self.samples.saturating_sub(self.first) < 2 || !rises || self.tile_count() == 0)
+        {
+            return Err(
+                "samples are added where noise is left to tiles of a halved frame that have two samples and can have more".into(),
+            );
+        }
+        if let SplitBy::Chosen { halvings, tiles } = self.by
+            && u32::from(tiles) > 1 << halvings
+        {
+            return Err(format!(
+                "a frame halved {halvings} times has no {tiles} tiles"
+            ));
+        }
         if smallest.width == 0 || smallest.height == 0 {
             return Err(format!(
                 "a frame of {width} by {height} pixels has no {places} tiles: choose fewer"
@@ -156,19 +190,35 @@ impl Split {
         Ok(())
     }
 
-    /// What is rendered for a run of places.
+    /// What is rendered for a run of places; of chosen tiles, these.
     #[must_use]
-    pub fn slices(&self, places: Range<u32>) -> Vec<Slice> {
+    pub fn slices(&self, places: Range<u32>, chosen: &[u16]) -> Vec<Slice> {
         let places = places.start..places.end.min(self.places());
         if places.is_empty() {
             return Vec::new();
         }
         let tile = |window| Slice {
             window,
-            samples: None,
+            samples: self.noise.map(|_| self.first..self.samples),
         };
         match self.by {
-            SplitBy::Halvings(_) => self.rectangles(places).into_iter().map(tile).collect(),
+            // What noise there is shows where two halves of the samples differ.
+            SplitBy::Halvings(times) if self.noise.is_some() => {
+                let middle = self.samples / 2;
+                let halves = |window| {
+                    [0..middle, middle..self.samples].map(|samples| Slice {
+                        window,
+                        samples: Some(samples),
+                    })
+                };
+                let rectangles = self.rectangles(places, times);
+                rectangles.into_iter().flat_map(halves).collect()
+            }
+            SplitBy::Halvings(times) => self
+                .rectangles(places, times)
+                .into_iter()
+                .map(tile)
+                .collect(),
             SplitBy::Grid { columns, rows } => places
                 .map(|place| tile(self.cell(place, columns, rows)))
                 .collect(),
@@ -176,7 +226,74 @@ impl Split {
                 window: self.whole(),
                 samples: Some(self.sample(places.start)..self.sample(places.end)),
             }],
+            SplitBy::Chosen { halvings, .. } => {
+                let chosen = chosen.get(places.start as usize..places.end as usize);
+                chosen
+                    .unwrap_or_default()
+                    .chunk_by(|&one, &next| one.checked_add(1) == Some(next))
+                    .filter_map(|run| Some(u32::from(*run.first()?)..u32::from(*run.last()?) + 1))
+                    .flat_map(|run| self.rectangles(run, halvings))
+                    .map(tile)
+                    .collect()
+            }
         }
+    }
+
+    /// How many tiles the frame has, if it is halved.
+    #[must_use]
+    pub fn tile_count(&self) -> u32 {
+        match self.by {
+            SplitBy::Halvings(times)
+            | SplitBy::Chosen {
+                halvings: times, ..
+            } => 1 << times,
+            SplitBy::Grid { .. } | SplitBy::Samples => 0,
+        }
+    }
+
+    /// These tiles, in the order of their numbers, if it is a frame that is halved.
+    #[must_use]
+    pub fn tiles(&self) -> Vec<Window> {
+        match self.by {
+            SplitBy::Halvings(halvings) | SplitBy::Chosen { halvings, .. } => (0..self
+                .tile_count())
+                .map(|number| self.tile(number, halvings))
+                .collect(),
+            SplitBy::Grid { .. } | SplitBy::Samples => Vec::new(),
+        }
+    }
+
+    /// The same for frames that are rendered with all their samples at once.
+    #[must_use]
+    pub fn evened(self) -> Self {
+        match self.noise {
+            None => self,
+            Some(_) => Self {
+                samples: self.grows_to.unwrap_or(self.samples),
+                grows_to: None,
+                noise: None,
+                ..self
+            },
+        }
+    }
+
+    /// What comes next of a frame in which noise is left in these tiles, a list in order: as many samples there as it has by now.
+    /// None if it has all that it can come to.
+    #[must_use]
+    pub fn next(&self, noisy: &[u16]) -> Option<Self> {
+        let (SplitBy::Halvings(halvings) | SplitBy::Chosen { halvings, .. }) = self.by else {
+            return None;
+        };
+        let most = self.grows_to.filter(|&most| self.samples < most)?;
+        Some(Self {
+            first: self.samples,
+            samples: self.samples.saturating_mul(2).min(most),
+            by: SplitBy::Chosen {
+                halvings,
+                tiles: u16::try_from(noisy.len()).ok()?,
+            },
+            ..*self
+        })
     }
 
     /// Samples that its places are.
@@ -213,14 +330,15 @@ impl Split {
         }
     }
 
-    fn leaf(&self, place: u32) -> Window {
-        self.block(place, 1)
+    /// A tile of the frame halved so often, by its number.
+    fn tile(&self, number: u32, halvings: u8) -> Window {
+        self.block(number, 1, halvings)
     }
 
-    /// The rectangle of `len` places from `first` on, both multiples of a power of two that `len` is.
-    fn block(&self, first: u32, len: u32) -> Window {
+    /// The rectangle of `len` tiles from `first` on, both multiples of a power of two that `len` is.
+    fn block(&self, first: u32, len: u32, halvings: u8) -> Window {
         let mut window = self.whole();
-        let (mut from, mut count) = (0, self.places());
+        let (mut from, mut count) = (0, 1 << halvings);
         while count > len {
             count /= 2;
             let second = first >= from + count;
@@ -246,8 +364,8 @@ impl Split {
         window
     }
 
-    /// A run of places as the fewest blocks.
-    fn rectangles(&self, places: Range<u32>) -> Vec<Window> {
+    /// A run of tiles as the fewest blocks.
+    fn rectangles(&self, places: Range<u32>, halvings: u8) -> Vec<Window> {
         let mut rectangles = Vec::new();
         let mut at = places.start;
         while at < places.end {
@@ -257,7 +375,7 @@ impl Split {
                 at => 1 << at.trailing_zeros(),
             };
             let len = fits.min(aligned);
-            rectangles.push(self.block(at, len));
+            rectangles.push(self.block(at, len, halvings));
             at += len;
         }
         rectangles
@@ -280,6 +398,7 @@ mod tests {
             samples: 64,
             first: 0,
             grows_to: None,
+            noise: None,
             by,
         }
     }
@@ -291,7 +410,7 @@ mod tests {
         let mut at = 0;
         while at < split.places() {
             let next = at + lengths.next().unwrap();
-            for slice in split.slices(at..next) {
+            for slice in split.slices(at..next, &[]) {
                 let Window {
                     x,
                     y,
@@ -327,7 +446,7 @@ mod tests {
     fn a_run_that_is_a_block_is_one_rectangle() {
         let halved = split(1920, 1080, SplitBy::Halvings(8));
         let windows = |places| -> Vec<Window> {
-            let slices = halved.slices(places).into_iter();
+            let slices = halved.slices(places, &[]).into_iter();
             slices.map(|slice| slice.window).collect()
         };
         let window = |x, y, width, height| Window {
@@ -368,7 +487,7 @@ mod tests {
     #[test]
     fn samples_are_one_slice_of_the_whole_frame() {
         let samples = split(16, 9, SplitBy::Samples);
-        let slices = samples.slices(8..32);
+        let slices = samples.slices(8..32, &[]);
         assert_eq!(slices.len(), 1);
         assert_eq!(slices[0].samples, Some(8..32));
         assert_eq!((slices[0].window.width, slices[0].window.height), (16, 9));
@@ -384,7 +503,7 @@ mod tests {
             assert_eq!(split.check(), Ok(()), "{samples}");
             let mut next = 0;
             for place in 0..split.places() {
-                let slices = split.slices(place..place + 1);
+                let slices = split.slices(place..place + 1, &[]);
                 let range = slices[0].samples.clone().unwrap();
                 assert!(range.start == next && range.end > next, "{samples}");
                 next = range.end;
@@ -404,9 +523,9 @@ mod tests {
             assert_eq!(more.check(), Ok(()));
             let places = more.places();
             assert_eq!(places, (samples - first).min(SAMPLE_PLACES_MAX));
-            let all = more.slices(0..places);
+            let all = more.slices(0..places, &[]);
             assert_eq!(all[0].samples, Some(first..samples));
-            let last = more.slices(places - 1..places)[0].samples.clone();
+            let last = more.slices(places - 1..places, &[])[0].samples.clone();
             assert_eq!(last.map(|range| range.end), Some(samples));
         }
     }

@@ -509,11 +509,13 @@ impl JobEntry {
         let (Some(split), Some(last)) = (model.divided(), last) else {
             return places;
         };
-        match split.by {
-            SplitBy::Samples => {
-                (places * u64::from(last.samples) / u64::from(split.ranged().max(1))).max(1)
-            }
-            SplitBy::Halvings(_) | SplitBy::Grid { .. } => places,
+        let part = |all: u32, places: u32| {
+            (u64::from(places) * u64::from(all) / u64::from(split.ranged().max(1))).max(1)
+        };
+        match (split.by, split.noise, split.grows_to) {
+            (SplitBy::Samples, ..) => part(last.samples, model.places()),
+            (_, Some(_), Some(most)) => part(most, split.tile_count()),
+            _ => places,
         }
     }
 

@@ -11,7 +11,9 @@
 
 use std::time::Duration;
 
-use tessera_model::{FrameSet, JobId, Split, SplitBy, Step, StepIndex, StepKind, WorkerId};
+use tessera_model::{
+    FrameSet, JobId, Overrides, Split, SplitBy, Step, StepIndex, StepKind, WorkerId,
+};
 
 use crate::job::JobEntry;
 use crate::pace::Speed;
@@ -53,6 +55,10 @@ const TAIL_FRAMES: u32 = 2;
 /// Most frames of a job that are divided: bounds the lists that are kept of them.
 const DIVIDED_MAX: u32 = 512;
 
+/// Most frames that get samples as long as there is noise in them: bounds a job's steps, two for each time that one gets some. More frames are
+/// enough for all workers as they are.
+const NOISY_FRAMES_MAX: u32 = 16;
+
 /// Places of all divided frames of a job.
 const PLACES_OF_JOB_MAX: u32 = 1 << 18;
 
@@ -81,6 +87,11 @@ fn divide(step: &Step, slots: u32) -> Option<Vec<Step>> {
     };
     let split = step.split.filter(|_| !step.in_order && !step.by_frame)?;
     let frames = step.frames.len();
+    if split.noise.is_some() && frames <= NOISY_FRAMES_MAX {
+        return each_by_noise(step, overrides, split);
+    }
+    // Of many frames each is rendered with all its samples, which stop by themselves where there is no noise.
+    let split = split.evened();
     // To a still that was rendered whole nothing could be added.
     let grows = split.grows_to.is_some() && frames == 1;
     let asked_for = grows || matches!(split.by, SplitBy::Grid { .. });
@@ -109,6 +120,26 @@ fn divide(step: &Step, slots: u32) -> Option<Vec<Step>> {
     };
     let whole = whole.map(|frames| Step::new(StepKind::Render(overrides.clone()), frames));
     Some(whole.into_iter().chain([slices, assemble]).collect())
+}
+
+/// Frames that get samples as long as there is noise in them, each for itself.
+fn each_by_noise(step: &Step, overrides: &Overrides, split: Split) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    for frame in step.frames.iter() {
+        let frames = FrameSet::of([frame]).ok()?;
+        let mut ranges = overrides.clone();
+        ranges.samples = split.grows_to;
+        steps.push(Step {
+            split: Some(split),
+            beside: !steps.is_empty(),
+            ..Step::new(StepKind::Slices(ranges), frames.clone())
+        });
+        steps.push(Step {
+            by_frame: true,
+            ..Step::new(StepKind::Assemble(overrides.clone()), frames)
+        });
+    }
+    Some(steps)
 }
 
 /// How many of the last frames are divided.
@@ -245,7 +276,7 @@ pub(crate) fn span(
             let beside_us = job.cost.expect_range_us(speed);
             SHORTEST_RANGE_US.max(RANGE_PAYS.saturating_mul(beside_us))
         }
-        SplitBy::Halvings(_) | SplitBy::Grid { .. } => SHORTEST_US,
+        SplitBy::Halvings(_) | SplitBy::Grid { .. } | SplitBy::Chosen { .. } => SHORTEST_US,
     };
     let speeds = speeds.max(u64::from(speed.0));
     let part = left * u64::from(speed.0) / (speeds * PART);
@@ -275,6 +306,7 @@ mod tests {
             samples: 128,
             first: 0,
             grows_to: None,
+            noise: None,
             by,
         }
     }
@@ -325,6 +357,7 @@ mod tests {
             samples: 4,
             first: 0,
             grows_to: None,
+            noise: None,
             by: SplitBy::Halvings(4),
         };
         let ordered = Step {

@@ -6,6 +6,7 @@ mod audit;
 mod counted;
 mod divided;
 mod doubled;
+mod elastic;
 mod explained;
 mod fitness;
 mod grown;

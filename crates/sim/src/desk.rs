@@ -43,8 +43,10 @@ pub(crate) enum Part {
         count: u32,
         of: u32,
     },
-    /// The frame of its parts.
-    Assembled,
+    /// The frame of its parts, if there is no noise left in it: in so many of its tiles there is.
+    Assembled {
+        noisy: u16,
+    },
 }
 
 /// A frame that ended and whose report the manager has not answered.
@@ -60,6 +62,8 @@ pub(crate) struct Unsent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
     Done,
+    /// Not yet: so many tiles are to have more samples first.
+    Noisy(u16),
     Failed(FrameErrorKind),
 }
 

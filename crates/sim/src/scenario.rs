@@ -119,6 +119,7 @@ fn work(index: usize, job: &ScenarioJob) -> Work {
                 by_frame: false,
                 beside: false,
                 split: job.split,
+                tiles: Vec::new(),
                 chunking: None,
                 replaced: false,
             }],

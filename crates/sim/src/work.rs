@@ -129,7 +129,7 @@ impl Work {
             Part::Samples { count, of } => {
                 whole.mul_f64(f64::from(count) / f64::from(of)) + RANGE_TAKES
             }
-            Part::Assembled => ASSEMBLING_TAKES,
+            Part::Assembled { .. } => ASSEMBLING_TAKES,
         }
     }
 
@@ -458,12 +458,13 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
     let each = (frames / count).max(1);
     let by_frame = dice.percent(50);
     // One job of five may be divided among workers.
-    let split = dice.percent(20).then(|| Split {
+    let mut split = dice.percent(20).then(|| Split {
         width: 1920,
         height: 1080,
         samples: dice.between(1, 256) as u32,
         first: 0,
         grows_to: Some(1024),
+        noise: None,
         by: match dice.percent(30) {
             // (Many frames are many parts already.)
             _ if frames > DIVIDED_FINELY_MAX => SplitBy::Halvings(1),
@@ -471,6 +472,13 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
             false => SplitBy::Halvings(dice.between(2, 5) as u8),
         },
     });
+    // Some of those get samples where there is noise.
+    if let Some(split) = &mut split
+        && matches!(split.by, SplitBy::Halvings(2..))
+        && split.samples.is_multiple_of(2)
+    {
+        split.noise = Some(10_000);
+    }
     (0..count)
         .map(|step| Step {
             kind: StepKind::Render(Overrides {
@@ -482,6 +490,7 @@ fn steps(dice: &mut Dice, frames: u32) -> Vec<Step> {
             by_frame: step > 0 && by_frame,
             beside: false,
             split,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         })

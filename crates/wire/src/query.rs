@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tessera_model::{JobId, UserName, WorkerMode};
+use tessera_model::{JobId, StepIndex, UserName, WorkerMode};
 
 use crate::api::{Phase, PreviewSize};
 use crate::link::LogStream;
@@ -163,6 +163,9 @@ pub struct PreviewQuery {
     /// Of the parts of a divided frame that the result at this position has, in place of the frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
+    /// The step of that result; the last one with parts of the frame if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepIndex>,
 }
 
 /// How blocks are taken in.

@@ -64,6 +64,8 @@ pub(crate) enum Outcome {
         display: Option<Arc<Display>>,
         /// Where the files are parts of a frame, its columns and rows.
         part_of: Option<(u32, u32)>,
+        /// There are no files: these tiles of the frame are to have more samples first.
+        noisy: Vec<u16>,
         build: Build,
         device: String,
         persistent: bool,

@@ -4,6 +4,7 @@
 //! next order and the folder that was made ready meanwhile: hashing, sending and logging happen elsewhere. A Blender
 //! that crashes, hangs or grows too large is the frame's failure and never the slot's.
 
+mod noisy;
 mod parts;
 mod roll;
 mod station;
@@ -27,6 +28,7 @@ use crate::hub::{Hub, SlotOrder};
 use crate::log_tail::Logs;
 use crate::trees::TreesDir;
 use crate::uplink::Uplink;
+use parts::Merged;
 pub(crate) use roll::Roll;
 use station::{NoFrame, Station};
 use terms::{Made, assemble_request, device_name, notes, render_request, slice_request, timings};
@@ -236,18 +238,21 @@ impl Slot {
             }
             Work::Assemble => {
                 let mut uplink = self.context.uplink.clone();
-                let merged = parts::merged(&mut uplink, order, folder, stop).await?;
-                let request = assemble_request(order, folder, merged.path.clone())?;
+                let (path, sum) = match parts::merged(&mut uplink, order, folder, stop).await? {
+                    Merged::Frame { path, sum } => (path, sum),
+                    Merged::Noisy(tiles) => return Ok(Made::noisy(tiles)),
+                };
+                let request = assemble_request(order, folder, path.clone())?;
                 let rendered = self.station.assemble(request, folder, stop).await?;
                 let mut made = self.made(rendered).await;
-                match merged.sum {
+                match sum {
                     Some(role) => made.files.push(MadeFile {
                         role,
                         name: "sum.exr".into(),
-                        path: merged.path,
+                        path,
                     }),
                     None => {
-                        if let Err(error) = tokio::fs::remove_file(&merged.path).await {
+                        if let Err(error) = tokio::fs::remove_file(&path).await {
                             tracing::debug!("cannot remove a merged frame: {error}");
                         }
                     }
@@ -270,7 +275,11 @@ impl Slot {
         let offer = &order.offer;
         let job = offer.key.unit.job;
         let timings = timings(&made, order, load, self.before.filter(|(of, _)| *of == job));
-        self.before = Some((job, made.timings.end_seconds));
+        // Without a call of Blender there is no end by its clock.
+        self.before = made
+            .noisy
+            .is_empty()
+            .then_some((job, made.timings.end_seconds));
         if !order.frame.wanted {
             discard(folder);
             return self.ended(FrameEnd::Unwanted, None);
@@ -290,6 +299,7 @@ impl Slot {
                 files: made.files,
                 display: made.display,
                 part_of: made.part_of,
+                noisy: made.noisy,
                 timings,
                 notes,
             },

@@ -5,6 +5,7 @@
 
 mod alone;
 mod delta;
+mod elastic;
 mod idle;
 mod light;
 mod manager;
@@ -14,6 +15,7 @@ mod packing;
 mod scaling;
 mod scenes;
 mod scheduler;
+mod still;
 mod table;
 mod transfer;
 mod window;
@@ -29,7 +31,7 @@ use table::Figure;
 
 pub use scheduler::Counting;
 
-/// Measure: slot idle time, scaling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging,
+/// Measure: slot idle time, scaling, a still, farm-wide adaptive sampling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging,
 /// Blender's window, the scheduler, the manager
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -76,6 +78,8 @@ type Measure = fn(&Bench) -> Result<Vec<Figure>>;
 const FIGURES: &[(&str, Measure)] = &[
     ("idle", idle::measure),
     ("scaling", scaling::measure),
+    ("still", still::measure),
+    ("elastic", elastic::measure),
     ("light", light::measure),
     ("alone", alone::measure),
     ("delta", delta::measure),

@@ -139,6 +139,9 @@ pub struct Sampling {
     pub adaptive: bool,
     /// Noise threshold of adaptive sampling; 0 lets Cycles choose.
     pub adaptive_threshold: f64,
+    /// Samples that every pixel has with adaptive sampling; 0 lets Cycles choose.
+    #[serde(default)]
+    pub adaptive_min_samples: u32,
     /// Cycles' time limit in seconds, 0 without: with it, results depend on the machine.
     pub time_limit_seconds: f64,
 }
@@ -162,6 +165,9 @@ pub struct Split {
     pub room: bool,
     /// Why not, if it is neither or only one: sentences that follow the scene's name and "because".
     pub reasons: Vec<String>,
+    /// Why samples cannot be added to it tile by tile, as long as there is noise; none: they can.
+    #[serde(default)]
+    pub no_added: Vec<String>,
     /// Pixels that are rendered around each rectangle, and cut away.
     pub overscan: u32,
     /// Passes by names of the user's own that are means of the samples.

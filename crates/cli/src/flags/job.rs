@@ -53,6 +53,10 @@ pub(crate) struct SceneFlags {
         value_parser = parse_divide
     )]
     pub(crate) split: Divide,
+    /// Give samples, farm-wide, where noise is left, as the file's noise threshold asks: near to what one machine renders with adaptive
+    /// sampling, and not the same
+    #[arg(long, conflicts_with_all = ["split", "room_for"])]
+    pub(crate) elastic: bool,
     /// Of a single frame with --split samples: have a sampling pattern for so many samples, so that they can be added later
     /// (`tessera job edit --samples`)
     #[arg(long, value_name = "SAMPLES", value_parser = at_least_one)]

@@ -118,7 +118,10 @@ pub(crate) async fn pack_scene(
     options.output = flags.output.clone();
     options.read_all = flags.reread;
     options.pack_textures = flags.pack_textures;
-    options.divide = flags.split;
+    options.divide = match flags.elastic {
+        true => Divide::Noise,
+        false => flags.split,
+    };
     options.room = flags.room_for.map(u32::from);
     let packed = pack(options, tell(&flags.file, progress)).await;
     let packed = prepared.keep_logs_of(packed)?;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tessera_client::{Api, fetch_file};
 use tessera_merge::{Class, MergeOptions, Missing, Slice, merge};
-use tessera_model::{FileRole, FrameResult, JobId};
+use tessera_model::{FileRole, FrameResult, JobId, StepIndex};
 use tessera_wire::blob::to_store;
 use tessera_worker::part::slice;
 use tokio::sync::{mpsc, watch};
@@ -110,8 +110,8 @@ struct Making {
     /// Holds the parts' files.
     place: TempDir,
     slices: Vec<Slice>,
-    /// Positions of the results that they are of.
-    taken: HashSet<u32>,
+    /// Steps and positions of the results that they are of.
+    taken: HashSet<(StepIndex, u32)>,
 }
 
 /// Brings what was rendered since, and makes the file anew if that is anything.
@@ -133,7 +133,8 @@ async fn catch_up(
             making.insert(Making {
                 options: MergeOptions {
                     size: Some((split.width as usize, split.height as usize)),
-                    samples: Some(split.samples),
+                    // More than there are yet where samples are added by noise.
+                    samples: Some(split.noise.and(split.grows_to).unwrap_or(split.samples)),
                     // As the worker does that puts the frame together.
                     others: Some(Class::Average),
                     missing: Missing::Allowed,
@@ -149,7 +150,8 @@ async fn catch_up(
     };
     let before = making.slices.len();
     for result in parts(api, job, frame).await? {
-        if !making.taken.contains(&result.position) {
+        let place = (result.lease.unit.step, result.position);
+        if !making.taken.contains(&place) {
             making.take(api, &result).await?;
         }
     }
@@ -186,7 +188,7 @@ impl Making {
             slices.push(slice(path, part, *rendered));
         }
         self.slices.extend(slices);
-        self.taken.insert(result.position);
+        self.taken.insert((result.lease.unit.step, result.position));
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ on_both!(
     samples_are_divided_where_that_is_asked_for,
     samples_are_added_to_a_still,
     samples_are_added_to_a_still_that_is_rendered,
+    samples_go_where_there_is_noise,
     a_frame_is_seen_while_it_grows,
     a_killed_worker_costs_what_it_had_in_hand,
 );
@@ -314,6 +315,82 @@ fn samples_are_added_to_a_still_that_is_rendered(world: &World) {
     project.take_products(&farm);
     the_same_but_for_rounding(&farm, &local);
     site.delivered_once(job);
+}
+
+/// Farm-wide adaptive sampling is as near to the truth as that of one Blender, with not many more samples; and however many render it,
+/// the frame is one and the same.
+fn samples_go_where_there_is_noise(world: &World) {
+    let project = world.scene("noisy");
+    let (local, truth) = (world.path("local"), world.path("truth"));
+    project.render_locally(world, "out/noisy_####", (1, 1), "", &local);
+    let all = "import bpy\nc = bpy.context.scene.cycles\nc.use_adaptive_sampling, c.samples, c.seed = False, 1024, 7\n";
+    project.render_locally(world, "out/noisy_####", (1, 1), all, &truth);
+    let site = Site::with_workers(world, &["anna", "ben"]);
+    let told = |arguments: &[&str]| tessera_run(&site.boss, arguments);
+    let out = project.path("out");
+    let render = ["render", project.file(), "-f", "1", "--elastic"];
+    told(&[&render[..], &["-o", text(&out)]].concat()).done();
+    let farm = world.path("farm");
+    project.take_products(&farm);
+    let file = |of: &std::path::Path| of.join("out/noisy_0001.exr");
+    let error = |of: &std::path::Path| apart(&file(of), &file(&truth));
+    let (ours, theirs) = (error(&farm), error(&local));
+    assert!(ours < 1.2 * theirs, "{ours} against {theirs}");
+
+    let shown = detail(&site, JobId(1));
+    let splits: Vec<_> = shown.steps.iter().filter_map(Step::divided).collect();
+    assert!(splits.len() > 1, "{splits:?}");
+    assert!(splits.iter().all(|split| split.grows_to == Some(256)));
+    let tiles = f64::from(splits[0].tile_count());
+    let samples: f64 = splits
+        .iter()
+        .map(|split| f64::from(split.places() * split.ranged()) / tiles)
+        .sum();
+    assert!(samples < 0.9 * 256.0, "{samples}");
+    let summary = &shown.summary;
+    assert_eq!((summary.frames, summary.done), (1, 1));
+    site.delivered_once(JobId(1));
+    let sheet = told(&["job", "show", "1"]).done().to_string();
+    assert!(
+        sheet.contains(&format!("{samples:.1} on average")),
+        "{sheet}"
+    );
+
+    told(&["worker-admin", "pause", "ben"]).done();
+    let again = world.path("again");
+    told(&[&render[..], &["-o", text(&again.join("out"))]].concat()).done();
+    identical(&again, &farm, 1);
+
+    // Where nothing says how much noise may be left, frames are what they would be without.
+    let even = world.scene("sampled");
+    let told = told(&["render", even.file(), "-f", "1", "--elastic", "--detach"]);
+    let told = told.done().to_string();
+    assert!(told.contains("adaptive sampling is off"), "{told}");
+    let both = ["render", even.file(), "--elastic", "--split", "2x2"];
+    tessera_run(&site.boss, &both).refused(2, &["--elastic"]);
+}
+
+/// How far a picture is from another, as seen: root mean square of what its channels differ by on a screen.
+fn apart(ours: &std::path::Path, theirs: &std::path::Path) -> f64 {
+    let values = |path: &std::path::Path| -> Vec<f64> {
+        let frame = tessera_merge::read(path).unwrap();
+        let channels = frame
+            .channels
+            .iter()
+            .filter(|channel| channel.name.pass.pass == "Combined" && channel.name.channel != "A");
+        let of = |channel: &tessera_merge::Channel| match &channel.samples {
+            tessera_merge::Samples::Float(values) => values.clone(),
+            other => panic!("{other:?}"),
+        };
+        let light = channels.flat_map(of);
+        light
+            .map(|value| f64::from(value).clamp(0.0, 1.0).powf(1.0 / 2.2))
+            .collect()
+    };
+    let (ours, theirs) = (values(ours), values(theirs));
+    assert!(ours.len() == theirs.len() && !ours.is_empty());
+    let squares: f64 = ours.iter().zip(&theirs).map(|(a, b)| (a - b).powi(2)).sum();
+    (squares / ours.len() as f64).sqrt()
 }
 
 /// What is there of a frame is shown, where it belongs and as it is going to look.

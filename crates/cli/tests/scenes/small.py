@@ -106,6 +106,21 @@ def sampled() -> None:
     scene.render.filepath = "//out/sampled_####"
 
 
+def noisy() -> None:
+    """A still of which some needs many samples and some needs few."""
+    still()
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y = 128, 72
+    # The pattern of more depends, before Blender 4.4, on how many are rendered.
+    scene.cycles.samples = 256
+    bpy.ops.mesh.primitive_plane_add(size=12, location=(0, 0, -1))
+    bpy.ops.object.light_add(type="POINT", location=(-3, 1, 3))
+    bpy.context.object.data.energy = 400
+    scene.world = bpy.data.worlds.new("World")
+    scene.world.color = 0.05, 0.06, 0.1
+    scene.render.filepath = "//out/noisy_####"
+
+
 def plain() -> None:
     """8-bit PNG; a second scene with another engine's settings and a name that needs care."""
     scene = base()
@@ -324,6 +339,7 @@ KINDS = [
     layers,
     still,
     sampled,
+    noisy,
     plain,
     jpeg,
     tiff,

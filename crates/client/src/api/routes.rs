@@ -276,7 +276,7 @@ impl Api {
         &self,
         job: JobId,
         frame: i32,
-        part: Option<u32>,
+        part: Option<(StepIndex, u32)>,
         size: PreviewSize,
     ) -> Result<Bytes, ApiError> {
         let size = match size {
@@ -284,7 +284,8 @@ impl Api {
             PreviewSize::Preview => "preview",
         };
         let path = in_job(routes::PREVIEW, job).replace("{frame}", &frame.to_string());
-        let part = part.map(|part| format!("&part={part}")).unwrap_or_default();
+        let part = part.map(|(step, part)| format!("&part={part}&step={}", step.0));
+        let part = part.unwrap_or_default();
         let call = Call::new(routes::PREVIEW, format!("{path}?size={size}{part}"));
         let (address, response) = self.send(&call).await?;
         self.body(&address, &call.what(), response).await

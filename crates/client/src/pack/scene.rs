@@ -6,6 +6,7 @@ use tessera_blender::{Build, SceneInfo};
 use tessera_model::{FrameSet, Overrides, Split, SplitBy, Step, StepKind};
 
 use super::ask::Asked;
+use super::elastic::elastic;
 use super::hint::hint;
 use super::room::grows_to;
 use super::{Divide, MissingFile, PackError, PackOptions, PathMap};
@@ -62,6 +63,7 @@ pub(super) fn choose(
             by_frame: false,
             beside: false,
             split,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         },
@@ -107,13 +109,19 @@ fn split(
     };
     let by = match options.divide {
         Divide::Off => return Ok(None),
+        Divide::Noise if !cannot => match elastic(scene, samples) {
+            Ok(split) => return Ok(Some(split)),
+            Err(because) => {
+                warnings.push(format!(
+                    "frames are rendered with the samples that the scene {} asks for and not, farm-wide, where noise is left: {because}",
+                    scene.name
+                ));
+                halved(width, height)
+            }
+        },
         Divide::Grid { columns, rows } => SplitBy::Grid { columns, rows },
         Divide::Samples if no_ranges.is_empty() => SplitBy::Samples,
-        Divide::Auto | Divide::Tiles | Divide::Samples => {
-            let tiles = u64::from(width) * u64::from(height) / TILE_PIXELS_MIN;
-            let halvings = tiles.checked_ilog2().unwrap_or(0).min(HALVINGS_MAX);
-            SplitBy::Halvings(halvings as u8)
-        }
+        Divide::Auto | Divide::Tiles | Divide::Samples | Divide::Noise => halved(width, height),
     };
     if cannot {
         let because = reasons.join("; ");
@@ -148,7 +156,7 @@ fn split(
     }
     let grows_to = match by {
         SplitBy::Samples => grows_to(scene, samples, options.room)?,
-        SplitBy::Halvings(_) | SplitBy::Grid { .. } => None,
+        SplitBy::Halvings(_) | SplitBy::Grid { .. } | SplitBy::Chosen { .. } => None,
     };
     let split = Split {
         width,
@@ -156,6 +164,7 @@ fn split(
         samples,
         first: 0,
         grows_to,
+        noise: None,
         by,
     };
     split.check().map_err(|because| PackError::Tiles {
@@ -163,6 +172,12 @@ fn split(
         because,
     })?;
     Ok(Some(split))
+}
+
+fn halved(width: u32, height: u32) -> SplitBy {
+    let tiles = u64::from(width) * u64::from(height) / TILE_PIXELS_MIN;
+    let halvings = tiles.checked_ilog2().unwrap_or(0).min(HALVINGS_MAX);
+    SplitBy::Halvings(halvings as u8)
 }
 
 /// Refuses what samples were to be added to later and cannot.

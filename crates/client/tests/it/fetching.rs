@@ -75,6 +75,7 @@ fn result(frame: i32, files: Vec<(FileRole, &str, BlobRef)>) -> FrameResult {
         timings: ResultTimings::default(),
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: Timestamp(0),
     }
 }

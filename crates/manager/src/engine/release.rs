@@ -116,7 +116,7 @@ fn work(step: &Step, unit: u32, span: u32) -> Work {
         (StepKind::Assemble(_), _) => Work::Assemble,
         (StepKind::Slices(_), Some(split)) => {
             let place = unit % split.places();
-            Work::Slices(split.slices(place..place + span))
+            Work::Slices(step.slices(place..place + span))
         }
         _ => Work::Frames,
     }

@@ -114,6 +114,7 @@ fn job(frames: &str) -> Input {
             by_frame: false,
             beside: false,
             split: None,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         }],
@@ -136,6 +137,7 @@ fn result(key: LeaseKey, worker: WorkerId) -> FrameResult {
         timings: ResultTimings::default(),
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: Timestamp(1),
     }
 }

@@ -44,6 +44,15 @@ impl Cursor {
     }
 }
 
+/// Where a result stands in its job.
+fn place_of(result: &FrameResult) -> u64 {
+    let cursor = Cursor {
+        step: result.lease.unit.step.0,
+        position: result.position,
+    };
+    cursor.to_query()
+}
+
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<JobsQuery>,
@@ -288,7 +297,8 @@ pub(super) async fn results(
                 .await?;
             let room = wanted as usize - items.len();
             let is_shown = |result: &FrameResult| match shown {
-                Shown::AllBut(anew) => !anew.contains(&result.frame),
+                // Without files it was no frame yet.
+                Shown::AllBut(anew) => !anew.contains(&result.frame) && !result.files.is_empty(),
                 Shown::Frames | Shown::Nothing => true,
             };
             let read = read.into_iter().filter(is_shown);
@@ -299,14 +309,7 @@ pub(super) async fn results(
             position: 0,
         };
     }
-    let place = |result: &FrameResult| {
-        let cursor = Cursor {
-            step: result.lease.unit.step.0,
-            position: result.position,
-        };
-        cursor.to_query()
-    };
-    Ok(Json(page(items, page_limit(paging.limit), place)))
+    Ok(Json(page(items, page_limit(paging.limit), place_of)))
 }
 
 /// What is rendered of a divided frame.
@@ -319,26 +322,39 @@ pub(super) async fn parts(
         let steps = &scheduler.job_ref(job)?.steps;
         let divided = steps.iter().zip(0..).filter_map(|(step, index)| {
             step.divided()?;
-            Some((StepIndex(index), step.positions_of(frame)?))
+            let positions = step.positions_of(frame)?;
+            // Samples that are in a frame already are not rendered now.
+            let is_now = !step.replaced;
+            Some((StepIndex(index), positions, is_now))
         });
-        // Of a frame to which samples were added those that are rendered now.
-        Some(divided.last())
+        Some(divided.collect::<Vec<_>>())
     });
-    let Some((step, positions)) = found.await?.ok_or_else(|| no_job(job))? else {
+    let divided = found.await?.ok_or_else(|| no_job(job))?;
+    if divided.is_empty() {
         return Err(failure(
             ProblemKind::NotFound,
             format!("job {job} has no frame {frame} that is divided among workers"),
             "its frames are in `frames`",
         ));
-    };
-    let from = u32::try_from(paging.from.unwrap_or(0)).unwrap_or(u32::MAX);
-    let from = from.clamp(positions.start, positions.end);
+    }
+    let from = Cursor::from_query(paging.from);
     let limit = page_limit(paging.limit);
-    let mut items = app.state.results(job, step, from..positions.end).await?;
-    items.truncate(limit as usize + 1);
-    Ok(Json(page(items, limit, |result| {
-        u64::from(result.position)
-    })))
+    let wanted = limit as usize + 1;
+    let mut items = Vec::new();
+    for (step, positions, _) in divided.into_iter().filter(|(.., is_now)| *is_now) {
+        if step.0 < from.step || items.len() >= wanted {
+            continue;
+        }
+        let first = if step.0 == from.step {
+            from.position
+        } else {
+            0
+        };
+        let first = first.clamp(positions.start, positions.end);
+        let read = app.state.results(job, step, first..positions.end).await?;
+        items.extend(read.into_iter().take(wanted - items.len()));
+    }
+    Ok(Json(page(items, limit, place_of)))
 }
 
 pub(super) async fn errors(

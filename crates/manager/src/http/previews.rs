@@ -30,7 +30,8 @@ pub(super) async fn preview(
     Query(query): Query<PreviewQuery>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let previews = previews_of(&app, job, frame, query.part).await?;
+    let part = query.part.map(|part| (query.step, part));
+    let previews = previews_of(&app, job, frame, part).await?;
     let previews = previews.ok_or_else(|| {
         failure(
             ProblemKind::NotFound,
@@ -64,12 +65,12 @@ pub(super) fn taken(previews: Option<Previews>) -> Option<Previews> {
 }
 
 /// Those of a frame, in the last step that has it: of a divided one the step that puts it together. Or those of the parts of it that were
-/// rendered from the position `part` on.
+/// rendered from a position on, of a step, or the last that has parts.
 async fn previews_of(
     app: &App,
     job: JobId,
     frame: i32,
-    part: Option<u32>,
+    part: Option<(Option<StepIndex>, u32)>,
 ) -> Answer<Option<Previews>> {
     let places = app.engine.read(move |scheduler, _| {
         let steps = &scheduler.job_ref(job)?.steps;
@@ -78,7 +79,8 @@ async fn previews_of(
             let position = match part {
                 None if step.makes_parts() => return None,
                 None => positions.start,
-                Some(part) => {
+                Some((of, _)) if of.is_some_and(|of| of.0 != index) => return None,
+                Some((_, part)) => {
                     step.divided()?;
                     positions.contains(&part).then_some(part)?
                 }
@@ -93,7 +95,9 @@ async fn previews_of(
             ProblemKind::NotFound,
             match part {
                 None => format!("job {job} has no frame {frame}"),
-                Some(part) => format!("frame {frame} of job {job} has no part at position {part}"),
+                Some((_, part)) => {
+                    format!("frame {frame} of job {job} has no part at position {part}")
+                }
             },
             "`tessera job show` lists frames, `parts` of a frame its parts",
         ));

@@ -274,6 +274,7 @@ async fn report(api: &Api, worker: tessera_model::WorkerId, offer: &LeaseOffer) 
         timings: Default::default(),
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: tessera_model::Timestamp(0),
     };
     let response = api

@@ -137,6 +137,7 @@ pub fn job(manifest: Blob, frames: &str) -> Submit {
             by_frame: false,
             beside: false,
             split: None,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         }],
@@ -270,6 +271,7 @@ pub async fn result(api: &Api, worker: WorkerId, offer: &LeaseOffer) -> FrameRes
         timings: ResultTimings::default(),
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: Timestamp(0),
     }
 }

@@ -207,8 +207,66 @@ fn check(run: impl Fn(&str, &Path)) {
     equal(&folder("both"));
     equal(&folder("stereo"));
     equal(&folder("mixed"));
+    noise_is_what_halves_differ_by(&folder("samples"));
     so_far(&folder("both"));
     refused(&folder("adaptive"), &folder("samples"));
+}
+
+/// By the formula, worked out here from the pictures that each half of the samples merges to.
+fn noise_is_what_halves_differ_by(folder: &Path) {
+    let (first, second): (Vec<Slice>, Vec<Slice>) = slices(folder)
+        .into_iter()
+        .partition(|slice| slice.samples.unwrap().offset < SAMPLES / 2);
+    let picture = |slices: &[Slice]| -> BTreeMap<String, Vec<f32>> {
+        let output = folder.join("merged.exr");
+        let options = MergeOptions {
+            missing: Missing::Allowed,
+            ..options()
+        };
+        merge(slices, &output, &options).unwrap();
+        let frame = read(&output).unwrap();
+        let combined = frame
+            .channels
+            .iter()
+            .filter(|channel| channel.name.pass.pass == "Combined" && channel.name.channel != "A");
+        let named = combined.map(|channel| (channel.name.to_string(), floats(channel).to_vec()));
+        named.collect()
+    };
+    let (one, other) = (picture(&first), picture(&second));
+    let tiles = [
+        window("0,0,36x20"),
+        window("36,0,36x40"),
+        window("0,20,36x20"),
+    ];
+    let all = [first, second].concat();
+    let found = tessera_merge::noise(&all, (72, 40), &tiles, SAMPLES).unwrap();
+    let names: Vec<&String> = one.keys().collect();
+    for (tile, found) in tiles.iter().zip(found) {
+        // Three channels of each layer and view are together, in the order of their names.
+        let of_picture = |names: &[&String]| -> f64 {
+            let mut squares = 0.0;
+            for y in tile.y as usize..tile.y as usize + tile.height {
+                for x in tile.x as usize..tile.x as usize + tile.width {
+                    let at = y * 72 + x;
+                    let (mut apart, mut light) = (0.0, 0.0);
+                    for name in names {
+                        let (a, b) = (f64::from(one[*name][at]), f64::from(other[*name][at]));
+                        apart += (a - b).abs() / 2.0;
+                        light += (a + b) / 2.0;
+                    }
+                    let scale = if light < 1.0 { light.sqrt() } else { light };
+                    squares += (apart / (1e-4 + scale)).powi(2);
+                }
+            }
+            (squares / tile.area() as f64).sqrt()
+        };
+        let expected = names.chunks(3).map(of_picture).fold(0.0, f64::max);
+        let off = (f64::from(found) - expected).abs() / expected;
+        assert!(
+            expected > 0.0 && off < 1e-3,
+            "{tile}: {found}, not {expected}"
+        );
+    }
 }
 
 /// A frame in the making: what is there is right, and the rest is black.

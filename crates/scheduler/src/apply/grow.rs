@@ -3,9 +3,13 @@
 //! What is rendered stays: further ranges of samples are rendered, and put together with what there is. So a job gets two more
 //! steps each time, the ranges and the frames, and what put its frames together before is *replaced*. Of a job that is done the
 //! sum of each frame is what there is; of one that is rendered still, its ranges are.
+//!
+//! Frames that get samples as long as there is noise in them grow so by themselves, each for itself: who puts one together says in which
+//! tiles noise is left, and these are the next step.
 
 use tessera_model::{
-    Change, Job, JobId, JobState, LeaseKey, MAX_FRAMES, Split, SplitBy, Step, StepKind,
+    Change, FrameSet, Job, JobId, JobState, LeaseKey, MAX_FRAMES, Split, SplitBy, Step, StepKind,
+    UnitId,
 };
 
 use super::jobs::set_state;
@@ -112,18 +116,7 @@ pub(super) fn grow(
     let Some((had, steps)) = more(&entry.job, is_done, samples) else {
         return;
     };
-    effects.changes.push(Change::JobGrown(id, steps.clone()));
-    effects.jobs.insert(id);
-    let chunk = entry.job.settings.chunk;
-    for (at, step) in steps.iter().enumerate() {
-        match entry.steps.get_mut(at) {
-            Some(known) if step.replaced => known.replace(),
-            Some(_) => {}
-            None => entry.steps.push(StepEntry::fresh(step, chunk)),
-        }
-    }
-    entry.job.steps = steps;
-    entry.fetched = None;
+    take(entry, steps, effects);
     entry.cost.grow(had, samples);
     let replaced: Vec<LeaseKey> = entry
         .leases
@@ -143,6 +136,86 @@ pub(super) fn grow(
     }
     refresh_all_units(scheduler, now.elapsed, id);
     line::refresh_need(scheduler, now.elapsed, id);
+}
+
+/// From now on these are a job's steps: those that it has, and some more.
+fn take(entry: &mut JobEntry, steps: Vec<Step>, effects: &mut Effects) {
+    let id = entry.job.id;
+    effects.changes.push(Change::JobGrown(id, steps.clone()));
+    effects.jobs.insert(id);
+    let chunk = entry.job.settings.chunk;
+    for (at, step) in steps.iter().enumerate() {
+        match entry.steps.get_mut(at) {
+            Some(known) if step.replaced => known.replace(),
+            Some(_) => {}
+            None => entry.steps.push(StepEntry::fresh(step, chunk)),
+        }
+    }
+    entry.job.steps = steps;
+    entry.fetched = None;
+}
+
+/// What comes next of a frame in which noise is left, as the one says who put it together: the steps of its job from then on.
+pub(super) fn rest(
+    job: &Job,
+    unit: UnitId,
+    frame: i32,
+    noisy: &[u16],
+) -> Result<Vec<Step>, Refusal> {
+    let at = usize::from(unit.step.0);
+    let invalid = |text: &str| Refusal::Invalid(format!("frame {frame} of job {}: {text}", job.id));
+    let slices = at.checked_sub(1).and_then(|before| job.steps.get(before));
+    let split = slices.and_then(Step::divided);
+    let (Some(slices), Some(split), Some(assemble)) = (
+        slices,
+        split.filter(|split| split.noise.is_some()),
+        job.steps.get(at),
+    ) else {
+        return Err(invalid("noise that is left in it is nobody's business"));
+    };
+    let tiles = split.tile_count();
+    if !noisy.is_sorted_by(|one, next| one < next)
+        || noisy.last().is_some_and(|&last| u32::from(last) >= tiles)
+    {
+        return Err(invalid(
+            "tiles with noise are to be named once each, in order, as far as there are any",
+        ));
+    }
+    let Some(next) = split.next(noisy) else {
+        return Err(invalid(
+            "it has all samples that it can have, so it is done, with what noise there is",
+        ));
+    };
+    let frames = FrameSet::of([frame]).map_err(|error| invalid(&error.to_string()))?;
+    let mut steps = job.steps.clone();
+    steps[at].replaced = true;
+    steps.push(Step {
+        split: Some(next),
+        tiles: noisy.to_vec(),
+        frames: frames.clone(),
+        beside: true,
+        ..slices.clone()
+    });
+    steps.push(Step {
+        frames,
+        ..assemble.clone()
+    });
+    Ok(steps)
+}
+
+/// Has more samples rendered of a frame in which noise is left: by the steps that are its [`rest`].
+pub(super) fn go_on(
+    scheduler: &mut Scheduler,
+    now: Now,
+    id: JobId,
+    steps: Vec<Step>,
+    effects: &mut Effects,
+) {
+    if let Some(entry) = scheduler.jobs.get_mut(&id) {
+        take(entry, steps, effects);
+        refresh_all_units(scheduler, now.elapsed, id);
+        line::refresh_need(scheduler, now.elapsed, id);
+    }
 }
 
 /// The samples that its frames had, and its steps with those that add some.

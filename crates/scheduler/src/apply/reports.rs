@@ -9,6 +9,7 @@ use tessera_model::{
 };
 
 use super::Applied;
+use super::grow;
 use super::jobs::set_state;
 use crate::assign;
 use crate::books::{end_lease, loaded, refresh_unit, reported, set_recalled, set_rendering};
@@ -92,7 +93,7 @@ pub(super) fn done(
     };
     check_frame(entry, key, position, result.frame)?;
     let wanted = entry.state != JobState::Cancelled;
-    let Some(step) = entry.step_mut(key.unit.step) else {
+    let Some(step) = entry.step(key.unit.step) else {
         return Ok(Outcome::NotNeeded);
     };
     if !wanted || step.replaced || step.done.get(position) {
@@ -107,6 +108,15 @@ pub(super) fn done(
             result.frame
         )));
     }
+    // Of a frame in which noise is left, it is a step on the way.
+    let noisy = std::mem::take(&mut result.noisy);
+    let rest = match noisy.is_empty() {
+        true => None,
+        false => Some(grow::rest(&entry.job, key.unit, result.frame, &noisy)?),
+    };
+    let Some(step) = entry.step_mut(key.unit.step) else {
+        return Ok(Outcome::NotNeeded);
+    };
     let unit = key.unit.index;
     let covered = step.covered(unit, position);
     for at in covered.clone() {
@@ -151,6 +161,9 @@ pub(super) fn done(
         let unit = key.unit;
         refresh_unit(scheduler, now.elapsed, unit.job, unit.step, unit.index);
     }
+    if let Some(steps) = rest {
+        grow::go_on(scheduler, now, key.unit.job, steps, effects);
+    }
     depend::frame_done(scheduler, now.elapsed, key.unit.job, key.unit.step, frame);
     if step_over {
         line::refresh_need(scheduler, now.elapsed, key.unit.job);
@@ -169,6 +182,7 @@ fn record_done(result: Box<FrameResult>, covered: Range<u32>, effects: &mut Effe
             files: Vec::new(),
             previews: None,
             notes: Vec::new(),
+            noisy: Vec::new(),
             device: String::new(),
             ..(*result).clone()
         })

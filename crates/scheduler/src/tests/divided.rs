@@ -17,6 +17,7 @@ fn split(by: SplitBy) -> Split {
         samples: 128,
         first: 0,
         grows_to: None,
+        noise: None,
         by,
     }
 }

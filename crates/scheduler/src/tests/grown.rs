@@ -14,6 +14,7 @@ fn split(by: SplitBy) -> Split {
         samples: SAMPLES,
         first: 0,
         grows_to: Some(256),
+        noise: None,
         by,
     }
 }
@@ -67,7 +68,7 @@ fn a_job_that_is_done_renders_the_new_ones_alone() {
     assert_eq!(stands(&world, id), (JobState::Active, [1, 0, 128, 0]));
     assert_eq!(replaced(&world, id), [true, true, false, false]);
     let steps = &world.scheduler.job_ref(id).unwrap().steps;
-    let ranges: Vec<_> = steps[2].split.unwrap().slices(0..128);
+    let ranges: Vec<_> = steps[2].split.unwrap().slices(0..128, &[]);
     assert_eq!(ranges[0].samples, Some(64..192));
     // All ranges have one pattern; the frame says how many samples it has.
     let samples: Vec<_> = steps.iter().map(|step| step.overrides().samples).collect();
@@ -195,6 +196,45 @@ fn what_would_be_another_picture_is_refused_with_the_reason() {
     world.input(Input::Job(id, JobCommand::Cancel));
     let outcome = world.edit(id, to(128));
     assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+}
+
+#[test]
+fn what_has_all_that_its_pattern_can_have_is_told_so() {
+    let mut world = World::new();
+    world.join(1);
+    let id = world.submit(still());
+    assert_eq!(world.edit(id, to(256)), Outcome::Applied);
+    let Outcome::Refused(refusal) = world.edit(id, to(257)) else {
+        panic!("it is not refused");
+    };
+    assert!(refusal.to_string().contains("--room-for"), "{refusal}");
+}
+
+#[test]
+fn samples_are_added_only_so_often() {
+    let mut world = World::new();
+    world.join(1);
+    let id = world.submit(still());
+    for samples in SAMPLES + 1..SAMPLES + 64 {
+        assert_eq!(world.edit(id, to(samples)), Outcome::Applied, "{samples}");
+    }
+    let Outcome::Refused(refusal) = world.edit(id, to(SAMPLES + 64)) else {
+        panic!("it is not refused");
+    };
+    assert!(refusal.to_string().contains("63 times"), "{refusal}");
+    world.finish();
+    assert_eq!(stands(&world, id).0, JobState::Done);
+}
+
+#[test]
+fn what_a_frame_takes_grows_with_its_samples() {
+    let mut world = World::new();
+    world.join(1);
+    let id = world.submit(still());
+    let cost = |world: &World| world.scheduler.jobs[&id].cost.frame_us;
+    world.scheduler.jobs.get_mut(&id).unwrap().cost.frame_us = Some(6_000_000);
+    world.edit(id, to(96));
+    assert_eq!(cost(&world), Some(9_000_000));
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn timed(worker: WorkerId, lease: LeaseKey, order: FrameOrder, timings: ResultTi
         timings,
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: Timestamp(0),
     }))
 }

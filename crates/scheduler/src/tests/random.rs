@@ -217,6 +217,7 @@ fn dress(new: &mut NewJob, kind: u8, before: Option<JobId>) {
             samples: 64,
             first: 0,
             grows_to: None,
+            noise: None,
             by: SplitBy::Halvings(5),
         });
     }

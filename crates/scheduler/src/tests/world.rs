@@ -24,6 +24,8 @@ pub(super) struct World {
     facts: BTreeMap<WorkerId, WorkerFacts>,
     /// Leases whose present frame has begun, and its position.
     rendering: BTreeMap<LeaseKey, u32>,
+    /// In which tiles noise is left, each time that a frame is put together of which that is asked.
+    pub noisy: VecDeque<Vec<u16>>,
     /// In long runs only one in so many inputs is audited.
     pub audit_every: u64,
     inputs: u64,
@@ -75,6 +77,7 @@ pub(super) fn job(frames: &str) -> NewJob {
             by_frame: false,
             beside: false,
             split: None,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         }],
@@ -112,6 +115,7 @@ impl World {
             orders: Vec::new(),
             facts: BTreeMap::new(),
             rendering: BTreeMap::new(),
+            noisy: VecDeque::new(),
             audit_every: 1,
             inputs: 0,
         }
@@ -315,6 +319,10 @@ impl World {
         key: LeaseKey,
         order: FrameOrder,
     ) -> Outcome {
+        let noisy = match self.puts_together(key) {
+            true => self.noisy.pop_front().unwrap_or_default(),
+            false => Vec::new(),
+        };
         let result = FrameResult {
             lease: key,
             position: order.position,
@@ -329,9 +337,20 @@ impl World {
             timings: ResultTimings::default(),
             previews: None,
             notes: Vec::new(),
+            noisy,
             at: Timestamp(0),
         };
         self.input(Input::Done(Box::new(result))).outcome
+    }
+
+    /// Whether under a lease a frame is put together that gets samples where there is noise.
+    fn puts_together(&self, key: LeaseKey) -> bool {
+        let job = self.scheduler.job_ref(key.unit.job);
+        job.is_some_and(|job| {
+            let step = &job.steps[usize::from(key.unit.step.0)];
+            let mut splits = job.steps.iter().filter_map(Step::divided);
+            !step.makes_parts() && splits.any(|split| split.noise.is_some())
+        })
     }
 
     /// Every worker gives back what it was asked for, and its hands do not hold it any more.

@@ -2,7 +2,7 @@
 
 use tessera_model::{FrameErrorKind, LeaseKey};
 
-use super::{Act, Busy, Desk, FromWorker, Report, Slot, Stage, Unsent};
+use super::{Act, Busy, Desk, FromWorker, Part, Report, Slot, Stage, Unsent};
 
 impl Desk {
     fn busy(&self, slot: usize, run: u64) -> Option<Busy> {
@@ -62,8 +62,12 @@ impl Desk {
         };
         match end {
             Ok(()) if frame.wanted => {
+                let report = match held.offer.as_ref().map(|offer| offer.part) {
+                    Some(Part::Assembled { noisy }) if noisy > 0 => Report::Noisy(noisy),
+                    _ => Report::Done,
+                };
                 held.unsent
-                    .insert(frame.position, unsent(frame.frame, Report::Done));
+                    .insert(frame.position, unsent(frame.frame, report));
                 acts.push(Act::Post(key, frame.position));
             }
             Ok(()) => {}

@@ -252,6 +252,7 @@ fn job(id: JobId, manifest: Blob) -> Job {
             by_frame: false,
             beside: false,
             split: None,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         }],

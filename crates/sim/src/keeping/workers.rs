@@ -186,6 +186,7 @@ fn change(report: &Report) -> Change {
         timings: ResultTimings::default(),
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at,
     }))
 }

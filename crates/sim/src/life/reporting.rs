@@ -93,7 +93,7 @@ fn input(now: Duration, worker: WorkerId, lease: LeaseKey, position: u32, unsent
     };
     let at = Timestamp(now.as_millis() as i64);
     match unsent.report {
-        Report::Done => Input::Done(Box::new(FrameResult {
+        Report::Done | Report::Noisy(_) => Input::Done(Box::new(FrameResult {
             lease,
             position,
             frame: unsent.frame,
@@ -107,6 +107,10 @@ fn input(now: Duration, worker: WorkerId, lease: LeaseKey, position: u32, unsent
             timings: ResultTimings::default(),
             previews: None,
             notes: Vec::new(),
+            noisy: match unsent.report {
+                Report::Noisy(tiles) => (0..tiles).collect(),
+                _ => Vec::new(),
+            },
             at,
         })),
         Report::Failed(kind) => Input::Failed(Box::new(FrameError {

@@ -1,6 +1,6 @@
 //! Sends what was decided, after it was recorded.
 
-use tessera_model::{Change, JobId, SplitBy, StepKind, WorkerId};
+use tessera_model::{Change, Job, JobId, SplitBy, Step, StepIndex, StepKind, WorkerId};
 use tessera_scheduler::{Order, Outcome, Refusal};
 
 use super::{Asker, Batch, Manager};
@@ -79,7 +79,9 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
                         of: step.places(),
                     },
                 },
-                StepKind::Assemble(_) => Part::Assembled,
+                StepKind::Assemble(_) => Part::Assembled {
+                    noisy: noisy(job, key.unit.step),
+                },
             };
             ToWorker::Lease(Offer {
                 key,
@@ -100,6 +102,15 @@ fn send(world: &mut World, worker: WorkerId, order: Order) {
         }
     };
     tell(world, link, message);
+}
+
+/// In how many tiles of a frame noise is left once it is put together: in half of those that had some.
+fn noisy(job: Option<&Job>, step: StepIndex) -> u16 {
+    let before = usize::from(step.0).checked_sub(1);
+    let step = job.and_then(|job| job.steps.get(before?));
+    let split = step.and_then(Step::divided);
+    let split = split.filter(|split| split.noise.is_some() && split.next(&[]).is_some());
+    split.map_or(0, |split| (split.places() / 2) as u16)
 }
 
 /// Sends a message down a link.

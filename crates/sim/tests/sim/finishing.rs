@@ -71,6 +71,7 @@ fn farm(
                 samples: 1024,
                 first: 0,
                 grows_to: None,
+                noise: None,
                 by: divided.by,
             }),
             uneven: divided.uneven,

@@ -368,6 +368,8 @@ fn read(job: JobId, step: StepIndex, bytes: &[u8]) -> Result<Vec<FrameResult>, S
                         .into_iter()
                         .map(|place| listed(&page.notes, place).cloned())
                         .collect::<Result<_, String>>()?,
+                    // What followed from it is in the steps of its job.
+                    noisy: Vec::new(),
                     at: Timestamp(frame.at_ms),
                 })
             },
@@ -530,6 +532,7 @@ mod tests {
             notes: (0..position % 3)
                 .map(|note| format!("note {note}"))
                 .collect(),
+            noisy: Vec::new(),
             at: Timestamp(-5),
         }
     }

@@ -79,6 +79,7 @@ pub fn job(id: u64, steps: &[&str]) -> Job {
                 by_frame: false,
                 beside: false,
                 split: None,
+                tiles: Vec::new(),
                 chunking: None,
                 replaced: false,
             })
@@ -99,6 +100,7 @@ pub fn grown(id: u64) -> Job {
         samples: 64,
         first: 0,
         grows_to: Some(256),
+        noise: None,
         by: SplitBy::Samples,
     });
     job.steps[1].kind = StepKind::Assemble(overrides);
@@ -255,6 +257,7 @@ pub fn result(job: JobId, step: StepIndex, position: u32) -> FrameResult {
         },
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: Timestamp(1_700_000_000_000 + i64::from(position)),
     }
 }

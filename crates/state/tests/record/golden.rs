@@ -131,6 +131,7 @@ fn everything_v6() -> Vec<Change> {
         samples: 64,
         first: 0,
         grows_to: None,
+        noise: None,
         by: SplitBy::Halvings(4),
     });
     job.steps[1].kind = StepKind::Assemble(overrides);

@@ -124,6 +124,7 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
                 files: made,
                 display,
                 part_of,
+                noisy,
                 build,
                 device,
                 persistent,
@@ -149,6 +150,7 @@ pub(super) fn seal(report: Report, worker: WorkerId) -> Sealed {
                     timings,
                     previews,
                     notes,
+                    noisy,
                     at: Timestamp::default(),
                 };
                 let body = Body::Done(Box::new(result));

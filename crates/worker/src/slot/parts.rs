@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tessera_client::{FetchError, fetch_file};
-use tessera_merge::{Class, MergeOptions, merge};
+use tessera_merge::{Class, MergeError, MergeOptions, Missing, merge};
 use tessera_model::{FileRole, FrameErrorKind, Slice, Split, SplitBy, Window};
 use tessera_wire::api::Parts;
 use tessera_wire::blob::to_store;
 use tokio_util::sync::CancellationToken;
 
+use super::noisy::noisy;
 use super::station::NoFrame;
 use crate::desk::FrameOrder;
 use crate::failure::{Failure, in_full};
@@ -20,11 +21,15 @@ use crate::uplink::Uplink;
 /// Files fetched at once.
 const PARALLEL: usize = 4;
 
-/// A frame merged of its parts.
-pub(super) struct Merged {
-    pub(super) path: PathBuf,
-    /// What part it is itself of a frame with more samples, if some can be added.
-    pub(super) sum: Option<FileRole>,
+/// What came of the parts of a frame.
+pub(super) enum Merged {
+    Frame {
+        path: PathBuf,
+        /// What part it is itself of a frame with more samples, if some can be added.
+        sum: Option<FileRole>,
+    },
+    /// More noise than may be is left in these tiles, which can have more samples.
+    Noisy(Vec<u16>),
 }
 
 /// Fetches the parts of the order's frame and merges them.
@@ -77,7 +82,13 @@ async fn bring_and_merge(
         .map(|(index, part)| slice(path(index), &part.slice, part.rendered))
         .collect();
     let output = folder.merged();
+    // Some tiles have fewer samples than others where they are added by noise.
+    let missing = match split.noise {
+        Some(_) => Missing::Allowed,
+        None => Missing::Refused,
+    };
     let options = MergeOptions {
+        missing,
         size: Some((split.width as usize, split.height as usize)),
         samples: Some(split.samples),
         // The driver renders ranges of samples only where all that the table does not know are outputs of shaders.
@@ -85,21 +96,40 @@ async fn bring_and_merge(
         ..MergeOptions::default()
     };
     let merging = tokio::task::spawn_blocking(move || {
-        let merged = merge(&slices, &output, &options);
+        let merged = merge_or_go_on(&split, &slices, output, &options);
         // They lie in the store, and what they take here may be wanted for the frame.
         let _ = std::fs::remove_dir_all(place);
-        merged.map(|_| output)
+        merged
     });
     let merged = merging.await.expect("merging does not panic");
-    let path = merged.map_err(|error| {
+    merged.map_err(|error| {
         let message = format!(
             "the parts of frame {frame} cannot be merged: {}",
             in_full(&error)
         );
         Failure::new(FrameErrorKind::Files, message)
-    })?;
-    let sum = sum(&split);
-    Ok(Merged { path, sum })
+    })
+}
+
+/// Merges a frame, unless there are tiles in it that are to have more samples first.
+fn merge_or_go_on(
+    split: &Split,
+    slices: &[tessera_merge::Slice],
+    output: PathBuf,
+    options: &MergeOptions,
+) -> Result<Merged, MergeError> {
+    let noisy = noisy(split, slices)?;
+    if !noisy.is_empty() {
+        return Ok(Merged::Noisy(noisy));
+    }
+    let merged = merge(slices, &output, options)?;
+    if merged.samples.0 == 0 {
+        let there = 0;
+        let frame = merged.frame;
+        return Err(MergeError::TilesMissing { there, frame });
+    }
+    let sum = sum(split);
+    Ok(Merged::Frame { path: output, sum })
 }
 
 fn sum(split: &Split) -> Option<FileRole> {

@@ -86,6 +86,8 @@ pub(super) struct Made {
     pub(super) display: Option<Arc<Display>>,
     /// Of parts, columns and rows of their frame.
     pub(super) part_of: Option<(u32, u32)>,
+    /// Of a frame that is to have more samples first: in which tiles.
+    pub(super) noisy: Vec<u16>,
     pub(super) timings: Spent,
     pub(super) device: Option<DeviceUsed>,
     persistent: Option<PersistentUse>,
@@ -135,6 +137,14 @@ impl Made {
         });
         made.files = files.collect();
         made
+    }
+
+    /// No frame yet.
+    pub(super) fn noisy(noisy: Vec<u16>) -> Self {
+        Self {
+            noisy,
+            ..Self::default()
+        }
     }
 
     pub(super) fn add(&mut self, slice: &Slice, rendered: RenderedSlice) {

@@ -179,6 +179,7 @@ impl Farm {
                 by_frame: false,
                 beside: false,
                 split: None,
+                tiles: Vec::new(),
                 chunking: None,
                 replaced: false,
             }],

@@ -31,6 +31,7 @@ fn steps(frames: u32) -> Vec<Step> {
         by_frame: false,
         beside: false,
         split: None,
+        tiles: Vec::new(),
         chunking: None,
         replaced: false,
     }]

@@ -94,6 +94,7 @@ impl Scene {
             timings,
             previews: None,
             notes: Vec::new(),
+            noisy: Vec::new(),
             at: Timestamp(0),
         }
     }

@@ -314,6 +314,7 @@ fn job(number: u32, frames: usize) -> Input {
             by_frame: false,
             beside: false,
             split: None,
+            tiles: Vec::new(),
             chunking: None,
             replaced: false,
         }],
@@ -344,6 +345,7 @@ fn result(worker: WorkerId, lease: LeaseKey, frame: FrameOrder) -> FrameResult {
         timings: ResultTimings::default(),
         previews: None,
         notes: Vec::new(),
+        noisy: Vec::new(),
         at: Timestamp(0),
     }
 }

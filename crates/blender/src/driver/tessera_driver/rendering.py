@@ -85,8 +85,8 @@ class Renderer:
         begin = time.monotonic()
         scene = self._scene_of(request)
         slices = self._settle_slices(scene)
-        rendered = slices.place(request["window"])
         samples = slices.choose(request["samples"])
+        rendered = slices.place(request["window"])
         undo: Undo = []
         with self._failing(undo):
             written = _redirect_slice(scene, request["out"], request["frame"], undo)

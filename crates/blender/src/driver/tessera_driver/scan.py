@@ -91,13 +91,20 @@ def _engine(scene: Any, renderer: State) -> str:
 
 
 def _sampling(scene: Any) -> dict[str, Any]:
-    sampling = {"samples": 1, "adaptive": False, "adaptive_threshold": 0.0, "time_limit_seconds": 0.0}
+    sampling = {
+        "samples": 1,
+        "adaptive": False,
+        "adaptive_threshold": 0.0,
+        "adaptive_min_samples": 0,
+        "time_limit_seconds": 0.0,
+    }
     engine = scene.render.engine
     if engine == "CYCLES":
         cycles = scene.cycles
         sampling["samples"] = cycles.samples
         sampling["adaptive"] = cycles.use_adaptive_sampling
         sampling["adaptive_threshold"] = cycles.adaptive_threshold
+        sampling["adaptive_min_samples"] = cycles.adaptive_min_samples
         sampling["time_limit_seconds"] = cycles.time_limit
     elif engine.startswith("BLENDER_EEVEE"):
         sampling["samples"] = scene.eevee.taa_render_samples

@@ -31,7 +31,8 @@ class Slices:
         self.scene = scene
         self.samples = scene.cycles.samples
         """Of a whole frame."""
-        self._no_ranges = list(splitting.no_ranges(scene))
+        self._no_ranges = list(splitting.no_even_ranges(scene))
+        self._adaptive = scene.cycles.use_adaptive_sampling
         _settle(scene, undo)
 
     def place(self, wanted: Window) -> Window:
@@ -56,7 +57,11 @@ class Slices:
         return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
     def choose(self, wanted: Range | None) -> Range:
-        """Has a range of the samples rendered, all of them if none is named."""
+        """Has a range of the samples rendered, all of them if none is named.
+
+        Of a range every pixel has all samples: which need more shows only when all ranges are seen together. Asked before
+        `place`, since what must be known around a window depends on it.
+        """
         chosen = wanted or {"offset": 0, "length": self.samples}
         offset, length = chosen["offset"], chosen["length"]
         if offset < 0 or length < 1 or offset + length > self.samples:
@@ -72,6 +77,7 @@ class Slices:
         else:
             _set(cycles, "samples", length)
         _set(cycles, "sample_offset", offset)
+        _set(cycles, "use_adaptive_sampling", self._adaptive and wanted is None)
         return chosen
 
 
@@ -97,7 +103,7 @@ def _settle(scene: Any, undo: Undo) -> None:
     output.keep(render, ("border_min_x", "border_max_x", "border_min_y", "border_max_y"), undo)
     output.set_property(render, "use_border", True, undo)
     output.set_property(render, "use_crop_to_border", True, undo)
-    samples = ("samples", "sample_offset", "use_sample_subset", "sample_subset_length")
+    samples = ("samples", "sample_offset", "use_sample_subset", "sample_subset_length", "use_adaptive_sampling")
     output.keep(scene.cycles, [name for name in samples if hasattr(scene.cycles, name)], undo)
 
 

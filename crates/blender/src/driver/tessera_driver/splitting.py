@@ -98,6 +98,7 @@ def describe(scene: Any, engine: str) -> dict[str, Any]:
         "pattern": _pattern(scene),
         "room": HAS_SUBSETS,
         "reasons": whole + ranges,
+        "no_added": whole or list(no_added(scene)),
         "overscan": overscan(scene) if not whole else 0,
         "averaged": sorted({name for layer in _layers(scene) for name in _outputs(layer)}),
     }
@@ -232,9 +233,21 @@ def _can_denoise() -> bool:
 
 def no_ranges(scene: Any) -> Iterator[str]:
     """Why the samples of a frame cannot be rendered in ranges, though tiles of it can."""
-    cycles = scene.cycles
-    if cycles.use_adaptive_sampling:
+    if scene.cycles.use_adaptive_sampling:
         yield "with adaptive sampling, samples depend on those before them"
+    yield from no_even_ranges(scene)
+
+
+def no_added(scene: Any) -> Iterator[str]:
+    """Why a frame cannot get samples as long as there is noise in it, tile by tile."""
+    if not scene.cycles.use_adaptive_sampling:
+        yield "adaptive sampling is off, so nothing says how much noise may be left"
+    yield from no_even_ranges(scene)
+
+
+def no_even_ranges(scene: Any) -> Iterator[str]:
+    """Why ranges of samples that all pixels have are not, together, what all of them are."""
+    cycles = scene.cycles
     blue_noise = getattr(cycles, "sampling_pattern", "") in ("AUTOMATIC", "BLUE_NOISE")
     if blue_noise and (4, 2, 0) <= bpy.app.version < (4, 4, 0):
         yield "in this Blender, blue noise of a range of samples is another than that of all"

@@ -199,6 +199,9 @@ fn what_was_asked(sheet: &mut Sheet, job: &JobDetail) {
 /// How many samples frames have that are divided by them, and can have.
 fn samples(job: &JobDetail) -> String {
     let split = job.steps.iter().rev().find_map(Step::divided);
+    if split.is_some_and(|split| split.noise.is_some()) {
+        return by_noise(job);
+    }
     let split = split.filter(|split| split.by == SplitBy::Samples);
     let Some(split) = split else {
         return String::new();
@@ -213,13 +216,34 @@ fn samples(job: &JobDetail) -> String {
     }
 }
 
+/// Samples of the pixels of frames that get them where there is noise, by now.
+fn by_noise(job: &JobDetail) -> String {
+    let splits = || job.steps.iter().filter_map(Step::divided);
+    let first = splits().find(|split| split.first == 0);
+    let Some(first) = first else {
+        return String::new();
+    };
+    let frames = splits().filter(|split| split.first == 0).count();
+    // Each tile has what each of its rounds gave it.
+    let all: f64 = splits()
+        .map(|split| f64::from(split.ranged()) * f64::from(split.places()))
+        .sum();
+    let tiles = f64::from(first.tile_count()) * frames as f64;
+    let (least, most) = (first.samples, first.grows_to.unwrap_or(first.samples));
+    let has = splits().map(|split| split.samples).max().unwrap_or(least);
+    format!(
+        "{:.1} on average, {least} to {has} where noise is left, of at most {most}",
+        all / tiles
+    )
+}
+
 /// How frames are divided, to follow what they are.
 fn divided(job: &JobDetail) -> String {
     let split = job.steps.iter().find_map(Step::divided);
     let how = match split.map(|split| split.by) {
         Some(SplitBy::Samples) => " by their samples".to_owned(),
         Some(SplitBy::Grid { columns, rows }) => format!(" into {columns}x{rows} tiles"),
-        Some(SplitBy::Halvings(_)) => " into tiles".to_owned(),
+        Some(SplitBy::Halvings(_) | SplitBy::Chosen { .. }) => " into tiles".to_owned(),
         None => String::new(),
     };
     format!(", divided among workers{how}")

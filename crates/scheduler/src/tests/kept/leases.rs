@@ -233,6 +233,7 @@ fn what_a_range_of_samples_took_besides_them_is_kept_apart() {
             samples: 128,
             first: 0,
             grows_to: None,
+            noise: None,
             by: SplitBy::Samples,
         });
     }));
