@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use tessera_model::{LeaseKey, WorkerId};
-use tessera_wire::link::{LogStream, Machine, Source, ToWorker};
+use tessera_model::{Blob, LeaseKey, WorkerId};
+use tessera_wire::link::{LogStream, Machine, MadePyramid, Source, ToWorker};
 use tessera_wire::peer::worker_identity;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -45,6 +45,7 @@ pub(crate) struct LinkHandle {
     pub(crate) address: SocketAddr,
     /// Where it gives blocks to other workers, best first; nowhere if there is none.
     pub(crate) peer_urls: Vec<String>,
+    pub(crate) makes_pyramids: bool,
     pub(crate) outgoing: mpsc::Sender<ToWorker>,
     pub(crate) closing: watch::Sender<Option<Closing>>,
 }
@@ -72,6 +73,7 @@ pub(crate) enum LogError {
 struct Open {
     handle: LinkHandle,
     logs: HashMap<u64, oneshot::Sender<LogPart>>,
+    pyramids: HashMap<u64, oneshot::Sender<MadePyramid>>,
     /// How the worker's machine was when it was last heard. No event tells of it: it is there for whoever asks.
     machine: Option<Machine>,
 }
@@ -101,6 +103,7 @@ impl Links {
         let entry = Open {
             handle,
             logs: HashMap::new(),
+            pyramids: HashMap::new(),
             machine: None,
         };
         if let Some(old) = self.open().insert(worker, entry) {
@@ -256,6 +259,55 @@ impl Links {
             drop(waiting.send(part));
         }
     }
+
+    /// Who makes pyramids, those first who have the fewest to make, and of them those with the most processors idle.
+    pub(crate) fn pyramid_makers(&self) -> Vec<WorkerId> {
+        let mut open = self.open();
+        let mut makers: Vec<(usize, u32, WorkerId)> = open
+            .values_mut()
+            .filter(|entry| entry.handle.makes_pyramids)
+            .map(|entry| {
+                entry.pyramids.retain(|_, waiting| !waiting.is_closed());
+                let percent = entry.machine.as_ref().map_or(50.0, |it| it.cpu * 100.0);
+                (entry.pyramids.len(), percent as u32, entry.handle.worker)
+            })
+            .collect();
+        makers.sort_unstable();
+        makers.into_iter().map(|(_, _, worker)| worker).collect()
+    }
+
+    /// Asks a worker for the pyramid of a file. None if it went away before it answered, or has too much to read.
+    pub(crate) async fn pyramid(&self, worker: WorkerId, file: Blob) -> Option<MadePyramid> {
+        let request = self.next.fetch_add(1, Ordering::Relaxed);
+        let answer = {
+            let mut open = self.open();
+            let entry = open.get_mut(&worker)?;
+            let question = ToWorker::Pyramid { request, file };
+            entry.handle.outgoing.try_send(question).ok()?;
+            let (sender, answer) = oneshot::channel();
+            entry.pyramids.insert(request, sender);
+            answer
+        };
+        answer.await.ok()
+    }
+
+    /// A worker answered. What nobody waits for is dropped.
+    pub(crate) fn answer_pyramid(
+        &self,
+        worker: WorkerId,
+        link: LinkId,
+        request: u64,
+        made: MadePyramid,
+    ) {
+        let waiting = self
+            .open()
+            .get_mut(&worker)
+            .filter(|entry| entry.handle.id == link)
+            .and_then(|entry| entry.pyramids.remove(&request));
+        if let Some(waiting) = waiting {
+            drop(waiting.send(made));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -275,6 +327,7 @@ mod tests {
         let (close, closing) = watch::channel(None);
         let id = links.next_id();
         links.enter(LinkHandle {
+            makes_pyramids: worker > 1,
             id,
             worker: WorkerId(worker),
             serial: format!("{worker}"),
@@ -316,6 +369,39 @@ mod tests {
         assert_eq!(*other.closing.borrow(), Some(Closing::Dismissed));
         links.leave(WorkerId(1), new.id);
         assert_eq!(links.find(WorkerId(1)), None);
+    }
+
+    #[tokio::test]
+    async fn a_pyramid_is_asked_of_who_makes_some_and_has_the_fewest() {
+        let links = Links::default();
+        let (_one, mut two, mut three) = (link(&links, 1), link(&links, 2), link(&links, 3));
+        assert_eq!(links.pyramid_makers(), [WorkerId(2), WorkerId(3)]);
+        let file = Blob {
+            digest: [1; 32],
+            size: 1,
+            depth: 0,
+        };
+        let asked = async || links.pyramid(WorkerId(2), file).await;
+        let answered = async {
+            let Some(ToWorker::Pyramid { request, .. }) = two.outgoing.recv().await else {
+                panic!("it is not asked");
+            };
+            assert_eq!(links.pyramid_makers(), [WorkerId(3), WorkerId(2)]);
+            // By the link that it was asked over.
+            let made = MadePyramid::There(file);
+            links.answer_pyramid(WorkerId(2), three.id, request, made.clone());
+            links.answer_pyramid(WorkerId(2), two.id, request, made);
+        };
+        let (made, ()) = tokio::join!(asked(), answered);
+        assert_eq!(made, Some(MadePyramid::There(file)));
+        // One that goes away before it answers.
+        let leaves = async {
+            three.outgoing.recv().await;
+            links.leave(WorkerId(3), three.id);
+        };
+        let (made, ()) = tokio::join!(links.pyramid(WorkerId(3), file), leaves);
+        assert_eq!(made, None);
+        assert_eq!(links.pyramid_makers(), [WorkerId(2)]);
     }
 
     #[test]

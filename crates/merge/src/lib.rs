@@ -11,6 +11,7 @@
 //! - [`noise`] says how much of it is left in each tile of a frame that can have more samples;
 //! - [`previews`] makes small pictures of a frame, as the scene's [`Display`] shows it; [`Mosaic`] one of a frame of which
 //!   there are only some parts;
+//! - [`pyramid`] writes all of a frame in tiles of falling size, of which a viewer reads what it shows;
 //! - [`compare`] (feature `compare`) says exactly where two frames or two folders of frames differ.
 //!
 //! The crate knows no network, no job and no clock: bytes go in, channels come out.
@@ -26,6 +27,7 @@ mod merge;
 mod name;
 mod noise;
 mod preview;
+mod pyramid;
 mod read;
 mod recipe;
 mod rows;
@@ -43,5 +45,6 @@ pub use preview::{
     Display, DisplayError, Mosaic, PREVIEW_SIDE, PreviewError, Previews, THUMBNAIL_SIDE,
     part_previews, previews,
 };
+pub use pyramid::{PyramidError, pyramid};
 pub use read::{ReadError, read, read_from};
 pub use slices::{Missing, SampleRange, Slice};

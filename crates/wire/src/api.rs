@@ -583,6 +583,16 @@ pub struct Replaced {
     pub runs: Vec<(u32, u32)>,
 }
 
+/// All of a frame in tiles of falling size, for whoever looks at it: `docs/api.md` says how to read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pyramid {
+    /// The frame's file that it is of.
+    pub file: String,
+    /// Its bytes, to be fetched in ranges, for an hour at least after this was asked for; none while a worker makes it: ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<Blob>,
+}
+
 /// What previews are, whatever the format of their frames.
 pub const PREVIEW_MEDIA_TYPE: &str = "image/jpeg";
 

@@ -91,6 +91,13 @@ pub enum ToWorker {
         /// From which byte on.
         from: u64,
     },
+    /// Make the pyramid of an EXR, for somebody who looks at it: answered by [`FromWorker::Pyramid`]. Said only to who makes some.
+    Pyramid {
+        /// Given back in the answer.
+        request: u64,
+        /// The file, which the manager has.
+        file: Blob,
+    },
 }
 
 /// One of a frame's two logs.
@@ -180,6 +187,9 @@ pub enum FromWorker {
         /// Where it gives blocks to other workers, if it does: without a host (`0.0.0.0`, `::`) the one that this link comes from.
         #[serde(default)]
         peer: Option<SocketAddr>,
+        /// Whether it makes pyramids of frames.
+        #[serde(default)]
+        pyramids: bool,
     },
     /// Every [`HEARTBEAT`], whatever else is said.
     Heartbeat {
@@ -217,11 +227,30 @@ pub enum FromWorker {
         /// Whether the frame is over, so that its log is or soon will be in the store.
         ended: bool,
     },
+    /// Answer to [`ToWorker::Pyramid`].
+    Pyramid {
+        /// Of the question.
+        request: u64,
+        /// What was made.
+        made: MadePyramid,
+    },
     /// Its Blenders, tags or the like have changed.
     Facts {
         /// The new ones.
         facts: WorkerFacts,
     },
+}
+
+/// What became of a question for a pyramid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MadePyramid {
+    /// It is there, at the manager.
+    There(Blob),
+    /// The file has none, whoever is asked.
+    Never(String),
+    /// Not by this worker, or not now.
+    NotHere(String),
 }
 
 /// A lease in a worker's hands.

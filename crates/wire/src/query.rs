@@ -168,6 +168,27 @@ pub struct PreviewQuery {
     pub step: Option<StepIndex>,
 }
 
+/// Of which file of a frame.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PyramidQuery {
+    /// As the frame's result names it; its first EXR if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// Which bytes of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileQuery {
+    /// From which byte on.
+    #[serde(default)]
+    pub from: u64,
+    /// How many; all that follow if not said, or if there are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+}
+
 /// How blocks are taken in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,15 +10,15 @@ use tessera_model::{FarmSettings, FrameError, FrameResult, JobEdit, Role};
 use crate::api::{
     CertificateInfo, CreatedToken, Digests, Farm, Fetched, FrameStatus, Health, JobAction,
     JobDetail, JobSummary, Journal, NewPairing, NewToken, PREVIEW_MEDIA_TYPE, Page, PairReply,
-    PairRequest, Pairing, Parts, Renewal, Replaced, Stored, Submit, Submitted, TokenInfo, Tree,
-    Trees, Utilisation, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
+    PairRequest, Pairing, Parts, Pyramid, Renewal, Replaced, Stored, Submit, Submitted, TokenInfo,
+    Tree, Trees, Utilisation, Verdict, WorkerAction, WorkerIdentity, WorkerStatus,
 };
 use crate::event::Event;
 use crate::farm_settings::PatchSchema;
 use crate::notify::{ReceiverInfo, ReceiverInput, TestReport};
 use crate::query::{
-    EventsQuery, JobsQuery, LogQuery, LongPageQuery, PageQuery, PreviewQuery, PutQuery,
-    WorkersQuery,
+    EventsQuery, FileQuery, JobsQuery, LogQuery, LongPageQuery, PageQuery, PreviewQuery, PutQuery,
+    PyramidQuery, WorkersQuery,
 };
 use crate::store::{Collected, StoreReport};
 use crate::why::Why;
@@ -208,6 +208,11 @@ routes! {
     /// `round(x * W / width)` to `round((x + w) * W / width)`, where `x` and `w` are those of the part, `width` that of the frame and `W` that of
     /// its picture, which is at most 1920 pixels (256 for a thumbnail) on its longer side; the same from top to bottom.
     PREVIEW: Get "/api/v1/jobs/{job}/frames/{frame}/preview", Client(Viewer), Nothing => Tagged(PREVIEW_MEDIA_TYPE, "The picture."), query PreviewQuery;
+    /// All of a finished frame in tiles of falling size, for a viewer
+    ///
+    /// A worker makes it of an EXR when it is asked for, which takes seconds; until then `blob` is not there, and the answer comes after 20 seconds at
+    /// most. Parts of it are fetched as parts of any file. It is kept for an hour after it was last asked for.
+    PYRAMID: Get "/api/v1/jobs/{job}/frames/{frame}/pyramid", Client(Viewer), Nothing => json::<Pyramid>(), query PyramidQuery;
     /// What happens on the farm, as it happens
     ///
     /// Server-sent events: `id` is the event's `seq`, `data` one `Event`. The stream does not end; whoever was cut off goes on with the
@@ -256,8 +261,8 @@ routes! {
     FILE_PUT: Put "/api/v1/files", Client(Artist), Bytes(BYTES, "The file.") => json::<Stored>();
     /// Fetch a file
     ///
-    /// The bytes of any file that a job or a result names: `files` of a frame's result, for one.
-    FILE: Get "/api/v1/files/{blob}", Client(Viewer), Nothing => Bytes(BYTES, "The file.");
+    /// The bytes of any file that a job or a result names: `files` of a frame's result, for one. All of them, or some in a row.
+    FILE: Get "/api/v1/files/{blob}", Client(Viewer), Nothing => Bytes(BYTES, "The file, or what was asked for of it."), query FileQuery;
     /// Name files that were sent as a tree, which is what a job is submitted with
     ///
     /// Paths lie to each other as they shall when Blender opens them. The answer is what a job's `manifest` is.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tessera_blobs::Digest;
-use tessera_model::{Blob, LeaseKey, Rest, WorkerFacts};
+use tessera_model::{Blob, LeaseKey, Rest, WorkerFacts, WorkerMode};
 use tessera_wire::PROTOCOL;
 use tessera_wire::link::{FromWorker, Machine};
 use tokio::sync::{mpsc, watch};
@@ -236,6 +236,7 @@ impl Hub {
             facts: inner.facts.clone(),
             holds: inner.desk.holds(),
             peer: inner.peer,
+            pyramids: true,
         };
         (hello, receiver)
     }
@@ -297,6 +298,16 @@ impl Hub {
             });
         }
         self.apply(Input::Builds(facts.builds));
+    }
+
+    /// Why this worker does nothing now that it is not bound to, if it does not.
+    pub(crate) fn declines(&self) -> Option<String> {
+        let inner = self.lock();
+        let rest = inner.facts.rest.as_ref();
+        rest.map(|rest| rest.reason.clone()).or_else(|| {
+            let mode = inner.desk.mode();
+            (mode != WorkerMode::Active).then(|| "it was told to rest".to_owned())
+        })
     }
 
     /// Whether anybody waits for reports of this lease.

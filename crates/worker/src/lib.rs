@@ -35,6 +35,7 @@ mod machine;
 pub mod part;
 mod peers;
 mod presence;
+mod pyramids;
 mod renewal;
 mod run;
 mod slot;

@@ -25,6 +25,7 @@ use crate::hub::Hub;
 use crate::log_tail::{Logs, Question};
 use crate::machine::Gauge;
 use crate::peers::PeerBook;
+use crate::pyramids::Pyramids;
 use crate::status::LinkStatus;
 use crate::uplink::UplinkPort;
 
@@ -47,6 +48,7 @@ const ADDRESSES_MAX: usize = 32;
 pub(crate) struct LinkKeeper {
     pub hub: Arc<Hub>,
     pub logs: Logs,
+    pub pyramids: Pyramids,
     /// Is told who may ask this worker, and whom it may ask.
     pub peers: Arc<PeerBook>,
     pub uplink: UplinkPort,
@@ -184,7 +186,7 @@ impl LinkKeeper {
 
         let mut renewed = self.farm.clone();
         tokio::select! {
-            end = hear(&self.hub, &self.logs, &self.peers, &mut receiver) => end,
+            end = hear(&self.hub, &self.logs, &self.pyramids, &self.peers, &mut receiver) => end,
             end = speak(&self.hub, &mut self.gauge, &mut sender, outbox, &self.closing) => end,
             Ok(()) = renewed.changed() => {
                 sender.close().await;
@@ -282,7 +284,13 @@ fn judge(error: LinkError) -> End {
 }
 
 /// Takes in what the manager says.
-async fn hear(hub: &Arc<Hub>, logs: &Logs, peers: &PeerBook, receiver: &mut LinkReceiver) -> End {
+async fn hear(
+    hub: &Arc<Hub>,
+    logs: &Logs,
+    pyramids: &Pyramids,
+    peers: &PeerBook,
+    receiver: &mut LinkReceiver,
+) -> End {
     loop {
         let message = match receiver.next().await {
             Ok(Some(message)) => message,
@@ -336,6 +344,7 @@ async fn hear(hub: &Arc<Hub>, logs: &Logs, peers: &PeerBook, receiver: &mut Link
                 };
                 logs.answer(hub, question);
             }
+            ToWorker::Pyramid { request, file } => pyramids.answer(hub, request, file),
         }
     }
 }

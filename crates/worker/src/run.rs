@@ -28,6 +28,7 @@ use crate::log_tail::Logs;
 use crate::machine::Gauge;
 use crate::peers::{self, PeerBook, PeerServer};
 use crate::presence;
+use crate::pyramids::Pyramids;
 use crate::renewal;
 use crate::slot::{Roll, Slot, SlotContext};
 use crate::status::{LinkStatus, Status};
@@ -187,6 +188,7 @@ impl Worker {
         let link = LinkKeeper {
             hub: Arc::clone(&hub),
             logs: logs.clone(),
+            pyramids: Pyramids::new(Arc::clone(&disk.frames), uplink.clone(), crew.clone()),
             peers,
             uplink: port,
             farm: farm_seen,

@@ -91,6 +91,7 @@ async fn a_worker_joins_links_and_renews() {
             facts: facts(),
             holds: Vec::new(),
             peer: None,
+            pyramids: false,
         })
         .await
         .unwrap();

@@ -179,6 +179,7 @@ async fn link(
             facts: facts(),
             holds,
             link: LinkHandle {
+                makes_pyramids: false,
                 id,
                 worker,
                 serial: "40".into(),

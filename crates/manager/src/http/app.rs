@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::problem::{Answer, failure, internal};
+use super::pyramids::Pyramids;
 use crate::data_dir::FarmFile;
 use crate::engine::EngineHandle;
 use crate::events::Events;
@@ -54,6 +55,7 @@ pub(crate) struct App {
     pub(super) tries: Mutex<Tries>,
     pub(super) long_walks: Semaphore,
     pub(super) short_walks: Semaphore,
+    pub(super) pyramids: Pyramids,
     /// Cancelled when the manager ends: streams and links stop then.
     pub(super) ending: CancellationToken,
     /// Tasks that outlive their request.
@@ -123,6 +125,7 @@ impl App {
             tries: Mutex::default(),
             long_walks: Semaphore::new(LONG_WALKS_MAX),
             short_walks: Semaphore::new(SHORT_WALKS_MAX),
+            pyramids: Pyramids::default(),
             ending: parts.ending,
             tasks: parts.tasks,
             index: parts.index,

@@ -16,12 +16,13 @@ use tessera_model::Blob;
 use tessera_wire::api::{Stored, Tree};
 use tessera_wire::blob::{to_model, to_store};
 use tessera_wire::problem::ProblemKind;
+use tessera_wire::query::FileQuery;
 use tokio::io::AsyncWriteExt as _;
 
 use super::access::Sender;
 use super::app::App;
 use super::blobs::{Walk, walk};
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::logs::from_store;
 use super::problem::{Answer, Failure, disk_full, failure, internal};
 use super::store::check_room;
@@ -111,8 +112,15 @@ impl From<CutError> for Failure {
     }
 }
 
+/// Kept by the user's own browser alone: what is named by its digest never changes.
+const CACHE: &str = "private, max-age=86400, immutable";
+
 /// Of what is not whole here, nothing is sent.
-pub(super) async fn get(State(app): State<Arc<App>>, Path(blob): Path<Blob>) -> Answer<Response> {
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path(blob): Path<Blob>,
+    Query(FileQuery { from, length }): Query<FileQuery>,
+) -> Answer<Response> {
     let name = to_store(&blob);
     walk(&app, Walk::Short, move |store| {
         if store.missing_of([&name])?.is_empty() {
@@ -125,11 +133,15 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(blob): Path<Blob>) -> 
         ))
     })
     .await?;
+    let from = from.min(name.size);
+    let end = length.map_or(name.size, |length| from.saturating_add(length));
+    let end = end.min(name.size);
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, blob.size.to_string()),
+        (header::CONTENT_LENGTH, (end - from).to_string()),
+        (header::CACHE_CONTROL, CACHE.to_owned()),
     ];
-    Ok((headers, from_store(&app, name, 0)).into_response())
+    Ok((headers, from_store(&app, name, from..end)).into_response())
 }
 
 pub(super) async fn tree(

@@ -111,6 +111,7 @@ struct Hello {
     facts: WorkerFacts,
     holds: Vec<LeaseKey>,
     peer: Option<SocketAddr>,
+    pyramids: bool,
 }
 
 impl Link {
@@ -138,6 +139,7 @@ impl Link {
             serial: self.peer.certificate.serial.clone(),
             address: self.peer.address,
             peer_urls: self.app.peer_urls(self.peer.address, hello.peer),
+            makes_pyramids: hello.pyramids,
             outgoing,
             closing,
         };
@@ -184,12 +186,14 @@ impl Link {
                     facts,
                     holds,
                     peer,
+                    pyramids,
                 }) => {
                     return Ok(Hello {
                         protocol,
                         facts,
                         holds,
                         peer,
+                        pyramids,
                     });
                 }
                 Some(_) => return Err("the first message must be a greeting".into()),
@@ -360,6 +364,10 @@ impl Link {
                 self.app
                     .links
                     .answer(worker, link, request, LogPart { bytes, ended });
+                return Ok(());
+            }
+            FromWorker::Pyramid { request, made } => {
+                self.app.links.answer_pyramid(worker, link, request, made);
                 return Ok(());
             }
             FromWorker::Facts { facts } => {

@@ -1,6 +1,7 @@
 //! Blender's own words of a frame: of a finished one from the store, of a running one from its worker.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -48,7 +49,10 @@ pub(super) async fn log(
         }
     }
     match recorded(&app, job, &view, query.stream).await? {
-        Some((blob, complete)) => Ok(text(from_store(&app, blob, query.from), complete)),
+        Some((blob, complete)) => Ok(text(
+            from_store(&app, blob, query.from..blob.size),
+            complete,
+        )),
         None => Ok(text(Body::empty(), false)),
     }
 }
@@ -110,16 +114,16 @@ fn text(body: Body, complete: bool) -> Response {
     (headers, body).into_response()
 }
 
-/// A blob from `from` on, read piece by piece as it is taken.
-pub(super) fn from_store(app: &Arc<App>, blob: BlobRef, from: u64) -> Body {
+/// Bytes of a blob, read piece by piece as they are taken.
+pub(super) fn from_store(app: &Arc<App>, blob: BlobRef, bytes: Range<u64>) -> Body {
     let app = Arc::clone(app);
-    let pieces = futures_util::stream::try_unfold(from, move |at| {
+    let pieces = futures_util::stream::try_unfold(bytes.start, move |at| {
         let app = Arc::clone(&app);
         async move {
-            if at >= blob.size {
+            if at >= bytes.end {
                 return Ok(None);
             }
-            let end = blob.size.min(at.saturating_add(PIECE_BYTES));
+            let end = bytes.end.min(at.saturating_add(PIECE_BYTES));
             let read = walk(&app, Walk::Short, move |store| {
                 let mut piece = Vec::new();
                 read_range(&blob, at..end, |digest| store.get(digest), &mut piece)?;

@@ -21,6 +21,7 @@ mod pages;
 mod pair;
 mod previews;
 mod problem;
+mod pyramids;
 mod receivers;
 mod results;
 mod router;

@@ -72,6 +72,25 @@ async fn previews_of(
     frame: i32,
     part: Option<(Option<StepIndex>, u32)>,
 ) -> Answer<Option<Previews>> {
+    let places = places_of(app, job, frame, part).await?;
+    // The newest there is: that of before, while samples are added.
+    let looked_at = if part.is_some() { 1 } else { places.len() };
+    for (step, position) in places.into_iter().rev().take(looked_at) {
+        let result: Option<FrameResult> = app.state.result(job, step, position).await?;
+        if let Some(previews) = result.and_then(|result| result.previews) {
+            return Ok(Some(previews));
+        }
+    }
+    Ok(None)
+}
+
+/// Where the results of a frame, or of the parts of it from the position `part` on, are: at least one place, the newest last.
+pub(super) async fn places_of(
+    app: &App,
+    job: JobId,
+    frame: i32,
+    part: Option<u32>,
+) -> Answer<Vec<(StepIndex, u32)>> {
     let places = app.engine.read(move |scheduler, _| {
         let steps = &scheduler.job_ref(job)?.steps;
         let places = steps.iter().zip(0..).filter_map(|(step, index)| {
@@ -102,15 +121,7 @@ async fn previews_of(
             "`tessera job show` lists frames, `parts` of a frame its parts",
         ));
     }
-    // The newest there is: that of before, while samples are added.
-    let looked_at = if part.is_some() { 1 } else { places.len() };
-    for (step, position) in places.into_iter().rev().take(looked_at) {
-        let result: Option<FrameResult> = app.state.result(job, step, position).await?;
-        if let Some(previews) = result.and_then(|result| result.previews) {
-            return Ok(Some(previews));
-        }
-    }
-    Ok(None)
+    Ok(places)
 }
 
 /// What is named so never changes.

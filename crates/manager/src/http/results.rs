@@ -175,7 +175,7 @@ fn notes(notes: &[String]) -> Vec<String> {
 }
 
 /// Without control characters, but for ends of lines.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let kept = |sign: char| match sign {
         '\n' => '\n',
         sign if sign.is_control() => ' ',

@@ -12,7 +12,7 @@ use super::app::App;
 use super::extract::JSON_MAX_BYTES;
 use super::{
     access, blobs, edits, events, farm, files, identities, jobs, link, logs, pages, pair, previews,
-    receivers, results, settings, store, submit, upload, workers,
+    pyramids, receivers, results, settings, store, submit, upload, workers,
 };
 
 /// The handler of a route; none if the list has a route that nobody wrote.
@@ -44,6 +44,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<App>>> {
         routes::JOURNAL => get(jobs::journal),
         routes::LOG => get(logs::log),
         routes::PREVIEW => get(previews::preview),
+        routes::PYRAMID => get(pyramids::pyramid),
         routes::EVENTS => get(events::watch),
         routes::WORKERS => get(workers::list),
         routes::WORKER => get(workers::show),

@@ -20,6 +20,7 @@ mod metrics;
 mod notifications;
 mod pairing;
 mod previews;
+mod pyramids;
 mod restart;
 mod settings;
 mod start;

@@ -241,6 +241,7 @@ pub fn hello(slots: u32, holds: Vec<LeaseKey>) -> FromWorker {
         facts: facts(slots),
         holds,
         peer: None,
+        pyramids: false,
     }
 }
 

@@ -146,7 +146,7 @@ impl Mosaic {
             .map(|(window, samples)| (Spot::of(window, self.frame, self.size), *samples))
             .collect();
         let width = spots.iter().map(|(spot, _)| spot.width).max();
-        let height = spots.iter().map(|(spot, _)| spot.height).sum();
+        let height: u32 = spots.iter().map(|(spot, _)| spot.height).sum();
         let strip = decoded(picture)?;
         if Some(strip.width()) != width || strip.height() != height {
             return Err(PreviewError::OtherParts);

@@ -7,6 +7,7 @@ use tessera_merge::compare::{Report, folders};
 use tessera_merge::{Container, Frame, PassName, read};
 
 use crate::openexr::same_as_openexr;
+use crate::pyramid::holds_the_frame;
 use crate::tools::{run_in_blender_3, run_in_blender_5, run_script};
 
 fn twice_the_same(out: &Path) {
@@ -76,6 +77,9 @@ fn blender_3_4_writes_one_part_and_renders_the_same_twice() {
     let stereo = read(&out.path().join("first/stereo.exr")).unwrap();
     assert_eq!(views_of_combined(&stereo), ["left", "right"]);
     same_as_openexr(&out.path().join("first/half.exr"));
+    for name in ["first/half.exr", "first/stereo.exr"] {
+        holds_the_frame(&out.path().join(name));
+    }
 }
 
 #[test]
@@ -89,6 +93,9 @@ fn blender_5_0_writes_many_parts_that_equal_its_single_part() {
     let stereo = read(&out.path().join("first/stereo.exr")).unwrap();
     assert_eq!(views_of_combined(&stereo), ["left", "right"]);
     same_as_openexr(&out.path().join("first/half.exr"));
+    for name in ["first/half.exr", "first/stereo.exr"] {
+        holds_the_frame(&out.path().join(name));
+    }
 
     // The same frames in one part have the same channels, and the report says that only the container differs.
     for name in [

@@ -10,5 +10,6 @@ mod faults;
 mod hostile;
 mod openexr;
 mod other_formats;
+mod pyramid;
 mod slices;
 mod tools;

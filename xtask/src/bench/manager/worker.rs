@@ -90,6 +90,7 @@ impl Worker {
             facts: facts(self.id),
             holds: Vec::new(),
             peer: None,
+            pyramids: false,
         };
         sender.send(&hello).await?;
         let first = receiver.next().await?;
@@ -147,6 +148,7 @@ impl Worker {
             ToWorker::Welcome { .. }
             | ToWorker::Mode { .. }
             | ToWorker::Log { .. }
+            | ToWorker::Pyramid { .. }
             | ToWorker::Peers { .. }
             | ToWorker::Void { .. } => {}
         }

@@ -101,6 +101,7 @@ impl Liar {
             facts: facts(),
             holds: Vec::new(),
             peer: Some(self.at),
+            pyramids: false,
         };
         sender.send(&hello).await.unwrap();
         let first = receiver.next().await.unwrap();
