@@ -36,6 +36,7 @@ mod hosts;
 mod interrupted;
 mod killing;
 mod long_haul;
+mod looking;
 mod machines;
 mod matching;
 mod merging;

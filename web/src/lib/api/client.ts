@@ -2,7 +2,7 @@
 
 import type {
   CertificateInfo, Collected, CreatedToken, Farm, FarmSettings, FrameError, FrameResult, FrameStatus, JobAction, JobDetail, JobEdit,
-  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, ReceiverInfo, ReceiverInput, SettingsPatch, StoreReport, TestReport,
+  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, Pyramid, ReceiverInfo, ReceiverInput, SettingsPatch, StoreReport, TestReport,
   TokenInfo, Utilisation, Why, WorkerAction, WorkerId, WorkerStatus,
 } from "./types";
 
@@ -33,13 +33,14 @@ export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-async function send(method: string, path: string, body?: unknown): Promise<Response> {
+async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   let response: Response;
   try {
-    response = await fetch(`/api/v1/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch {
+    response = await fetch(`/api/v1/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: signal ?? null });
+  } catch (error) {
+    if (signal?.aborted) throw error;
     throw new ApiError(0, "the manager cannot be reached", "the page tries again by itself");
   }
   if (response.ok) return response;
@@ -57,12 +58,12 @@ function parse(text: string): Problem | null {
   }
 }
 
-async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const response = await send(method, path, body);
+async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await send(method, path, body, signal);
   return (await response.json()) as T;
 }
 
-const get = <T>(path: string) => ask<T>("GET", path);
+const get = <T>(path: string, signal?: AbortSignal) => ask<T>("GET", path, undefined, signal);
 const post = <T>(path: string, body: unknown) => ask<T>("POST", path, body);
 
 export const api = {
@@ -106,6 +107,20 @@ export const api = {
     const response = await send("GET", `jobs/${job}/frames/${frame}/log?stream=${stream}&from=${from}`);
     const bytes = new Uint8Array(await response.arrayBuffer());
     return { bytes, complete: response.headers.get("tessera-log-complete") === "true" };
+  },
+
+  /** The name of all of a frame in tiles, once a worker has made it. */
+  async pyramid(job: JobId, frame: number, file: string, signal: AbortSignal): Promise<string> {
+    for (;;) {
+      const made = await get<Pyramid>(`jobs/${job}/frames/${frame}/pyramid?file=${encodeURIComponent(file)}`, signal);
+      if (made.blob) return made.blob;
+    }
+  },
+
+  /** Bytes of a file. */
+  async bytes(blob: string, from: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    const response = await send("GET", `files/${blob}?from=${from}&length=${length}`, undefined, signal);
+    return new Uint8Array(await response.arrayBuffer());
   },
 
   /** A frame's picture. The digest of what is wanted keeps a browser from showing an older one. */

@@ -252,7 +252,7 @@ export type paths = {
         };
         /**
          * Fetch a file
-         * @description The bytes of any file that a job or a result names: `files` of a frame's result, for one.
+         * @description The bytes of any file that a job or a result names: `files` of a frame's result, for one. All of them, or some in a row.
          */
         get: operations["file"];
         put?: never;
@@ -452,6 +452,26 @@ export type paths = {
          * @description Parts stand one below the other in the order of the result's files, each as large as it is in the picture of the frame: from `round(x * W / width)` to `round((x + w) * W / width)`, where `x` and `w` are those of the part, `width` that of the frame and `W` that of its picture, which is at most 1920 pixels (256 for a thumbnail) on its longer side; the same from top to bottom.
          */
         get: operations["preview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job}/frames/{frame}/pyramid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All of a finished frame in tiles of falling size, for a viewer
+         * @description A worker makes it of an EXR when it is asked for, which takes seconds; until then `blob` is not there, and the answer comes after 20 seconds at most. Parts of it are fetched as parts of any file. It is kept for an hour after it was last asked for.
+         */
+        get: operations["pyramid"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2262,6 +2282,13 @@ export type components = {
         };
         /** @description Sort of a problem, stable for programs; the last part of the document's `type`. */
         ProblemKind: "unauthorized" | "forbidden" | "not-found" | "invalid" | "conflict" | "missing-blobs" | "no-build" | "version" | "too-large" | "disk-full" | "quota" | "code" | "too-many" | "not-active" | "internal";
+        /** @description All of a frame in tiles of falling size, for whoever looks at it: `docs/api.md` says how to read them. */
+        Pyramid: {
+            /** @description Its bytes, to be fetched in ranges, for an hour at least after this was asked for; none while a worker makes it: ask again. */
+            blob?: components["schemas"]["Blob"] | null;
+            /** @description The frame's file that it is of. */
+            file: string;
+        };
         RangeOfUint32: {
             /** Format: uint32 */
             end: number;
@@ -3211,6 +3238,7 @@ export type PreviewSize = components['schemas']['PreviewSize'];
 export type Previews = components['schemas']['Previews'];
 export type Problem = components['schemas']['Problem'];
 export type ProblemKind = components['schemas']['ProblemKind'];
+export type Pyramid = components['schemas']['Pyramid'];
 export type RangeOfUint32 = components['schemas']['RangeOfUint32'];
 export type ReceiverInfo = components['schemas']['ReceiverInfo'];
 export type ReceiverInput = components['schemas']['ReceiverInput'];
@@ -3618,7 +3646,12 @@ export interface operations {
     };
     file: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description From which byte on. */
+                from?: number;
+                /** @description How many; all that follow if not said, or if there are fewer. */
+                length?: number;
+            };
             header?: never;
             path: {
                 /** @description Name of the file's bytes. */
@@ -3628,7 +3661,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The file. */
+            /** @description The file, or what was asked for of it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3640,6 +3673,7 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -4049,6 +4083,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    pyramid: {
+        parameters: {
+            query?: {
+                /** @description As the frame's result names it; its first EXR if not said. */
+                file?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the job. */
+                job: components["schemas"]["JobId"];
+                /** @description Number of the frame in Blender. */
+                frame: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pyramid"];
+                };
             };
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
