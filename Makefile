@@ -9,7 +9,7 @@ else
 TEST := $(CARGO) test
 endif
 
-.PHONY: help demo test test-all bench types mutants lint setup-demo setup-test
+.PHONY: help demo test test-all bench types mutants fuzz lint setup-demo setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -30,6 +30,7 @@ test-all: setup-test web/node_modules/.package-lock.json ## the long suites too
 	$(CARGO) test --package tessera-cli --test e2e -- --ignored
 	$(CARGO) xtask sim --seeds 200 --workers 200 --frames 5000
 	$(CARGO) test --package tessera-sim --test sim -- --ignored --nocapture
+	MINUTES=1 scripts/fuzz
 
 bench: setup-test ## measured ratios, each against a baseline of the same run
 	$(CARGO) build --release --package tessera-cli --package xtask
@@ -43,6 +44,9 @@ types: web/node_modules/.package-lock.json ## write the web page's types anew, o
 mutants: setup-test ## change the scheduler in every small way, and see whether its tests notice; hours
 	$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
 	PROPTEST_MAX_SHRINK_ITERS=0 $(CARGO) mutants --jobs 2 --output out
+
+fuzz: setup-test ## feed broken EXR files to reading and merging for MINUTES=60 (COVERAGE=1: and count the lines reached)
+	MINUTES=$(or $(MINUTES),60) scripts/fuzz
 
 lint: setup-test ## format, clippy, Python, licences and bans
 	$(CARGO) fmt --all --check

@@ -11,17 +11,21 @@ use exr::block::writer::{ChunkWriter, ChunksWriter};
 use exr::block::{BlockIndex, UncompressedBlock};
 use exr::error::Error as ExrError;
 use exr::math::Vec2;
+use exr::meta::header::Header;
 use exr::meta::{Headers, MetaData};
 
 use crate::recipe::Recipe;
-use crate::rows::Rows;
+use crate::rows::{Buffers, Rows};
 use crate::slices::{Placed, Tile};
 use crate::sums::Sums;
-use crate::zip;
 use crate::{ReadError, Samples, Window};
 
 /// Most threads: each holds a band in memory, and more of them only wait for the disk.
 const THREADS_MAX: usize = 8;
+
+/// Most bytes of pixels in all bands that are made at once, or in one of them; what they are made of takes a few times as much. 65,536 columns of 256
+/// channels are 1 GiB in 16 rows.
+pub(crate) const BYTES_MAX: usize = 1 << 30;
 
 /// Fewest rows of a band: a band in which tiles of other rows lie is read with chunks that are needed for the next band too.
 const ROWS_MIN: usize = 16;
@@ -69,17 +73,11 @@ impl Job<'_> {
         meta: &MetaData,
         writer: &mut ChunkWriter<W>,
     ) -> Result<(), BandError> {
-        let lines = |header: &exr::meta::header::Header| header.compression.scan_lines_per_block();
-        let rows = meta
-            .headers
-            .iter()
-            .map(lines)
-            .max()
-            .unwrap_or(1)
-            .max(ROWS_MIN);
+        let (rows, bytes) = band_of(&meta.headers, self.frame.width);
         let count = self.frame.height.div_ceil(rows);
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.clamp(1, THREADS_MAX).min(count.max(1));
+        let threads = threads.min(THREADS_MAX).min(BYTES_MAX / bytes.max(1));
+        let threads = threads.clamp(1, count.max(1));
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         // As many wait to be written as are being made.
@@ -89,6 +87,7 @@ impl Job<'_> {
                 let give = give.clone();
                 let (next, stop) = (&next, &stop);
                 scope.spawn(move || {
+                    let mut buffers = Buffers::new();
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         if index >= count || stop.load(Ordering::Relaxed) {
@@ -96,7 +95,8 @@ impl Job<'_> {
                         }
                         let from = index * rows;
                         let to = (from + rows).min(self.frame.height);
-                        if give.send((index, self.band(meta, from, to))).is_err() {
+                        let band = self.band(meta, from, to, &mut buffers);
+                        if give.send((index, band)).is_err() {
                             return;
                         }
                     }
@@ -111,8 +111,14 @@ impl Job<'_> {
         })
     }
 
-    fn band(&self, meta: &MetaData, from: usize, to: usize) -> Result<Band, BandError> {
-        let planes = self.planes(from, to).map_err(BandError::Read)?;
+    fn band(
+        &self,
+        meta: &MetaData,
+        from: usize,
+        to: usize,
+        buffers: &mut Buffers,
+    ) -> Result<Band, BandError> {
+        let planes = self.planes(from, to, buffers).map_err(BandError::Read)?;
         let mut band = Vec::new();
         for (part, header) in meta.headers.iter().enumerate() {
             let lines = header.compression.scan_lines_per_block();
@@ -137,15 +143,20 @@ impl Job<'_> {
                     let plane = &planes[of_part[line.location.channel]];
                     plane.copy_to(start, line.value);
                 });
-                let chunk = zip::packed(block, &meta.headers).map_err(BandError::Write)?;
-                band.push((index, chunk));
+                let chunk = buffers.codec.packed(block, &meta.headers);
+                band.push((index, chunk.map_err(BandError::Write)?));
             }
         }
         Ok(band)
     }
 
     /// The rows `from..to` of the frame, of each channel.
-    fn planes(&self, from: usize, to: usize) -> Result<Vec<Samples>, ReadError> {
+    fn planes(
+        &self,
+        from: usize,
+        to: usize,
+        buffers: &mut Buffers,
+    ) -> Result<Vec<Samples>, ReadError> {
         let area = self.frame.width * (to - from);
         let mut planes = Vec::with_capacity(self.rows[0].places().len());
         for place in self.rows[0].places() {
@@ -159,22 +170,24 @@ impl Job<'_> {
             let Some(window) = rows_of(tile.kept, from, to) else {
                 continue;
             };
+            let summed;
             let made = match &tile.slices[..] {
-                [all] => self.cut(all, window)?,
+                [all] => {
+                    self.read(all, window, buffers)?;
+                    &buffers.planes
+                }
                 slices => {
                     let mut sums = Sums::new(self.recipe, window);
-                    let mut like = None;
                     for slice in slices {
-                        let cut = self.cut(slice, window)?;
-                        like.get_or_insert_with(|| {
-                            cut.iter().map(Samples::none).collect::<Vec<_>>()
-                        });
-                        sums.add(cut, slice.samples.count);
+                        self.read(slice, window, buffers)?;
+                        sums.add(&buffers.planes, slice.samples.count);
                     }
-                    sums.finish(&like.unwrap_or_default())
+                    let types = self.rows[0].places().iter().map(|place| place.sample_type);
+                    summed = sums.finish(types);
+                    &summed
                 }
             };
-            for (plane, made) in planes.iter_mut().zip(&made) {
+            for (plane, made) in planes.iter_mut().zip(made) {
                 for row in 0..window.height {
                     let to_row = usize::try_from(window.y).unwrap_or(0) + row - from;
                     let start = to_row * self.frame.width + usize::try_from(window.x).unwrap_or(0);
@@ -185,29 +198,32 @@ impl Job<'_> {
         Ok(planes)
     }
 
-    /// The pixels of a window out of a slice.
-    fn cut(&self, slice: &Placed, window: Window) -> Result<Vec<Samples>, ReadError> {
+    /// Reads the pixels of a window out of a slice.
+    fn read(&self, slice: &Placed, window: Window, buffers: &mut Buffers) -> Result<(), ReadError> {
         let offset = |at: i32, from: i32| {
             usize::try_from(i64::from(at) - i64::from(from)).expect("what is kept was rendered")
         };
         let top = offset(window.y, slice.rendered.y);
         let left = offset(window.x, slice.rendered.x);
         let rows = &self.rows[slice.index];
-        let planes = rows.read(top, top + window.height)?;
-        if left == 0 && slice.rendered.width == window.width {
-            return Ok(planes);
-        }
-        let cut = |plane: &Samples| {
-            let mut cut = Samples::zeroed(plane.sample_type(), window.area())
-                .expect("it is less than what it is cut from");
-            for row in 0..window.height {
-                let from = row * slice.rendered.width + left;
-                cut.put(row * window.width, plane, from, window.width);
-            }
-            cut
-        };
-        Ok(planes.iter().map(cut).collect())
+        let all: Vec<usize> = (0..rows.places().len()).collect();
+        rows.read(
+            &all,
+            left..left + window.width,
+            top..top + window.height,
+            buffers,
+        )
     }
+}
+
+/// How many rows a band of a file with these headers has, and how many bytes of pixels are in it.
+pub(crate) fn band_of(headers: &[Header], width: usize) -> (usize, usize) {
+    let lines = headers
+        .iter()
+        .map(|it| it.compression.scan_lines_per_block());
+    let rows = lines.fold(ROWS_MIN, usize::max);
+    let of_pixel = headers.iter().map(|it| it.channels.bytes_per_pixel);
+    (rows, (width * rows).saturating_mul(of_pixel.sum()))
 }
 
 /// Writes bands as they come, each after the one above it.
@@ -241,15 +257,6 @@ fn rows_of(tile: Window, from: usize, to: usize) -> Option<Window> {
 }
 
 impl Samples {
-    /// None of the same type.
-    fn none(&self) -> Self {
-        match self {
-            Self::Half(_) => Self::Half(Vec::new()),
-            Self::Float(_) => Self::Float(Vec::new()),
-            Self::Uint(_) => Self::Uint(Vec::new()),
-        }
-    }
-
     /// Takes `count` samples of another plane of the same type.
     fn put(&mut self, at: usize, other: &Self, from: usize, count: usize) {
         match (self, other) {

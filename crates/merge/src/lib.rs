@@ -21,6 +21,7 @@ mod bands;
 mod class;
 #[cfg(feature = "compare")]
 pub mod compare;
+mod dwa;
 mod frame;
 mod head;
 mod merge;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::attributes::text_of;
@@ -73,6 +74,17 @@ pub enum MergeError {
         width: usize,
         /// Rows.
         height: usize,
+    },
+    /// More channels than anybody renders.
+    #[error(
+        "{rows} rows of the frame hold {bytes} bytes in all its channels, and no more than {} are worked on at once: render it with fewer passes",
+        bands::BYTES_MAX
+    )]
+    TooManyChannels {
+        /// Rows that lie in the file together.
+        rows: usize,
+        /// Bytes of their pixels.
+        bytes: usize,
     },
     /// Something was said of a pass that is not there.
     #[error("there is no pass '{pass}' in {}", path.display())]
@@ -200,6 +212,12 @@ pub enum MergeError {
         /// Their names.
         passes: String,
     },
+    /// A decoder gave up in its own way.
+    #[error("{} and the other parts of the frame cannot be merged: a decoder failed", path.display())]
+    Decoder {
+        /// One of the slices.
+        path: PathBuf,
+    },
     /// The frame cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -216,9 +234,30 @@ pub fn merge(
     output: &Path,
     options: &MergeOptions,
 ) -> Result<Merged, MergeError> {
-    if slices.is_empty() {
+    let Some(first) = slices.first() else {
         return Err(MergeError::Nothing);
+    };
+    let hidden = hidden(output);
+    // The files are those of others: whatever they do, it ends here.
+    let made = catch_unwind(AssertUnwindSafe(|| make(slices, output, &hidden, options)));
+    let made = made.unwrap_or_else(|_| {
+        Err(MergeError::Decoder {
+            path: first.path.clone(),
+        })
+    });
+    if made.is_err() {
+        // It is hidden, if it is there, and the error that led here says more.
+        let _ = fs::remove_file(&hidden);
     }
+    made
+}
+
+fn make(
+    slices: &[Slice],
+    output: &Path,
+    hidden: &Path,
+    options: &MergeOptions,
+) -> Result<Merged, MergeError> {
     let rows: Vec<Rows> = slices
         .iter()
         .map(|slice| Rows::open(&slice.path))
@@ -237,6 +276,13 @@ pub fn merge(
         width,
         height,
     };
+    let (rows_at_once, bytes) = bands::band_of(rows[0].headers(), width);
+    if bytes > bands::BYTES_MAX {
+        return Err(MergeError::TooManyChannels {
+            rows: rows_at_once,
+            bytes,
+        });
+    }
     let total = options.samples.or_else(|| last_sample(slices));
     let total = total.or_else(|| stamped(&rows[0])).unwrap_or(1);
     held_to_stamps(slices, &rows, total)?;
@@ -251,12 +297,11 @@ pub fn merge(
     let of_ranges = tiles.iter().any(|tile| tile.slices.len() > 1);
     let samples = of_ranges.then_some(merged.samples.1);
     let headers = head::headers(rows[0].headers(), frame, samples, slices.len() > 1);
-    let hidden = hidden(output);
     let failed = |source| MergeError::Write {
         path: output.to_owned(),
         source,
     };
-    let written = File::create(&hidden)
+    File::create(hidden)
         .map_err(|error| failed(error.into()))
         .and_then(|file| {
             let job = bands::Job {
@@ -273,12 +318,7 @@ pub fn merge(
             let synced = file.flush().and_then(|()| file.get_ref().sync_all());
             synced.map_err(|error| failed(error.into()))
         })
-        .and_then(|()| fs::rename(&hidden, output).map_err(|error| failed(error.into())));
-    if let Err(error) = written {
-        // It is hidden, and the error that led here says more.
-        let _ = fs::remove_file(&hidden);
-        return Err(error);
-    }
+        .and_then(|()| fs::rename(hidden, output).map_err(|error| failed(error.into())))?;
     Ok(merged)
 }
 

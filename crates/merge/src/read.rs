@@ -20,8 +20,9 @@ use exr::meta::header::Header;
 use exr::prelude::f16;
 
 use crate::attributes::{Attributes, text_of};
+use crate::dwa;
 use crate::name::{PartWords, channel_name};
-use crate::zip;
+use crate::zip::Codec;
 use crate::{Channel, ChannelName, Container, Frame, Part, SampleType, Samples, Window};
 
 /// How many bytes of pixels one byte of a file can stand for at most. A header that promises more is broken, and would
@@ -141,7 +142,7 @@ pub fn read(path: &Path) -> Result<Frame, ReadError> {
 pub fn read_from(subject: &str, mut bytes: impl Read + Seek) -> Result<Frame, ReadError> {
     let said = |error| said_of(subject, error);
     let file_bytes = refuse_what_cannot_be_read(subject, &mut bytes)?;
-    let reader = Reader::read_from_buffered(bytes, false).map_err(said)?;
+    let reader = caught(|| Reader::read_from_buffered(bytes, false)).map_err(said)?;
     refuse_headers(subject, reader.headers(), file_bytes)?;
     let container = match reader.meta_data().requirements.has_multiple_layers {
         true => Container::MultiPart,
@@ -153,28 +154,26 @@ pub fn read_from(subject: &str, mut bytes: impl Read + Seek) -> Result<Frame, Re
         .map(|header| Planes::of(subject, header));
     let mut planes = planes.collect::<Result<Vec<_>, _>>()?;
 
-    let mut chunks = reader.all_chunks(false).map_err(said)?;
+    let mut chunks = caught(|| reader.all_chunks(false)).map_err(said)?;
     let mut seen = HashSet::new();
+    let mut codec = Codec::new();
     while let Some(chunk) = chunks.read_next_chunk() {
-        place(
-            chunks.meta_data(),
-            chunk.map_err(said)?,
-            &mut seen,
-            &mut planes,
-        )
-        .map_err(said)?;
+        let chunk = chunk.map_err(said)?;
+        let meta = chunks.meta_data();
+        let placed = decompress(&mut codec, meta, chunk)
+            .and_then(|block| place(meta, block, &mut seen, &mut planes));
+        codec.spare = placed.map_err(said)?.data;
     }
     frame(subject, container, &chunks.meta_data().headers, planes)
 }
 
-/// Decompresses one chunk and copies it into the planes of its part.
+/// Copies a block into the planes of its part, and gives it back.
 fn place(
     meta: &MetaData,
-    chunk: Chunk,
+    block: UncompressedBlock,
     seen: &mut HashSet<(usize, Vec2<usize>, Vec2<usize>)>,
     planes: &mut [Planes],
-) -> Result<(), ExrError> {
-    let block = decompress(meta, chunk)?;
+) -> Result<UncompressedBlock, ExrError> {
     if !seen.insert((
         block.index.layer,
         block.index.level,
@@ -184,7 +183,7 @@ fn place(
     }
     // Smaller copies of the same picture are no part of a frame.
     if block.index.level != Vec2(0, 0) {
-        return Ok(());
+        return Ok(block);
     }
     let header = &meta.headers[block.index.layer];
     for line in block.lines(&header.channels) {
@@ -192,17 +191,26 @@ fn place(
             line.location.position.y() * header.layer_size.width() + line.location.position.x();
         planes[block.index.layer].0[line.location.channel].write(start, line.value);
     }
-    Ok(())
+    Ok(block)
 }
 
-/// Decompresses one chunk. Some codecs of the exr crate trust their input and panic where it is damaged.
-pub(crate) fn decompress(meta: &MetaData, chunk: Chunk) -> Result<UncompressedBlock, ExrError> {
-    let decompressed = AssertUnwindSafe(|| {
-        let chunk = zip::unpacked(chunk, &meta.headers)?;
+/// Decompresses one chunk.
+pub(crate) fn decompress(
+    codec: &mut Codec,
+    meta: &MetaData,
+    chunk: Chunk,
+) -> Result<UncompressedBlock, ExrError> {
+    caught(|| {
+        dwa::refuse_oversold(&chunk, &meta.headers)?;
+        let chunk = codec.unpacked(chunk, &meta.headers)?;
         UncompressedBlock::decompress_chunk(chunk, meta, false)
-    });
-    catch_unwind(decompressed)
-        .unwrap_or_else(|_| Err(ExrError::Invalid("damaged compressed pixels".into())))
+    })
+}
+
+/// Does what the exr crate does with a file, which trusts it in places and panics where it is damaged.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, ExrError>) -> Result<T, ExrError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(ExrError::Invalid("damaged beyond reading".into())))
 }
 
 /// The samples of the channels of one part, in the order of its header.
@@ -227,6 +235,31 @@ impl Planes {
 }
 
 impl Samples {
+    /// Makes room for `count` samples of a type, which may hold anything; where they were of that type, in the same memory. False if there is none.
+    #[must_use]
+    pub(crate) fn refit(&mut self, sample_type: SampleType, count: usize) -> bool {
+        fn resized<T: Clone + Default>(samples: &mut Vec<T>, count: usize) -> bool {
+            let more = count.saturating_sub(samples.len());
+            let there = samples.try_reserve_exact(more).is_ok();
+            if there {
+                samples.resize(count, T::default());
+            }
+            there
+        }
+        match (&mut *self, sample_type) {
+            (Self::Half(samples), SampleType::Half) => resized(samples, count),
+            (Self::Float(samples), SampleType::Float) => resized(samples, count),
+            (Self::Uint(samples), SampleType::Uint) => resized(samples, count),
+            _ => match Self::zeroed(sample_type, count) {
+                Some(zeros) => {
+                    *self = zeros;
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
     /// Zeros, or none if the memory is not there.
     pub(crate) fn zeroed(sample_type: SampleType, count: usize) -> Option<Self> {
         fn zeros<T: Clone + Default>(count: usize) -> Option<Vec<T>> {
@@ -362,12 +395,18 @@ pub(crate) fn refuse_what_cannot_be_read(
     Ok(length)
 }
 
-/// Refuses codecs that cannot be decoded, and promises that the file cannot keep.
+/// Refuses a file without parts, codecs that cannot be decoded, and promises that the file cannot keep.
 pub(crate) fn refuse_headers(
     subject: &str,
     headers: &[Header],
     file_bytes: u64,
 ) -> Result<(), ReadError> {
+    if headers.is_empty() {
+        return Err(ReadError::Broken {
+            subject: subject.to_owned(),
+            source: ExrError::Invalid("it has no parts".into()),
+        });
+    }
     let mut pixel_bytes = 0_u64;
     let mut most_pixel_bytes = 0_u64;
     for header in headers {

@@ -6,7 +6,7 @@
 use exr::prelude::f16;
 
 use crate::recipe::{Ranks, Ratio, Recipe, Step};
-use crate::{Samples, Window};
+use crate::{SampleType, Samples, Window};
 
 /// What of one tile lies in some rows.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Sums<'a> {
     /// Of each Cryptomatte, for each pixel the ids with their coverage times samples, in the order they came.
     ids: Vec<Vec<Vec<(u32, f64)>>>,
     samples: f64,
+    /// Values of the planes that are added.
+    values: [Vec<f64>; 2],
 }
 
 impl<'a> Sums<'a> {
@@ -36,25 +38,39 @@ impl<'a> Sums<'a> {
             first: recipe.steps.iter().map(|_| None).collect(),
             ids: vec![vec![Vec::new(); area]; recipe.cryptomattes.len()],
             samples: 0.0,
+            values: [Vec::new(), Vec::new()],
         }
     }
 
     /// Adds a range of `samples`; `planes` are the tile's pixels in these rows. Ranges come in their order.
-    pub(crate) fn add(&mut self, planes: Vec<Samples>, samples: u32) {
+    pub(crate) fn add(&mut self, planes: &[Samples], samples: u32) {
         let weight = f64::from(samples);
         self.samples += weight;
         let recipe = self.recipe;
+        let [values, colours] = &mut self.values;
         for (index, step) in recipe.steps.iter().enumerate() {
             if *step == Step::Average {
-                for (sum, value) in self.sums[index].iter_mut().zip(values(&planes[index])) {
-                    *sum += value * weight;
+                match &planes[index] {
+                    // The most common by far, and the fastest without a list of values between.
+                    Samples::Float(floats) => {
+                        for (sum, float) in self.sums[index].iter_mut().zip(floats) {
+                            *sum += f64::from(*float) * weight;
+                        }
+                    }
+                    other => {
+                        values_of(other, values);
+                        for (sum, value) in self.sums[index].iter_mut().zip(&*values) {
+                            *sum += value * weight;
+                        }
+                    }
                 }
             }
         }
         for Ratio { light, colour } in &recipe.ratios {
             for (light, colour) in light.iter().zip(colour) {
-                let (lights, colours) = (values(&planes[*light]), values(&planes[*colour]));
-                let pairs = lights.iter().zip(&colours);
+                values_of(&planes[*light], values);
+                values_of(&planes[*colour], colours);
+                let pairs = values.iter().zip(&*colours);
                 for (sum, (light, colour)) in self.sums[*light].iter_mut().zip(pairs) {
                     *sum += light * colour * weight;
                 }
@@ -62,18 +78,19 @@ impl<'a> Sums<'a> {
         }
         for (Ranks(ranks), ids) in recipe.cryptomattes.iter().zip(&mut self.ids) {
             for (id, coverage) in ranks {
-                add_ids(ids, &planes[*id], &planes[*coverage], weight);
+                values_of(&planes[*coverage], values);
+                add_ids(ids, &planes[*id], values, weight);
             }
         }
-        for (index, plane) in planes.into_iter().enumerate() {
+        for (index, plane) in planes.iter().enumerate() {
             if recipe.steps[index] == Step::First && self.first[index].is_none() {
-                self.first[index] = Some(plane);
+                self.first[index] = Some(plane.clone());
             }
         }
     }
 
-    /// The pixels, each channel in the type of `like`.
-    pub(crate) fn finish(mut self, like: &[Samples]) -> Vec<Samples> {
+    /// The pixels, each channel in its type.
+    pub(crate) fn finish(mut self, types: impl Iterator<Item = SampleType>) -> Vec<Samples> {
         let mut done: Vec<Vec<f64>> = self.sums;
         for Ratio { light, colour } in &self.recipe.ratios {
             (0..self.window.area()).for_each(|at| {
@@ -91,8 +108,8 @@ impl<'a> Sums<'a> {
         }
         let mut planes: Vec<Samples> = done
             .into_iter()
-            .zip(like)
-            .map(|(sums, like)| rounded(&sums, like))
+            .zip(types)
+            .map(|(sums, sample_type)| rounded(&sums, sample_type))
             .collect();
         for (index, first) in self.first.iter_mut().enumerate() {
             if let Some(first) = first.take() {
@@ -104,7 +121,7 @@ impl<'a> Sums<'a> {
             for ((id, coverage), (ids, coverages)) in ranks.iter().zip(by_rank) {
                 // An id is the bits of a float, and whatever they say as a number, they stay.
                 planes[*id] = Samples::Float(ids.into_iter().map(f32::from_bits).collect());
-                planes[*coverage] = rounded(&coverages, &like[*coverage]);
+                planes[*coverage] = rounded(&coverages, planes[*coverage].sample_type());
             }
         }
         planes
@@ -129,11 +146,12 @@ fn divided(light: [f64; 3], colour: [f64; 3]) -> [f64; 3] {
     }
 }
 
-fn values(plane: &Samples) -> Vec<f64> {
+fn values_of(plane: &Samples, to: &mut Vec<f64>) {
+    to.clear();
     match plane {
-        Samples::Half(samples) => samples.iter().map(|half| half.to_f64()).collect(),
-        Samples::Float(samples) => samples.iter().map(|float| f64::from(*float)).collect(),
-        Samples::Uint(samples) => samples.iter().map(|uint| f64::from(*uint)).collect(),
+        Samples::Half(samples) => to.extend(samples.iter().map(|half| half.to_f64())),
+        Samples::Float(samples) => to.extend(samples.iter().map(|float| f64::from(*float))),
+        Samples::Uint(samples) => to.extend(samples.iter().map(|uint| f64::from(*uint))),
     }
 }
 
@@ -142,20 +160,20 @@ fn values(plane: &Samples) -> Vec<f64> {
     clippy::cast_sign_loss,
     reason = "a mean of values of the type is one of its values, rounded"
 )]
-fn rounded(sums: &[f64], like: &Samples) -> Samples {
-    match like {
-        Samples::Half(_) => Samples::Half(sums.iter().map(|sum| f16::from_f64(*sum)).collect()),
-        Samples::Float(_) => Samples::Float(sums.iter().map(|sum| *sum as f32).collect()),
-        Samples::Uint(_) => Samples::Uint(sums.iter().map(|sum| sum.round() as u32).collect()),
+fn rounded(sums: &[f64], sample_type: SampleType) -> Samples {
+    match sample_type {
+        SampleType::Half => Samples::Half(sums.iter().map(|sum| f16::from_f64(*sum)).collect()),
+        SampleType::Float => Samples::Float(sums.iter().map(|sum| *sum as f32).collect()),
+        SampleType::Uint => Samples::Uint(sums.iter().map(|sum| sum.round() as u32).collect()),
     }
 }
 
-fn add_ids(pixels: &mut [Vec<(u32, f64)>], ids: &Samples, coverages: &Samples, weight: f64) {
+fn add_ids(pixels: &mut [Vec<(u32, f64)>], ids: &Samples, coverages: &[f64], weight: f64) {
     let Samples::Float(ids) = ids else {
         return;
     };
-    for ((pixel, id), coverage) in pixels.iter_mut().zip(ids).zip(values(coverages)) {
-        if coverage == 0.0 && *id == 0.0 {
+    for ((pixel, id), coverage) in pixels.iter_mut().zip(ids).zip(coverages) {
+        if *coverage == 0.0 && *id == 0.0 {
             continue;
         }
         let (id, hits) = (id.to_bits(), hits(coverage * weight));
@@ -214,9 +232,9 @@ mod tests {
         };
         let mut sums = Sums::new(recipe, window);
         for (values, samples) in parts {
-            sums.add(planes(values), *samples);
+            sums.add(&planes(values), *samples);
         }
-        let done = sums.finish(&planes(parts[0].0));
+        let done = sums.finish(parts[0].0.iter().map(|_| SampleType::Float));
         let value = |plane: &Samples| match plane {
             Samples::Float(values) => values[0],
             other => panic!("{other:?}"),

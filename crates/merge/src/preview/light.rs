@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use super::shrink::Shrink;
 use super::{Display, PREVIEW_SIDE, PreviewError, within};
-use crate::rows::{Place, Rows};
+use crate::rows::{Buffers, Place, Rows};
 use crate::{PassName, Samples};
 
 /// Rows read at once: whole chunks of every compression that Blender writes (DWAA and PIZ have 32 rows in each).
@@ -70,18 +70,23 @@ fn shown(
     let subject = || path.display().to_string();
     let colours =
         colours(rows.places()).ok_or_else(|| PreviewError::Colourless { subject: subject() })?;
-    let (width, _) = rows.size();
+    let mut buffers = Buffers::new();
     let whole = (side(crop.width), side(crop.height));
     let mut small = Shrink::new(subject, whole, crop.shown)?;
     let end = crop.y + crop.height;
     for from in (crop.y..end).step_by(ROWS) {
         let to = (from + ROWS).min(end);
-        let planes = rows.read_some(&colours, from, to)?;
+        rows.read(
+            &colours,
+            crop.x..crop.x + crop.width,
+            from..to,
+            &mut buffers,
+        )?;
+        let planes = &buffers.planes;
         // Grey has one channel for all three.
         let [red, green, blue] = [0, planes.len() / 2, planes.len() - 1].map(|at| &planes[at]);
         for row in 0..to - from {
-            let begin = row * width + crop.x;
-            let pixels = begin..begin + crop.width;
+            let pixels = row * crop.width..(row + 1) * crop.width;
             small.add_row(
                 pixels.map(|at| display.show([light(red, at), light(green, at), light(blue, at)])),
             );

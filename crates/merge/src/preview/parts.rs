@@ -146,9 +146,9 @@ impl Mosaic {
             .map(|(window, samples)| (Spot::of(window, self.frame, self.size), *samples))
             .collect();
         let width = spots.iter().map(|(spot, _)| spot.width).max();
-        let height: u32 = spots.iter().map(|(spot, _)| spot.height).sum();
+        let height: u64 = spots.iter().map(|(spot, _)| u64::from(spot.height)).sum();
         let strip = decoded(picture)?;
-        if Some(strip.width()) != width || strip.height() != height {
+        if Some(strip.width()) != width || u64::from(strip.height()) != height {
             return Err(PreviewError::OtherParts);
         }
         let mut top = 0;
