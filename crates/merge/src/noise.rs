@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::rows::{Place, Rows};
+use crate::rows::{Buffers, Place, Rows};
 use crate::slices::{Placed, Slice, placed};
 use crate::{MergeError, ReadError, Samples, Window};
 
@@ -103,12 +103,14 @@ impl Noise<'_> {
         let next = AtomicUsize::new(0);
         let all: Mutex<Squares> = Mutex::new(vec![vec![0.0; self.tiles.len()]; self.pictures]);
         let work = || -> Result<(), ReadError> {
+            let mut buffers = Buffers::new();
             loop {
                 let from = next.fetch_add(1, Ordering::Relaxed) * ROWS;
                 if from >= self.frame.height {
                     return Ok(());
                 }
-                let squares = self.band(from, (from + ROWS).min(self.frame.height))?;
+                let squares =
+                    self.band(from, (from + ROWS).min(self.frame.height), &mut buffers)?;
                 let mut all = all.lock().expect("nobody panics with it");
                 for (sums, more) in all.iter_mut().zip(squares) {
                     for (tile, square) in more {
@@ -133,11 +135,16 @@ impl Noise<'_> {
     }
 
     /// What the rows `from..to` add to the sums of squares of tiles, for each picture.
-    fn band(&self, from: usize, to: usize) -> Result<Vec<Vec<(usize, f64)>>, ReadError> {
+    fn band(
+        &self,
+        from: usize,
+        to: usize,
+        buffers: &mut Buffers,
+    ) -> Result<Vec<Vec<(usize, f64)>>, ReadError> {
         let width = self.frame.width;
         let mut halves = vec![[Half::default(); 2]; self.pictures * width * (to - from)];
         for source in &self.sources {
-            self.add(source, (from, to), &mut halves)?;
+            self.add(source, (from, to), &mut halves, buffers)?;
         }
         let row = |tile: &Window| {
             let top = tile.y as usize;
@@ -169,6 +176,7 @@ impl Noise<'_> {
         source: &Source<'_>,
         (from, to): (usize, usize),
         halves: &mut [[Half; 2]],
+        buffers: &mut Buffers,
     ) -> Result<(), ReadError> {
         let Placed {
             rendered,
@@ -183,16 +191,21 @@ impl Noise<'_> {
         }
         let above = rendered.y as usize;
         let wanted: Vec<usize> = source.pictures.iter().flatten().copied().collect();
-        let planes = source
-            .file
-            .read_some(&wanted, top - above, bottom - above)?;
+        let beside = left - rendered.x as usize;
+        source.file.read(
+            &wanted,
+            beside..beside + kept.width,
+            top - above..bottom - above,
+            buffers,
+        )?;
+        let planes = &buffers.planes;
         let half = usize::from(samples.offset >= self.middle);
         let weight = f64::from(samples.count);
         let pixels = self.frame.width * (to - from);
         for (picture, colours) in planes.chunks(3).take(self.pictures).enumerate() {
             for y in top..bottom {
                 let to = picture * pixels + (y - from) * self.frame.width + left;
-                let at = (y - top) * rendered.width + left - rendered.x as usize;
+                let at = (y - top) * kept.width;
                 for (x, pixel) in halves[to..to + kept.width].iter_mut().enumerate() {
                     let sum = &mut pixel[half];
                     sum.samples += weight;

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::rows::{Place, Rows};
+use crate::rows::{Buffers, Place, Rows};
 use crate::{Attributes, Class, ReadError, SampleType, Samples, class_of};
 use head::{CryptomatteHead, Head, PassHead};
 use stack::{Packed, Stack};
@@ -102,8 +102,13 @@ pub fn pyramid(path: &Path, to: impl Write) -> Result<(), PyramidError> {
     thread::scope(|scope| {
         let rows = &rows;
         scope.spawn(move || {
+            let all: Vec<usize> = (0..rows.places().len()).collect();
+            let mut buffers = Buffers::new();
             for from in (0..height).step_by(tile_rows) {
-                let band = rows.read(from, (from + tile_rows).min(height));
+                let some = from..(from + tile_rows).min(height);
+                let band = rows.read(&all, 0..width, some, &mut buffers);
+                // They are given away: the band before is not packed yet.
+                let band = band.map(|()| std::mem::take(&mut buffers.planes));
                 let is_last = band.is_err();
                 if give.send(band).is_err() || is_last {
                     break;

@@ -84,12 +84,12 @@ async fn previews_of(
     Ok(None)
 }
 
-/// Where the results of a frame, or of the parts of it from the position `part` on, are: at least one place, the newest last.
+/// Where the results of a frame, or of the parts of it from a position on of a step, are: at least one place, the newest last.
 pub(super) async fn places_of(
     app: &App,
     job: JobId,
     frame: i32,
-    part: Option<u32>,
+    part: Option<(Option<StepIndex>, u32)>,
 ) -> Answer<Vec<(StepIndex, u32)>> {
     let places = app.engine.read(move |scheduler, _| {
         let steps = &scheduler.job_ref(job)?.steps;

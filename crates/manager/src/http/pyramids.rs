@@ -127,7 +127,9 @@ async fn file_of(app: &App, job: JobId, frame: i32, name: Option<&str>) -> Answe
     };
     // The newest there is: that of before, while samples are added.
     for (step, position) in places_of(app, job, frame, None).await?.into_iter().rev() {
-        if let Some(result) = app.state.result(job, step, position).await? {
+        let result = app.state.result(job, step, position).await?;
+        // Without files it was no frame yet.
+        if let Some(result) = result.filter(|result| !result.files.is_empty()) {
             let mut files = result.without_sum().files.into_iter();
             return files.find(is_it).ok_or_else(|| {
                 let what = name.map_or_else(|| "EXR".into(), |name| format!("file '{name}'"));
