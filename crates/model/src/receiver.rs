@@ -166,7 +166,7 @@ impl Receiver {
             (Some(job), WhoseJobs::Owner(owner)) => job.owner == *owner,
             (Some(_), WhoseJobs::Named) => false,
         };
-        let named = named.iter().any(|name| *name == self.name);
+        let named = named.contains(&self.name);
         self.events.contains(&notice.event) && (is_told || named)
     }
 }

@@ -1505,6 +1505,8 @@ export type components = {
             frame: number;
             /** @description The lease it was rendered under. */
             lease: components["schemas"]["LeaseKey"];
+            /** @description Of a frame to which samples are added as long as there is noise: the tiles in which there still is, in order. It has no files then, and is put together again once these tiles have more samples. The record keeps what follows from it: the next step's tiles. */
+            noisy?: number[];
             /** @description What the user should know of how it was rendered, a line each: the same for every frame it is true of. */
             notes?: string[];
             /** @description Whether the scene's data was kept between frames. */
@@ -2555,6 +2557,11 @@ export type components = {
             height: number;
             /**
              * Format: uint32
+             * @description Of a frame to which samples are added, tile by tile, as long as there is noise in them: how much may be left, in millionths, as Cycles measures it. Its tiles are of the samples from `first` on, and not of all of them.
+             */
+            noise?: number | null;
+            /**
+             * Format: uint32
              * @description Samples of a pixel of the whole frame.
              */
             samples: number;
@@ -2581,7 +2588,20 @@ export type components = {
                  */
                 rows: number;
             };
-        } | "samples";
+        } | "samples" | {
+            chosen: {
+                /**
+                 * Format: uint8
+                 * @description How often the frame is halved.
+                 */
+                halvings: number;
+                /**
+                 * Format: uint16
+                 * @description How many of its tiles.
+                 */
+                tiles: number;
+            };
+        };
         /** @description How a job stands, where jobs are chosen by it. */
         StateFilter: "active" | "waiting" | "rendering" | "paused" | "cancelled" | "done" | "failed" | "over";
         /** @description One step of a job: the same work on a set of frames. */
@@ -2607,10 +2627,12 @@ export type components = {
             in_order: boolean;
             /** @description What is done. */
             kind: components["schemas"]["StepKind"];
-            /** @description Nobody waits for what it makes any more: its frames are made anew by a later step, with more samples. Of ranges of samples it says that they are all in the frame that the step after it put together. */
+            /** @description Nobody waits for what it makes any more: its frames are made, or made anew, by a later step, with more samples. Of ranges of samples it says that they are all in the frame that the step after it put together. */
             replaced?: boolean;
             /** @description Of a step that renders frames: how each may be divided among workers, if the farm finds that it pays. Of one that renders slices: how each is. */
             split?: components["schemas"]["Split"] | null;
+            /** @description Of one that renders chosen tiles: their numbers, in order. */
+            tiles?: number[];
         };
         /**
          * Format: uint16
@@ -2640,10 +2662,12 @@ export type components = {
             in_order: boolean;
             /** @description What is done. */
             kind: components["schemas"]["StepKindInput"];
-            /** @description Nobody waits for what it makes any more: its frames are made anew by a later step, with more samples. Of ranges of samples it says that they are all in the frame that the step after it put together. */
+            /** @description Nobody waits for what it makes any more: its frames are made, or made anew, by a later step, with more samples. Of ranges of samples it says that they are all in the frame that the step after it put together. */
             replaced?: boolean;
             /** @description Of a step that renders frames: how each may be divided among workers, if the farm finds that it pays. Of one that renders slices: how each is. */
             split?: components["schemas"]["Split"] | null;
+            /** @description Of one that renders chosen tiles: their numbers, in order. */
+            tiles?: number[];
         };
         /** @description What a step does. */
         StepKind: {
@@ -4056,6 +4080,8 @@ export interface operations {
                 part?: number;
                 /** @description How large. */
                 size?: components["schemas"]["PreviewSize"];
+                /** @description The step of that result; the last one with parts of the frame if none is named. */
+                step?: components["schemas"]["StepIndex"];
             };
             header?: never;
             path: {
