@@ -71,6 +71,28 @@ fn a_worker_is_given_a_third_of_its_part_and_less_and_less() {
 }
 
 #[test]
+fn what_parts_take_counts_by_how_much_of_the_frame_they_are() {
+    let mut world = World::new();
+    world.set(|farm| farm.queued_per_slot = 0);
+    let (a, b) = (world.join(1), world.join(1));
+    let id = world.submit(still(SplitBy::Halvings(8)));
+    // 16 and 8 of 256 places.
+    for worker in [a, b] {
+        world.start(worker, 0);
+    }
+    world.pass(Duration::from_secs(2));
+    let frame_us = |world: &World| world.scheduler.jobs[&id].cost.frame_us.unwrap();
+    world.render(a, 0);
+    assert_eq!(frame_us(&world), 32_000_000);
+    world.render(b, 0);
+    // By that a frame takes 64 s; it weighs half as much.
+    assert_eq!(frame_us(&world), (2 * 32_000_000 + 64_000_000) / 3);
+    // Of who took twice as long as was expected it says little: a thirty-second of a frame, twice, for there are two slots.
+    let worker = &world.scheduler.workers[&b];
+    assert_eq!((worker.measured, worker.speed.0), (62_500, 970));
+}
+
+#[test]
 fn of_samples_a_worker_is_given_no_fewer_than_pay_for_a_file_of_the_frame() {
     let mut world = World::new();
     world.set(|farm| farm.queued_per_slot = 0);

@@ -199,6 +199,19 @@ fn what_would_be_another_picture_is_refused_with_the_reason() {
 }
 
 #[test]
+fn where_only_the_last_frames_are_divided_nothing_is_added() {
+    let mut world = World::new();
+    world.join(2);
+    let id = world.submit(with("1..40", |new| {
+        new.steps[0].split = Some(split(SplitBy::Samples));
+    }));
+    let Outcome::Refused(refusal) = world.edit(id, to(128)) else {
+        panic!("it is not refused");
+    };
+    assert!(refusal.to_string().contains("only the last"), "{refusal}");
+}
+
+#[test]
 fn what_has_all_that_its_pattern_can_have_is_told_so() {
     let mut world = World::new();
     world.join(1);

@@ -7,7 +7,7 @@ use tessera_model::{
 };
 
 use super::world::{World, job, with};
-use crate::{FrameView, HeldView, Input, JobCommand, WorkerCommand};
+use crate::{FrameView, HeldView, Input, JobCommand, Outcome, WorkerCommand};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FIRST: StepIndex = StepIndex(0);
@@ -301,4 +301,19 @@ fn settings_are_those_that_were_set() {
     assert_eq!(world.scheduler.settings().cap_percent, 12);
     world.restart();
     assert_eq!(world.scheduler.settings().cap_percent, 12);
+}
+
+#[test]
+fn a_note_about_a_worker_is_one_line_that_is_not_too_long() {
+    let mut world = World::new();
+    let a = world.join(1);
+    let mut note = |text: String| {
+        let command = WorkerCommand::Note(text);
+        world.input(Input::Worker(a, command)).outcome
+    };
+    assert_eq!(note("é".repeat(250)), Outcome::Applied);
+    for bad in ["x".repeat(501), "two\nlines".into()] {
+        let outcome = note(bad);
+        assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    }
 }
