@@ -348,7 +348,7 @@ async fn ranges_of_samples_make_the_frame() {
             offset: 0,
             length: 8,
         };
-        refused(parts.slice(3, tile(1, 1, 0), Some(some)).await, "adaptive");
+        refused(parts.slice(3, tile(1, 1, 0), Some(some)).await, "Vector");
 
         stage.open("ranges.blend").await.unwrap();
         let scan = stage.scan().await;
