@@ -59,8 +59,8 @@ class Slices:
     def choose(self, wanted: Range | None) -> Range:
         """Has a range of the samples rendered, all of them if none is named.
 
-        Of a range every pixel has all samples: which need more shows only when all ranges are seen together. Asked before
-        `place`, since what must be known around a window depends on it.
+        Of a range every pixel has all samples: which need more shows only when all ranges are seen together. Asked
+        before `place`, since what must be known around a window depends on it.
         """
         chosen = wanted or {"offset": 0, "length": self.samples}
         offset, length = chosen["offset"], chosen["length"]
