@@ -255,7 +255,8 @@ def no_even_ranges(scene: Any) -> Iterator[str]:
         yield f"in this Blender, the pattern of more than {TABLE_MIN} samples depends on how many of them are rendered"
     if not HAS_SUBSETS and getattr(cycles, "auto_scrambling_distance", False):
         yield (
-            "in this Blender, the scrambling distance that it chooses by itself depends on how many samples are rendered"
+            "in this Blender, the scrambling distance that it chooses by itself depends on "
+            "how many samples are rendered"
         )
     if cycles.use_layer_samples != "IGNORE" and any(layer.samples for layer in _layers(scene)):
         yield "its view layers have numbers of samples of their own"
@@ -280,7 +281,8 @@ def _is_by_table(scene: Any) -> bool:
 
 def _pattern(scene: Any) -> str:
     """Of which numbers of samples the first ones are the same. Measured with 3.4 and 5.0: a render of some, and as many first
-    ones of a render of more."""
+    ones of a render of
+    more."""
     cycles = scene.cycles
     pattern = getattr(cycles, "sampling_pattern", "")
     if getattr(cycles, "auto_scrambling_distance", False):
