@@ -280,9 +280,10 @@ def _is_by_table(scene: Any) -> bool:
 
 
 def _pattern(scene: Any) -> str:
-    """Of which numbers of samples the first ones are the same. Measured with 3.4 and 5.0: a render of some, and as many first
-    ones of a render of
-    more."""
+    """Of which numbers of samples the first ones are the same.
+
+    Measured with 3.4 and 5.0: a render of some, and as many first ones of a render of more.
+    """
     cycles = scene.cycles
     pattern = getattr(cycles, "sampling_pattern", "")
     if getattr(cycles, "auto_scrambling_distance", False):
