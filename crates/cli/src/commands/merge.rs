@@ -75,7 +75,10 @@ pub(super) async fn run(context: &Context, flags: MergeFlags) -> Result<Status> 
 fn said(error: MergeError) -> anyhow::Error {
     let typed = match &error {
         MergeError::Read(ReadError::Io { .. }) => true,
-        MergeError::Read(_) | MergeError::Write { .. } => false,
+        MergeError::Read(_)
+        | MergeError::Write { .. }
+        | MergeError::Decoder { .. }
+        | MergeError::TooManyChannels { .. } => false,
         _ => true,
     };
     let how = match &error {
