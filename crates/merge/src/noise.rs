@@ -122,9 +122,9 @@ impl Noise<'_> {
         thread::scope(|scope| {
             let workers = threads.clamp(1, THREADS_MAX).min(bands.max(1));
             let working: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let done = working.into_iter().map(|one| one.join());
-            done.map(|one| one.expect("measuring does not panic"))
-                .collect::<Result<(), ReadError>>()
+            working
+                .into_iter()
+                .try_for_each(|one| one.join().expect("measuring does not panic"))
         })?;
         let all = all.into_inner().expect("nobody panics with it");
         let of_tile = |(at, tile): (usize, &Window)| {
