@@ -13,6 +13,7 @@ export interface Site {
   markup: string;
   still: string;
   sampled: string;
+  textured: string;
 }
 
 export const site = JSON.parse(process.env.FARM ?? "null") as Site;

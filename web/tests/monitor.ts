@@ -5,6 +5,7 @@ import { strict as assert } from "node:assert";
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
+import { dirname } from "node:path";
 import type { Page } from "playwright-core";
 import { bytes } from "../src/lib/format";
 import { launch, View } from "./browser";
@@ -206,6 +207,9 @@ async function wall(view: View): Promise<void> {
   await view.press("Retry failed");
   await says(page, "Retrying 'Poisoned'");
   await page.getByText("4 failed attempts").waitFor();
+  await page.getByRole("tab", { name: "Statistics" }).click();
+  await page.getByRole("table", { name: "What failed" }).getByText("crash").first().waitFor();
+  await view.isAccessible("what failed");
   view.isQuiet("a job that failed");
   passed("frames: chosen, seen, logs read and searched, failures shown and retried");
 }
@@ -358,6 +362,67 @@ async function added(view: View): Promise<void> {
   passed("samples were added to a finished frame");
 }
 
+/** A project of this computer becomes a job, and is what the command makes of it. */
+async function sent(view: View): Promise<void> {
+  const { page } = view;
+  const dialog = page.getByRole("dialog");
+  await view.go("#/jobs");
+  await view.press("New job");
+  await view.isAccessible("a new job");
+  assert.ok(await page.getByRole("button", { name: "Submit" }).isDisabled());
+  const files = page.getByLabel("Files …");
+  await files.setInputFiles({ name: "wrong.blend", mimeType: "", buffer: Buffer.from("PK") });
+  await dialog.getByRole("alert").getByText("wrong.blend: it is not a .blend file").waitFor();
+  await files.setInputFiles({ name: "wood.png", mimeType: "", buffer: Buffer.from("PK") });
+  await dialog.getByRole("alert").getByText("None of these is a .blend file.").waitFor();
+
+  await page.getByLabel("A folder …").setInputFiles(dirname(site.textured));
+  await dialog.getByText("textures/wood.png").waitFor();
+  await dialog.getByText(/^Saved with Blender [345]\.\d+$/).waitFor();
+  assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "film");
+  const frames = page.getByLabel(/^Frames/);
+  assert.match(await frames.inputValue(), /^1\.\.\d+$/);
+  await view.isAccessible("a new job's settings");
+  await frames.fill("one to two");
+  await view.press("Submit");
+  await dialog.getByRole("alert").getByText("one to two").waitFor();
+  view.complaints = view.complaints.filter((text) => !text.includes("422"));
+  await frames.fill("1..2");
+  await page.getByLabel("Name", { exact: true }).fill("By hand");
+  await page.getByLabel("Priority").fill("150");
+  await page.getByLabel("Comment").fill("from the page");
+  await view.press("Submit");
+  await says(page, /^Submitted 'By hand' as job \d+$/);
+  await page.getByRole("heading", { name: "By hand" }).waitFor();
+  await page.getByText("2 of 2 frames").first().waitFor();
+  const made = Number(/#\/jobs\/(\d+)/.exec(page.url())?.[1]);
+  const { settings, done, failed } = job(made) ?? {};
+  assert.deepEqual([settings?.priority, settings?.comment, done, failed], [150, "from the page", 2, 0]);
+
+  const told = cli("submit", site.textured, "-f", "1..2", "--name", "By command");
+  const other = Number(told.find(({ type }) => type === "submitted")?.job);
+  await view.go(`#/jobs/${other}`);
+  await page.getByText("2 of 2 frames").first().waitFor();
+  await view.go(`#/jobs/${made}?tab=compare&a=2&b=2&job=${other}`);
+  await view.press("Difference");
+  await page.getByText("0 % of the pixels differ").waitFor();
+
+  // What is dropped on the list is offered.
+  await view.go("#/jobs");
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["BLENDER-v304"], "dropped.blend"));
+    for (const type of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  await dialog.getByText("Saved with Blender 3.4").waitFor();
+  assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "dropped");
+  await view.press("Not now");
+  for (const id of [made, other]) cli("job", "remove", String(id));
+  view.isQuiet("a new job");
+  passed("a folder was sent and rendered, the same as by the command");
+}
+
 async function numbers(view: View): Promise<void> {
   const { page } = view;
   await page.getByRole("link", { name: "Settings" }).click();
@@ -455,6 +520,7 @@ async function viewer(view: View): Promise<void> {
   await view.go("#/jobs");
   await page.getByRole("link", { name: "Film" }).waitFor();
   assert.equal(await page.getByRole("checkbox").count(), 0);
+  await none("New job");
   await view.go(`#/jobs/${film}`);
   await page.getByRole("heading", { name: "Film" }).waitFor();
   await none("Pause", "Resume", "Retry failed", "Cancel", "Remove", "Edit");
@@ -502,7 +568,7 @@ async function lost(view: View): Promise<void> {
 const browser = await launch();
 try {
   const view = await View.open(browser, site.url);
-  for (const part of [types, farm, list, wall, steer, pictures, growing, added, numbers]) {
+  for (const part of [types, farm, list, wall, steer, pictures, growing, added, sent, numbers]) {
     await part(view).catch(async (error: unknown) => {
       await view.page.screenshot({ path: `../out/monitor-${part.name}.png` });
       throw error;

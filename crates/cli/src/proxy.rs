@@ -12,17 +12,20 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt as _, stream};
 use tessera_client::Api;
+use tessera_wire::routes;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use guard::{Entry, Guard};
 
-/// Largest body that is passed on to the manager, in bytes: the page sends small JSON documents.
+/// Largest body that is passed on to the manager, in bytes: beside files, the page sends small JSON documents.
 const BODY_MAX: usize = 4 << 20;
 
 /// Headers of one connection (RFC 9110, 7.6.1), and those that are this proxy's own affair.
@@ -132,15 +135,35 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
     out
 }
 
+/// Whether a request sends a file, whose bounds are the manager's to say.
+fn is_file(method: &Method, path: &str) -> bool {
+    method == Method::PUT && path == routes::FILE_PUT.path
+}
+
+/// A body that is passed on while it arrives. Of several made of the same pieces, each goes on where the one before ended.
+fn as_it_comes(pieces: &Arc<Mutex<BodyDataStream>>) -> reqwest::Body {
+    let pieces = Arc::clone(pieces);
+    reqwest::Body::wrap_stream(stream::unfold(pieces, async |pieces| {
+        let piece = pieces.lock().await.next().await?;
+        Some((piece, pieces))
+    }))
+}
+
 async fn pass_on(api: &Api, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let bytes = axum::body::to_bytes(body, BODY_MAX)
-        .await
-        .context("the request is larger than the page ever sends")?;
-    let answer = api
-        .forward(parts.method, path, passed(&parts.headers), bytes)
-        .await?;
+    let headers = passed(&parts.headers);
+    let answer = if is_file(&parts.method, parts.uri.path()) {
+        let pieces = Arc::new(Mutex::new(body.into_data_stream()));
+        api.forward(parts.method, path, headers, || as_it_comes(&pieces))
+            .await?
+    } else {
+        let bytes = axum::body::to_bytes(body, BODY_MAX)
+            .await
+            .context("the request is larger than the page ever sends")?;
+        api.forward(parts.method, path, headers, || bytes.clone().into())
+            .await?
+    };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = answer.status();
     *response.headers_mut() = passed(answer.headers());

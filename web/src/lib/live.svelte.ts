@@ -86,6 +86,10 @@ class Live {
     return this.farm?.role === "admin";
   }
 
+  get maySubmit(): boolean {
+    return this.farm !== null && this.farm.role !== "viewer";
+  }
+
   mayChangeJob(job: { owner: string }): boolean {
     return this.farm !== null && (this.farm.role === "admin" || (this.farm.role === "artist" && this.farm.user === job.owner));
   }

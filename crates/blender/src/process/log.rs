@@ -42,6 +42,7 @@ pub(super) struct Sink {
     path: PathBuf,
     file: File,
     room_bytes: u64,
+    lost_bytes: u64,
     failure: Option<io::Error>,
 }
 
@@ -55,6 +56,7 @@ impl Sink {
             path: path.to_owned(),
             file,
             room_bytes: STREAM_MAX_BYTES,
+            lost_bytes: 0,
             failure: None,
         })
     }
@@ -68,10 +70,20 @@ impl Sink {
             .unwrap_or(usize::MAX)
             .min(bytes.len());
         self.room_bytes -= keep as u64;
+        self.lost_bytes += (bytes.len() - keep) as u64;
         self.failure = self.file.write_all(&bytes[..keep]).err();
     }
 
-    pub(super) fn close(self) -> Result<(), Error> {
+    /// What was not kept is told of in its place.
+    pub(super) fn close(mut self) -> Result<(), Error> {
+        if self.lost_bytes > 0 && self.failure.is_none() {
+            let told = format!(
+                "\nTessera: {} more bytes are not kept: of one frame's stream it keeps {} MiB\n",
+                self.lost_bytes,
+                STREAM_MAX_BYTES >> 20
+            );
+            self.failure = self.file.write_all(told.as_bytes()).err();
+        }
         match self.failure {
             None => Ok(()),
             Some(source) => Err(Error::Log {
@@ -135,6 +147,22 @@ pub(super) fn empty(pipe: &mut impl Read, sink: Option<&mut Sink>, tail: &mut Ta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_kept_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("frame.stdout");
+        let mut sink = Sink::create(&path).unwrap();
+        sink.room_bytes = 8;
+        for piece in [b"01234", b"56789"] {
+            sink.write(piece);
+        }
+        sink.close().unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "01234567\nTessera: 2 more bytes are not kept: of one frame's stream it keeps 256 MiB\n"
+        );
+    }
 
     #[test]
     fn the_tail_is_bounded_and_shows_last_lines() {

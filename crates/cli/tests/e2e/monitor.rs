@@ -30,6 +30,7 @@ fn the_page_in_a_browser() {
     let world = World::any();
     let (plain, poisoned) = (world.scene("plain"), world.scene("poisoned"));
     let (still, sampled) = (world.scene("still"), world.scene("sampled"));
+    let textured = world.scene("film");
     let mut site = Site::with_workers(&world, &["anna", "ben"]);
     site.boss
         .run(&["settings", "set", "retry_after_ms=100ms"])
@@ -97,6 +98,7 @@ fn the_page_in_a_browser() {
         "markup": MARKUP,
         "still": still.file(),
         "sampled": sampled.file(),
+        "textured": textured.file(),
     });
     let web = in_crate("../../web");
     let told = run(Command::new(web.join("node_modules/.bin/vite-node"))

@@ -1,15 +1,15 @@
 //! Requests of somebody else's, passed on: what a proxy on this machine needs that lends a browser this client's credentials.
 
-use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, Response};
+use reqwest::{Body, Method, Response};
 
 use super::{Api, ApiError, Repeat};
 use crate::connect::ConnectError;
 
 impl Api {
     /// Passes a request on, with this client's credentials in place of any the headers hold. Whatever the manager answers is
-    /// handed back as it is, refusals too, its body still to be read.
+    /// handed back as it is, refusals too, its body still to be read. `body` is asked for the request's own body again for each
+    /// address that is tried, as long as nothing of it was read.
     ///
     /// # Errors
     /// If no manager can be reached.
@@ -18,7 +18,7 @@ impl Api {
         method: Method,
         path_and_query: &str,
         mut headers: HeaderMap,
-        body: Bytes,
+        body: impl Fn() -> Body,
     ) -> Result<Response, ApiError> {
         headers.remove(reqwest::header::AUTHORIZATION);
         let repeat = if method.is_safe() {
@@ -35,7 +35,7 @@ impl Api {
                     path_and_query,
                     headers.clone(),
                 )
-                .body(body.clone());
+                .body(body());
             match request.send().await {
                 Ok(response) => {
                     turns.answered();

@@ -2,7 +2,7 @@
 
 import type {
   CertificateInfo, Collected, CreatedToken, Farm, FarmSettings, FrameError, FrameResult, FrameStatus, JobAction, JobDetail, JobEdit,
-  JobId, JobSummary, NewPairing, NewToken, Page, Pairing, Problem, Pyramid, ReceiverInfo, ReceiverInput, SettingsPatch, StoreReport, TestReport,
+  JobId, JobSettings, JobSummary, NewPairing, NewToken, Overrides, Page, Pairing, Problem, Pyramid, ReceiverInfo, ReceiverInput, SettingsPatch, Stored, StoreReport, Submitted, TestReport,
   TokenInfo, Utilisation, Why, WorkerAction, WorkerId, WorkerStatus,
 } from "./types";
 
@@ -41,13 +41,18 @@ async function send(method: string, path: string, body?: unknown, signal?: Abort
     response = await fetch(`/api/v1/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: signal ?? null });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, "the manager cannot be reached", "the page tries again by itself");
+    throw lost();
   }
   if (response.ok) return response;
-  const text = await response.text();
-  const problem = parse(text);
-  throw new ApiError(response.status, problem?.title ?? (text.trim() || response.statusText), problem?.detail ?? "");
+  throw refusal(response.status, response.statusText, await response.text());
 }
+
+function refusal(status: number, statusText: string, text: string): ApiError {
+  const problem = parse(text);
+  return new ApiError(status, problem?.title ?? (text.trim() || statusText), problem?.detail ?? "");
+}
+
+const lost = () => new ApiError(0, "the manager cannot be reached", "the page tries again by itself");
 
 function parse(text: string): Problem | null {
   try {
@@ -64,7 +69,16 @@ async function ask<T>(method: string, path: string, body?: unknown, signal?: Abo
 }
 
 const get = <T>(path: string, signal?: AbortSignal) => ask<T>("GET", path, undefined, signal);
-const post = <T>(path: string, body: unknown) => ask<T>("POST", path, body);
+const post = <T>(path: string, body: unknown, signal?: AbortSignal) => ask<T>("POST", path, body, signal);
+
+/** A job as it is submitted: what is left out has the farm's defaults. */
+export interface NewJob {
+  settings: Partial<JobSettings> & { name: string };
+  manifest: string;
+  main_file: string;
+  file_version: string;
+  steps: { kind: { render: Partial<Overrides> }; frames: string }[];
+}
 
 export const api = {
   farm: () => get<Farm>("farm"),
@@ -86,6 +100,27 @@ export const api = {
   results: (job: JobId, from: number, limit = PAGE_MAX) => get<Page<FrameResult>>(`jobs/${job}/results?from=${from}&limit=${limit}`),
   parts: (job: JobId, frame: number, from: number) => get<Page<FrameResult>>(`jobs/${job}/frames/${frame}/parts?from=${from}&limit=${PAGE_MAX}`),
   errors: (job: JobId) => get<Page<FrameError>>(`jobs/${job}/errors?limit=${PAGE_MAX}`),
+
+  /** Sends a file and tells how many of its bytes have gone. Its name on the farm. */
+  putFile: (file: File, told: (bytes: number) => void, signal: AbortSignal) =>
+    new Promise<string>((done, failed) => {
+      // What `fetch` has sent of a body, it does not tell.
+      const request = new XMLHttpRequest();
+      request.open("PUT", "/api/v1/files");
+      request.setRequestHeader("content-type", "application/octet-stream");
+      request.upload.onprogress = ({ loaded }) => told(loaded);
+      request.onload = () => {
+        if (request.status === 200) done((JSON.parse(request.responseText) as Stored).blob);
+        else failed(refusal(request.status, request.statusText, request.responseText));
+      };
+      request.onerror = () => failed(new ApiError(0, "the file did not arrive", "it can no longer be read here, or the link to the manager was cut: try again"));
+      request.onabort = () => failed(signal.reason);
+      signal.addEventListener("abort", () => request.abort());
+      if (signal.aborted) failed(signal.reason);
+      else request.send(file);
+    }),
+  putTree: async (files: { path: string; blob: string }[], signal: AbortSignal) => (await post<Stored>("trees", { files }, signal)).blob,
+  submit: async (job: NewJob, signal: AbortSignal) => (await post<Submitted>("jobs", job, signal)).job,
 
   receivers: () => get<Page<ReceiverInfo>>("receivers"),
   setReceiver: (name: string, input: ReceiverInput) => ask<ReceiverInfo>("PUT", `receivers/${encodeURIComponent(name)}`, input),

@@ -177,7 +177,7 @@ async fn clock(api: &Api, report: &mut Report<'_>) {
             reqwest::Method::GET,
             path,
             reqwest::header::HeaderMap::new(),
-            bytes::Bytes::new(),
+            reqwest::Body::default,
         )
         .await;
     let Ok(answer) = answer else { return };
