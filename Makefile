@@ -32,7 +32,7 @@ test-all: setup-test web/node_modules/.package-lock.json ## the long suites too
 	$(CARGO) test --package tessera-sim --test sim -- --ignored --nocapture
 	MINUTES=1 scripts/fuzz
 
-bench: setup-test ## measured ratios, each against a baseline of the same run
+bench: setup-test web/node_modules/.package-lock.json ## measured ratios, each against a baseline of the same run
 	$(CARGO) build --release --package tessera-cli --package xtask
 	target/release/xtask bench --tessera target/release/tessera
 

@@ -32,7 +32,7 @@ use table::Figure;
 pub use scheduler::Counting;
 
 /// Measure: slot idle time, scaling, a still, farm-wide adaptive sampling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging,
-/// Blender's window, the scheduler, the manager
+/// Blender's window, the scheduler, the manager, its page in a browser
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The tessera program
@@ -94,6 +94,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("scheduler-memory", scheduler::one_great_job),
     ("manager", manager::measure),
     ("onlookers", manager::onlookers::measure),
+    ("page", manager::page::measure),
 ];
 
 /// Runs the benches.

@@ -18,7 +18,7 @@ use super::scene::{MAIN_FILE, Scene, build};
 
 /// Of a job that is done, and of one to come.
 pub(super) const FRAMES_DONE: u32 = 1_000;
-const FRAMES_TO_COME: u32 = 5_000;
+pub(super) const FRAMES_TO_COME: u32 = 5_000;
 
 const SUBMITTED_AT_ONCE: usize = 16;
 
@@ -95,15 +95,15 @@ pub(super) async fn record_done(
     Ok(begun.elapsed())
 }
 
-/// Submits so many jobs, some at once: with thousands of reports before each in line, one alone takes a while.
-pub(super) async fn submit(api: &Api, jobs: u32, scene: &Scene) -> Result<()> {
+/// Submits so many jobs of so many frames, some at once: with thousands of reports before each in line, one alone takes a while.
+pub(super) async fn submit(api: &Api, jobs: u32, frames: u32, scene: &Scene) -> Result<()> {
     let submitted = futures_util::stream::iter(0..jobs).map(|number| {
         let job = Submit {
             settings: settings(number),
             manifest: scene.manifest,
             main_file: MAIN_FILE.into(),
             file_version: "4.2".parse().expect("a series"),
-            steps: steps(FRAMES_TO_COME),
+            steps: steps(frames),
             client_note: String::new(),
         };
         async move { api.submit(&job).await }

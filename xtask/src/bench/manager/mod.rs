@@ -15,6 +15,7 @@
 mod crowd;
 mod jobs;
 pub(super) mod onlookers;
+pub(super) mod page;
 mod process;
 mod scene;
 mod worker;
@@ -30,7 +31,7 @@ use super::memory::resident_mb;
 use super::table::{Aim, Figure};
 use crate::farm::{Home, Manager};
 use crowd::{Crowd, LOOK};
-use jobs::FRAMES_DONE;
+use jobs::{FRAMES_DONE, FRAMES_TO_COME};
 use scene::Scene;
 
 /// Enough for ten thousand slices a second.
@@ -98,7 +99,7 @@ async fn work(
         linked.as_secs_f64()
     );
     let resting = resident_mb(pid)?;
-    jobs::submit(&api, JOBS, scene).await?;
+    jobs::submit(&api, JOBS, FRAMES_TO_COME, scene).await?;
     let begun = Instant::now();
     crowd.run_up(u64::from(workers) * RUN_UP).await?;
     println!("  all at work after {:.1} s", begun.elapsed().as_secs_f64());

@@ -16,7 +16,7 @@ use tessera_client::{Api, EventFilter};
 use tokio::task::JoinSet;
 
 use super::crowd::{Crowd, pair};
-use super::jobs::{record_done, submit};
+use super::jobs::{FRAMES_TO_COME, record_done, submit};
 use super::process::{cpu_time, open_many_files};
 use super::scene::Scene;
 use super::{Bench, figure};
@@ -84,7 +84,7 @@ async fn events(
     scene.send(&api).await?;
     let farms = pair(&manager.link().parse()?, WORKERS).await?;
     let mut crowd = Crowd::link(&farms, scene, FRAME_TAKES).await?;
-    submit(&api, 1, scene).await?;
+    submit(&api, 1, FRAMES_TO_COME, scene).await?;
     crowd.run_up(u64::from(WORKERS)).await?;
     let pid = manager.process.pid();
     let alone = cores(pid).await?;

@@ -6,8 +6,8 @@ use tessera_blobs::{
 };
 use tessera_client::Api;
 use tessera_model::{
-    Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, LeaseKey, ResultTimings, Timestamp,
-    WorkerId,
+    Blob, Build, BuildKind, FileRole, FrameFile, FrameResult, LeaseKey, Previews, ResultTimings,
+    Timestamp, WorkerId,
 };
 use tessera_wire::blob::to_model;
 use tessera_wire::link::FrameToRender;
@@ -20,11 +20,21 @@ pub(super) struct Scene {
     pub(super) manifest: Blob,
     picture: Blob,
     log: Blob,
+    previews: Option<Previews>,
     blocks: Vec<EncodedBlock>,
 }
 
 impl Scene {
     pub(super) fn make() -> Result<Self> {
+        Self::shown_as(None)
+    }
+
+    /// Each frame has this picture, a JPEG, as its thumbnail and its preview.
+    pub(super) fn with_thumbnails(jpeg: &[u8]) -> Result<Self> {
+        Self::shown_as(Some(jpeg))
+    }
+
+    fn shown_as(jpeg: Option<&[u8]>) -> Result<Self> {
         let mut blocks = Vec::new();
         let mut blob = |bytes: &[u8]| {
             write_bytes(bytes, Content::Other, |block| {
@@ -35,6 +45,7 @@ impl Scene {
         let file = blob(b"BLENDER-v402 a scene")?;
         let picture = blob(b"a picture")?;
         let log = blob(b"Fra:1 Mem:1M\nSaved\n")?;
+        let jpeg = jpeg.map(&mut blob).transpose()?;
         let mut tree = Manifest::new();
         let entry = Entry {
             kind: EntryKind::File,
@@ -52,6 +63,10 @@ impl Scene {
             manifest: to_model(&manifest),
             picture: to_model(&picture),
             log: to_model(&log),
+            previews: jpeg.map(|jpeg| Previews {
+                thumbnail: to_model(&jpeg),
+                preview: to_model(&jpeg),
+            }),
             blocks,
         })
     }
@@ -92,7 +107,7 @@ impl Scene {
             stdout: self.log,
             stderr: to_model(&BlobRef::empty()),
             timings,
-            previews: None,
+            previews: self.previews.clone(),
             notes: Vec::new(),
             noisy: Vec::new(),
             at: Timestamp(0),
