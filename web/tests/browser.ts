@@ -1,11 +1,17 @@
 // A browser that lets nothing pass: errors of the console, of the page and of its policy are all failures.
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { strict as assert } from "node:assert";
 import { type Browser, chromium, type Page } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const DESKTOP = { width: 1360, height: 860 };
+const PHONE = { width: 390, height: 844 };
+
+/** Where pictures of all that is looked at go, if they are wanted. */
+const PICTURES = process.env.TESSERA_PICTURES;
 
 /** Longest that anything on the page may take to come true. */
 const COMES_TRUE_MS = 30_000;
@@ -27,11 +33,17 @@ export class View {
   }
 
   static async open(browser: Browser, url: string): Promise<View> {
-    const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, colorScheme: "light", reducedMotion: "reduce" });
+    const context = await browser.newContext({ viewport: DESKTOP, colorScheme: "light", reducedMotion: "reduce" });
     const page = await context.newPage();
     const view = new View(page);
     await page.exposeFunction("complain", (text: string) => view.complaints.push(text));
     await page.addInitScript(() => {
+      // How far things jumped by themselves, as browsers measure it (Layout Instability: part of the screen by part of its height).
+      const told = window as unknown as { jumped: number };
+      told.jumped = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean })[]) if (!entry.hadRecentInput) told.jumped += entry.value;
+      }).observe({ type: "layout-shift" });
       addEventListener("securitypolicyviolation", (event) => {
         (window as unknown as { complain: (text: string) => void }).complain(`policy: ${event.violatedDirective} ${event.blockedURI}`);
       });
@@ -52,22 +64,108 @@ export class View {
     await place.getByRole("button", { name, exact }).first().click();
   }
 
+  /** Nothing is amiss with what shows now: in light, in dark, and on a phone, where all of it has room. */
+  async isSound(what: string): Promise<void> {
+    await this.isAccessible(what);
+    await this.fits(what);
+    const pictures = PICTURES ? [await this.picture("light"), await this.picture("dark")] : [];
+    await this.page.setViewportSize(PHONE);
+    await this.fits(`${what}, on a phone`);
+    assert.deepEqual(await this.axe({}), [], `${what}, on a phone`);
+    if (PICTURES) await this.sheet(what, [...pictures, await this.picture("light")]);
+    await this.page.setViewportSize(DESKTOP);
+  }
+
+  /** Nothing is wider than the window, and nothing in an open window wider than that. */
+  private async fits(what: string): Promise<void> {
+    const wide = await this.page.evaluate(() =>
+      [document.documentElement, ...document.querySelectorAll("dialog[open]")].filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ tagName, scrollWidth, clientWidth }) => `${tagName} has ${scrollWidth} pixels in ${clientWidth}`),
+    );
+    assert.deepEqual(wide, [], what);
+  }
+
+  /** The keys reach everything in the order in which it stands, and what is reached shows. */
+  async isInOrder(what: string): Promise<void> {
+    await this.page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+    const reached = await this.page.evaluateHandle(() => [] as Element[]);
+    for (let steps = 0; steps < 300; steps += 1) {
+      await this.page.keyboard.press("Tab");
+      const found = await this.page.evaluate((reached) => {
+        const now = document.activeElement;
+        if (!now || now === document.body || now === reached[0]) return "end";
+        const before = reached[reached.length - 1];
+        if (before === now) return "end";
+        reached.push(now);
+        const { width, height, bottom, top } = now.getBoundingClientRect();
+        const name = now.getAttribute("aria-label") ?? now.textContent?.trim().slice(0, 40);
+        if (width * height === 0 && !now.closest("label")) return `${now.tagName} '${name}' does not show`;
+        if (bottom < 0 || top > innerHeight) return `${now.tagName} '${name}' is out of sight`;
+        if (before && !(before.compareDocumentPosition(now) & Node.DOCUMENT_POSITION_FOLLOWING)) return `${now.tagName} '${name}' comes too late`;
+        return "";
+      }, reached);
+      if (found === "end") {
+        assert.ok(steps > 4, `${what}: only ${steps} things are reached by keys`);
+        return;
+      }
+      assert.equal(found, "", what);
+    }
+    assert.fail(`${what}: keys reach more than 300 things`);
+  }
+
+  /** How far what shows jumps by itself while this goes on. */
+  async jumps(during: () => Promise<void>): Promise<number> {
+    const jumped = () => this.page.evaluate(() => (window as unknown as { jumped: number }).jumped);
+    const before = await jumped();
+    await during();
+    return (await jumped()) - before;
+  }
+
+  private async picture(colorScheme: "light" | "dark"): Promise<Buffer> {
+    await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    const picture = await this.page.screenshot();
+    await this.page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+    return picture;
+  }
+
+  /** Writes pictures beside each other into one. The browser is the one who can make WebP. */
+  private async sheet(what: string, pictures: Buffer[]): Promise<void> {
+    const page = await this.page.context().newPage();
+    const made = await page.evaluate(async (pictures) => {
+      const images = await Promise.all(pictures.map(async (base64) => createImageBitmap(await (await fetch(`data:image/png;base64,${base64}`)).blob())));
+      const canvas = new OffscreenCanvas(images.reduce((sum, { width }) => sum + width + 10, -10), Math.max(...images.map(({ height }) => height)));
+      const pen = canvas.getContext("2d");
+      let left = 0;
+      for (const image of images) {
+        pen?.drawImage(image, left, 0);
+        left += image.width + 10;
+      }
+      const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/webp", quality: 0.75 })).arrayBuffer());
+      return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    }, pictures.map((picture) => picture.toString("base64")));
+    await page.close();
+    mkdirSync(PICTURES ?? "", { recursive: true });
+    writeFileSync(`${PICTURES}/${what.replace(/[^a-z0-9]+/gi, "-")}.webp`, Buffer.from(made, "base64"));
+  }
+
   /** Nothing is amiss with what shows now, in light and in dark. */
   async isAccessible(what: string): Promise<void> {
     for (const colorScheme of ["light", "dark"] as const) {
       await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await this.page.evaluate(axe);
       // Only contrast depends on the colours.
-      const options = colorScheme === "light" ? {} : { runOnly: { type: "rule", values: ["color-contrast"] } };
-      const found = await this.page.evaluate(async (options) => {
-        const { axe } = window as unknown as { axe: { run: (options: object) => Promise<{ passes: object[]; violations: { id: string; help: string; nodes: { html: string; failureSummary?: string }[] }[] }> } };
-        const { violations, passes } = await axe.run(options);
-        if (passes.length === 0) return ["it was not looked at"];
-        return violations.map(({ id, help, nodes }) => `${id}: ${help}\n    ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ""}`).slice(0, 3).join("\n    ")}`);
-      }, options);
+      const found = await this.axe(colorScheme === "light" ? {} : { runOnly: { type: "rule", values: ["color-contrast"] } });
       assert.deepEqual(found, [], `${what}, ${colorScheme}:\n${found.join("\n")}`);
     }
     await this.page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+  }
+
+  private async axe(options: object): Promise<string[]> {
+    await this.page.evaluate(axe);
+    return this.page.evaluate(async (options) => {
+      const { axe } = window as unknown as { axe: { run: (options: object) => Promise<{ passes: object[]; violations: { id: string; help: string; nodes: { html: string; failureSummary?: string }[] }[] }> } };
+      const { violations, passes } = await axe.run(options);
+      if (passes.length === 0) return ["it was not looked at"];
+      return violations.map(({ id, help, nodes }) => `${id}: ${help}\n    ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ""}`).slice(0, 3).join("\n    ")}`);
+    }, options);
   }
 
   /** Nothing was complained of. */

@@ -14,6 +14,9 @@ export interface Site {
   still: string;
   sampled: string;
   textured: string;
+  /** The pages of two other farms: one that nobody has used, and one with ten thousand jobs. */
+  empty: string;
+  crowded: string;
 }
 
 export const site = JSON.parse(process.env.FARM ?? "null") as Site;

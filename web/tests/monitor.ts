@@ -14,6 +14,9 @@ import { certificates, cli, endAll, job, jobs, receivers, settings, site, start,
 const { film, failing, markup, shots, many } = site.jobs;
 const began = Date.now();
 
+/** A name that is longer than any place for it. */
+const CARL = "carl-in-the-cellar-behind-the-washing-machine-next-to-the-boiler";
+
 function passed(what: string): void {
   console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${what}`);
 }
@@ -40,13 +43,13 @@ async function farm(view: View): Promise<void> {
   await seen("anna", "ready");
   await seen("ben", "nowhere");
   await page.getByRole("img", { name: "Frame 8 of Film" }).waitFor();
-  await view.isAccessible("farm");
+  await view.isSound("farm");
 
   await page.getByRole("img", { name: /Slots of the farm .* of 2$/ }).waitFor();
 
   await view.press("anna");
   await page.getByRole("heading", { name: "anna" }).waitFor();
-  await view.isAccessible("farm with a worker");
+  await view.isSound("farm with a worker");
   // Its machine is this one.
   const panel = page.getByRole("complementary", { name: "anna" });
   await panel.getByText(/^\d+ % in use$/).waitFor();
@@ -56,7 +59,7 @@ async function farm(view: View): Promise<void> {
   await seen("ben", "Memory");
   await view.press("Add a note");
   await page.getByLabel("Note about anna").fill("under the stairs");
-  await view.isAccessible("a note that is written");
+  await view.isSound("a note that is written");
   await view.press("Save");
   await says(page, "Noted about 'anna'");
   assert.equal(worker("anna")?.note, "under the stairs");
@@ -72,7 +75,7 @@ async function farm(view: View): Promise<void> {
   await view.press("Keep as it is");
   assert.equal(worker("anna")?.mode, "active");
   await view.press("Block");
-  await view.isAccessible("a question");
+  await view.isSound("a question");
   await view.press("Block");
   await says(page, "Block: 'anna'");
   assert.equal(worker("anna")?.mode, "blocked");
@@ -106,16 +109,16 @@ async function farm(view: View): Promise<void> {
   await view.press("Make a code");
   const link = (await page.getByRole("dialog").locator("code").last().textContent()) ?? "";
   await page.getByRole("img", { name: /QR code/ }).waitFor();
-  await view.isAccessible("a code");
+  await view.isSound("a code");
   await view.press("Done");
-  start(site.newHome, "worker", "--join", link, "--name", "carl", "--threads", "1");
-  await seen("carl", "ready");
+  start(site.newHome, "worker", "--join", link, "--name", CARL, "--threads", "1");
+  await seen(CARL, "ready");
   assert.equal(workers().length, 3);
-  await view.press("carl");
+  await view.press(CARL);
   await view.press("Drain");
   await view.press("Drain");
   await says(page, "Drain: 'carl'");
-  await seen("carl", "away");
+  await seen(CARL, "away");
   view.isQuiet("farm");
   passed("farm: workers measured, noted, paused, resumed, blocked, unblocked, kept from a job, added, drained");
 }
@@ -125,7 +128,7 @@ async function list(view: View): Promise<void> {
   const rows = page.getByRole("row").filter({ has: page.getByRole("link") });
   await page.getByRole("link", { name: "Jobs", exact: true }).click();
   await page.getByText("7 jobs").waitFor();
-  await view.isAccessible("jobs");
+  await view.isSound("jobs");
   // A name is text, whatever it is made of.
   assert.equal(await page.locator(`a[href="#/jobs/${markup}"]`).textContent(), site.markup);
   await page.getByRole("searchbox").fill("shot");
@@ -141,7 +144,7 @@ async function list(view: View): Promise<void> {
 
   const states = () => shots.map((id) => job(id)?.state);
   for (const id of shots) await page.getByRole("checkbox", { name: `Choose job ${id}`, exact: true }).check();
-  await view.isAccessible("jobs that are chosen");
+  await view.isSound("jobs that are chosen");
   await view.press("Pause");
   await says(page, "Paused 3 jobs");
   assert.deepEqual(states(), ["paused", "paused", "paused"]);
@@ -185,7 +188,7 @@ async function wall(view: View): Promise<void> {
   await page.getByRole("searchbox", { name: "Find in the log" }).fill("fra:8");
   await page.getByText(/^1 of \d+$/).waitFor();
   assert.ok((await log.locator("mark").count()) > 0);
-  await view.isAccessible("a job");
+  await view.isSound("a job");
   view.isQuiet("wall");
 
   await view.go(`#/jobs/${many}`);
@@ -209,7 +212,7 @@ async function wall(view: View): Promise<void> {
   await page.getByText("4 failed attempts").waitFor();
   await page.getByRole("tab", { name: "Statistics" }).click();
   await page.getByRole("table", { name: "What failed" }).getByText("crash").first().waitFor();
-  await view.isAccessible("what failed");
+  await view.isSound("what failed");
   view.isQuiet("a job that failed");
   passed("frames: chosen, seen, logs read and searched, failures shown and retried");
 }
@@ -219,7 +222,7 @@ async function steer(view: View): Promise<void> {
   await view.go(`#/jobs/${markup}`);
   await page.getByRole("heading", { name: site.markup }).waitFor();
   await view.press("Edit");
-  await view.isAccessible("a job's settings");
+  await view.isSound("a job's settings");
   await page.getByLabel("Name", { exact: true }).fill("Shot <b>four</b>");
   await page.getByLabel("Category").fill("film");
   await page.getByLabel("Priority").fill("250");
@@ -235,7 +238,7 @@ async function steer(view: View): Promise<void> {
   await page.getByRole("tab", { name: "Details" }).click();
   await page.getByText("nowhere, night").waitFor();
   assert.equal(await page.locator("dd.comment").textContent(), site.markup);
-  await view.isAccessible("details");
+  await view.isSound("details");
   // What cannot be is said where it was typed.
   await view.press("Edit");
   await page.getByLabel("Tags").fill("a=b");
@@ -287,7 +290,7 @@ async function pictures(view: View): Promise<void> {
   await view.press("Play");
   await page.getByText("2 of 8 pictures").waitFor();
   await view.press("Stop");
-  await view.isAccessible("the player");
+  await view.isSound("the player");
 
   await view.go(`#/jobs/${film}?tab=compare&a=1&b=8`);
   await isDrawn(page);
@@ -300,14 +303,14 @@ async function pictures(view: View): Promise<void> {
   await page.getByLabel("B: frame").press("Enter");
   await view.press("Difference");
   await page.getByText("0 % of the pixels differ").waitFor();
-  await view.isAccessible("two frames");
+  await view.isSound("two frames");
 
   await view.go(`#/jobs/${film}?tab=times`);
   await page.getByRole("slider", { name: "Frame of the chart" }).press("ArrowRight");
   await page.getByText(/^Frame 1: files and loading/).waitFor();
   await page.getByText(/^\d+\.\d\d worker-hours$/).waitFor();
   await page.getByRole("table", { name: "By worker" }).getByText(/anna|ben/).first().waitFor();
-  await view.isAccessible("times");
+  await view.isSound("times");
   view.isQuiet("pictures");
   passed("pictures: played, scrubbed, compared; times shown");
 }
@@ -368,7 +371,7 @@ async function sent(view: View): Promise<void> {
   const dialog = page.getByRole("dialog");
   await view.go("#/jobs");
   await view.press("New job");
-  await view.isAccessible("a new job");
+  await view.isSound("a new job");
   assert.ok(await page.getByRole("button", { name: "Submit" }).isDisabled());
   const files = page.getByLabel("Files …");
   await files.setInputFiles({ name: "wrong.blend", mimeType: "", buffer: Buffer.from("PK") });
@@ -382,7 +385,7 @@ async function sent(view: View): Promise<void> {
   assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "film");
   const frames = page.getByLabel(/^Frames/);
   assert.match(await frames.inputValue(), /^1\.\.\d+$/);
-  await view.isAccessible("a new job's settings");
+  await view.isSound("a new job's settings");
   await frames.fill("one to two");
   await view.press("Submit");
   await dialog.getByRole("alert").getByText("one to two").waitFor();
@@ -423,6 +426,77 @@ async function sent(view: View): Promise<void> {
   passed("a folder was sent and rendered, the same as by the command");
 }
 
+/** What happens moves nothing that is there, and keys go through all of it in order. */
+async function steady(view: View): Promise<void> {
+  const { page } = view;
+  const told = cli("submit", site.still, "-f", "1..40", "--name", "Steady");
+  const id = Number(told.find(({ type }) => type === "submitted")?.job);
+  for (const hash of ["#/", "#/jobs", `#/jobs/${id}`]) {
+    await view.go(hash);
+    await page.getByRole("heading").first().waitFor();
+    const done = () => job(id)?.done ?? 0;
+    const more = async (count: number) => {
+      for (const until = done() + count; done() < until; ) await page.waitForTimeout(200);
+    };
+    await more(1);
+    const jumped = await view.jumps(() => more(4));
+    assert.ok(jumped < 0.02, `${hash} jumps by ${jumped} while frames are rendered`);
+  }
+  for (const hash of ["#/", "#/jobs", `#/jobs/${id}?frame=1`, `#/jobs/${id}?tab=details`, "#/settings", "#/settings/access"]) {
+    await view.go(hash);
+    await page.getByRole("heading").first().waitFor();
+    await page.waitForTimeout(300);
+    await view.isInOrder(hash);
+  }
+  cli("job", "cancel", String(id));
+  cli("job", "remove", String(id));
+  view.isQuiet("steadiness");
+  passed("nothing jumps, and keys go in order");
+}
+
+/** A farm that nobody has used, and what is not there yet. */
+async function empty(view: View): Promise<void> {
+  const { page } = view;
+  await page.getByText("No workers yet.").waitFor();
+  await view.isSound("an empty farm");
+  await view.go("#/jobs");
+  await page.getByText("No jobs yet.").waitFor();
+  await view.isSound("no jobs");
+  await view.go("#/settings/storage");
+  await page.getByText("on the manager's disk").waitFor();
+  await view.isSound("an empty store");
+  view.isQuiet("an empty farm");
+  passed("an empty farm says what to do");
+}
+
+/** Ten thousand jobs are one list. */
+async function crowded(view: View): Promise<void> {
+  const { page } = view;
+  // It is said that more comes, for as long as it does.
+  let hold = () => {};
+  const held = new Promise<void>((done) => (hold = done));
+  await page.route("**/api/v1/jobs?**after=**", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.reload();
+  await view.go("#/jobs");
+  await page.getByText("reading more …").waitFor();
+  await view.isSound("jobs that are being read");
+  hold();
+  await page.getByText("10,000 jobs", { exact: true }).waitFor();
+  await page.unroute("**/api/v1/jobs?**after=**");
+  assert.ok((await page.locator("*").count()) < 1000);
+  await view.isSound("ten thousand jobs");
+  await page.getByRole("searchbox").fill("shot 9999");
+  await page.getByText("1 job", { exact: true }).waitFor();
+  await page.getByRole("searchbox").fill("");
+  await page.getByRole("columnheader", { name: "Job" }).getByRole("button").click();
+  await page.getByRole("link", { name: "shot 1", exact: true }).waitFor();
+  view.isQuiet("a list of ten thousand");
+  passed("ten thousand jobs listed, searched and sorted");
+}
+
 async function numbers(view: View): Promise<void> {
   const { page } = view;
   await page.getByRole("link", { name: "Settings" }).click();
@@ -432,7 +506,7 @@ async function numbers(view: View): Promise<void> {
   assert.ok(await page.getByRole("button", { name: "Save" }).isDisabled());
   await cap.fill("50");
   await page.getByLabel(/^sample_ms/).fill("20 s");
-  await view.isAccessible("the farm's numbers");
+  await view.isSound("the farm's numbers");
   await view.press("Save");
   await says(page, "2 settings changed");
   assert.deepEqual([settings().cap_percent, settings().sample_ms], [50, 20_000]);
@@ -461,20 +535,20 @@ async function numbers(view: View): Promise<void> {
   await view.press("Let someone in");
   await page.getByLabel("User", { exact: true }).fill("tina");
   await page.getByLabel("a token for a program").check();
-  await view.isAccessible("letting someone in");
+  await view.isSound("letting someone in");
   await view.press("Make it");
   await page.getByRole("dialog").getByText(/^tsr_/).waitFor();
   await view.press("Done");
   assert.equal(tokens().find(({ user }) => user === "tina")?.role, "artist");
-  await view.isAccessible("access");
+  await view.isSound("access");
   await view.press(/^Revoke token .* of tina/, false);
   await view.press("Revoke");
   await says(page, "Revoked");
   assert.ok(tokens().every(({ user }) => user !== "tina"));
-  await view.press(/^Revoke certificate .* of carl/, false);
+  await view.press(/^Revoke certificate .* of carl-/, false);
   await view.press("Revoke");
   await page.getByRole("cell", { name: "revoked" }).waitFor();
-  assert.ok(certificates().find((one) => one.worker_name === "carl")?.revoked);
+  assert.ok(certificates().find((one) => one.worker_name === CARL)?.revoked);
 
   await page.getByRole("tab", { name: "Notifications" }).click();
   await view.press("Add a receiver");
@@ -484,13 +558,13 @@ async function numbers(view: View): Promise<void> {
   await page.getByLabel("a worker is lost").uncheck();
   await page.getByLabel("Of whose jobs").selectOption({ label: "those of one user" });
   await page.getByLabel("Which user").fill("tina");
-  await view.isAccessible("adding a receiver");
+  await view.isSound("adding a receiver");
   await view.press("Add");
   await page.getByRole("cell", { name: "pipeline", exact: true }).waitFor();
   const [receiver] = receivers();
   assert.deepEqual([receiver?.name, receiver?.jobs], ["pipeline", { owner: "tina" }]);
   assert.ok(receiver?.events.includes("job_done") && !receiver.events.includes("worker_lost"));
-  await view.isAccessible("notifications");
+  await view.isSound("notifications");
   await view.press("Test pipeline");
   await says(page, /The test for 'pipeline' did not arrive: .*refused/);
   await view.press("Remove pipeline", false);
@@ -501,7 +575,7 @@ async function numbers(view: View): Promise<void> {
   await page.getByRole("tab", { name: "Storage" }).click();
   await page.getByText("on the manager's disk").waitFor();
   await page.getByRole("row", { name: /Film/ }).waitFor();
-  await view.isAccessible("storage");
+  await view.isSound("storage");
   await view.press("Give back what nobody needs");
   await says(page, /Given back|cannot be told yet/);
   view.isQuiet("settings");
@@ -545,7 +619,7 @@ async function viewer(view: View): Promise<void> {
   cli("token", "revoke", tokens().find(({ user }) => user === "vera")?.id ?? "");
   await page.reload();
   await page.getByRole("heading", { name: "Open it with tessera web" }).waitFor();
-  await view.isAccessible("nobody's page");
+  await view.isSound("nobody's page");
   passed("a viewer is offered nothing that is not theirs; a phone shows all of it");
 }
 
@@ -556,7 +630,7 @@ async function lost(view: View): Promise<void> {
   await page.getByRole("heading", { name: "Film" }).waitFor();
   process.kill(site.manager.pid, "SIGKILL");
   await page.getByRole("alert").getByText("link to the manager is lost").waitFor();
-  await view.isAccessible("a lost link");
+  await view.isSound("a lost link");
   start(site.home, "manager", "--listen", site.manager.address, "--no-discovery");
   await page.getByText("live", { exact: true }).waitFor();
   cli("job", "edit", String(film), "--name", "Film, second cut");
@@ -568,7 +642,7 @@ async function lost(view: View): Promise<void> {
 const browser = await launch();
 try {
   const view = await View.open(browser, site.url);
-  for (const part of [types, farm, list, wall, steer, pictures, growing, added, sent, numbers]) {
+  for (const part of [types, farm, list, wall, steer, pictures, growing, added, sent, steady, numbers]) {
     await part(view).catch(async (error: unknown) => {
       await view.page.screenshot({ path: `../out/monitor-${part.name}.png` });
       throw error;
@@ -577,6 +651,8 @@ try {
   assert.equal(await view.page.evaluate(() => "ran" in window), false, "a name was run as a script");
   const other = await View.open(browser, site.viewer.url);
   await viewer(other);
+  await empty(await View.open(browser, site.empty));
+  await crowded(await View.open(browser, site.crowded));
   await lost(view);
 } finally {
   await browser.close();

@@ -18,8 +18,8 @@ const KEPT_MAX: usize = 4096;
 /// Bytes of them: usually a quarter of it, but a frame may have thousands of files.
 const KEPT_MAX_BYTES: usize = 16 << 20;
 
-/// Events that a watcher may lag behind before it is told to read everything anew.
-const LAG_MAX: usize = 1024;
+/// Events that a watcher may lag behind before it is told to read everything anew: what the busiest farm does in some tenths of a second.
+const LAG_MAX: usize = 4096;
 
 /// For so long after someone watched, events are kept for a watcher that comes back.
 const AWAY_MAX: Duration = Duration::from_secs(300);
@@ -35,7 +35,8 @@ pub(crate) struct Written {
     pub(crate) job: Option<JobId>,
     /// Whether it says that events were missed.
     pub(crate) is_resync: bool,
-    pub(crate) json: String,
+    /// As it stands in the stream.
+    pub(crate) text: String,
 }
 
 #[derive(Debug)]
@@ -49,13 +50,13 @@ struct Ring {
 
 impl Ring {
     fn keep(&mut self, written: Arc<Written>) {
-        self.kept_bytes += written.json.len();
+        self.kept_bytes += written.text.len();
         self.kept.push_back(written);
         while self.kept.len() > KEPT_MAX || self.kept_bytes > KEPT_MAX_BYTES {
             let Some(oldest) = self.kept.pop_front() else {
                 return;
             };
-            self.kept_bytes -= oldest.json.len();
+            self.kept_bytes -= oldest.text.len();
         }
     }
 }
@@ -94,7 +95,7 @@ fn write(seq: u64, at: Timestamp, what: What) -> Arc<Written> {
         seq,
         job,
         is_resync,
-        json,
+        text: format!("id: {seq}\ndata: {json}\n\n"),
     })
 }
 
@@ -191,7 +192,7 @@ mod tests {
         let is_resync = watch
             .missed
             .first()
-            .is_some_and(|first| first.json.contains("resync"));
+            .is_some_and(|first| first.text.contains("resync"));
         assert_eq!(is_resync, resync, "since {since}");
     }
 

@@ -29,6 +29,7 @@ use anyhow::{Context as _, Result};
 use scenes::Scenes;
 use table::Figure;
 
+pub use manager::record_jobs;
 pub use scheduler::Counting;
 
 /// Measure: slot idle time, scaling, a still, farm-wide adaptive sampling, persistent data, overhead, bytes of an edit, transfer, memory, packing, merging,

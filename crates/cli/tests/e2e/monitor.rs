@@ -6,6 +6,8 @@ use std::process::Command;
 
 use tessera_model::{JobState, Role};
 use tessera_wire::line::LineKind;
+use tokio::runtime::Runtime;
+use xtask::bench::record_jobs;
 use xtask::farm::{Home, Process};
 
 use crate::ended::run;
@@ -87,6 +89,12 @@ fn the_page_in_a_browser() {
     let (_admins, url) = opened(&site.boss);
     let (_viewers, viewer_url) = opened(&vera);
 
+    let (idle, crowd) = (world.home("idle"), world.home("crowd"));
+    let recorded = record_jobs(&crowd.folder().join("data/manager"), 10_000);
+    Runtime::new().unwrap().block_on(recorded).unwrap();
+    let _others = [&idle, &crowd].map(|home| home.manager(&[]).unwrap());
+    let ((_idle, empty), (_crowd, crowded)) = (opened(&idle), opened(&crowd));
+
     let farm = serde_json::json!({
         "url": url,
         "viewer": {"url": viewer_url, "role": Role::Viewer},
@@ -99,6 +107,8 @@ fn the_page_in_a_browser() {
         "still": still.file(),
         "sampled": sampled.file(),
         "textured": textured.file(),
+        "empty": empty,
+        "crowded": crowded,
     });
     let web = in_crate("../../web");
     let told = run(Command::new(web.join("node_modules/.bin/vite-node"))

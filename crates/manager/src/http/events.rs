@@ -1,17 +1,23 @@
 //! Server-sent events: what the watcher missed, then what comes, for as long as its token is good.
+//!
+//! What happens after a silence is told at once, and what happens soon after that together: hundreds of watchers cost the manager little more
+//! than the bytes that they are sent.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::sse::{Event, Sse};
-use futures_util::Stream;
-use http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, stream};
+use http::{HeaderMap, header};
 use tessera_model::JobId;
 use tessera_wire::query::EventsQuery;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, Interval};
 
 use super::access::Client;
@@ -23,13 +29,21 @@ use crate::events::{Watch, Written};
 /// A sign of life when nothing happens; at each the token is looked at again.
 const ALIVE: Duration = Duration::from_secs(10);
 
+/// Between two pieces of one stream: nobody sees so little.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Enough for one piece.
+const PIECE_BYTES: usize = 64 << 10;
+
 struct Watching {
     app: Arc<App>,
     client: Client,
     job: Option<JobId>,
-    missed: VecDeque<Arc<Written>>,
-    live: tokio::sync::broadcast::Receiver<Arc<Written>>,
+    /// Heard and not told.
+    waiting: VecDeque<Arc<Written>>,
+    live: Receiver<Arc<Written>>,
     alive: Interval,
+    not_before: Instant,
 }
 
 pub(super) async fn watch(
@@ -37,7 +51,7 @@ pub(super) async fn watch(
     client: Client,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Response {
     let last_id = headers.get("last-event-id").map(|value| {
         // An id that is not ours is as good as one that is forgotten.
         value
@@ -51,45 +65,76 @@ pub(super) async fn watch(
         app,
         client,
         job: query.job,
-        missed: missed.into(),
+        waiting: missed.into(),
         live,
         alive: tokio::time::interval_at(Instant::now() + ALIVE, ALIVE),
+        not_before: Instant::now(),
     };
-    Sse::new(futures_util::stream::unfold(
-        watching,
-        |mut watching| async move {
-            let event = watching.next().await?;
-            Some((Ok(event), watching))
-        },
-    ))
+    let pieces = stream::unfold(watching, async |mut watching| {
+        let piece = watching.next().await?;
+        Some((Ok::<_, Infallible>(piece), watching))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, Body::from_stream(pieces)).into_response()
 }
 
 impl Watching {
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            let written = match self.missed.pop_front() {
-                Some(missed) => missed,
-                None => {
-                    let ending = self.app.ending.clone();
-                    tokio::select! {
-                        () = ending.cancelled() => return None,
-                        _ = self.alive.tick() => {
-                            return self.client.is_still_good(&self.app).then(|| Event::default().comment(""));
-                        }
-                        live = self.live.recv() => match live {
-                            Ok(written) => written,
-                            Err(RecvError::Lagged(_)) => self.app.events.resync(clock::wall()),
-                            Err(RecvError::Closed) => return None,
-                        },
-                    }
+    /// What is to be told next; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        let ending = self.app.ending.clone();
+        tokio::select! {
+            () = ending.cancelled() => return None,
+            () = tokio::time::sleep_until(self.not_before) => {}
+        }
+        let mut piece = BytesMut::new();
+        if self.alive.tick().now_or_never().is_some() {
+            self.show_life(&mut piece)?;
+        }
+        self.gather(&mut piece);
+        while piece.is_empty() {
+            tokio::select! {
+                () = ending.cancelled() => return None,
+                _ = self.alive.tick() => self.show_life(&mut piece)?,
+                live = self.live.recv() => {
+                    let written = match live {
+                        Ok(written) => written,
+                        Err(RecvError::Lagged(_)) => self.app.events.resync(clock::wall()),
+                        Err(RecvError::Closed) => return None,
+                    };
+                    self.waiting.push_back(written);
+                    self.gather(&mut piece);
                 }
+            }
+        }
+        self.not_before = Instant::now() + PACE;
+        Some(piece.freeze())
+    }
+
+    /// A comment, if the token is still good.
+    fn show_life(&self, piece: &mut BytesMut) -> Option<()> {
+        if !self.client.is_still_good(&self.app) {
+            return None;
+        }
+        piece.extend_from_slice(b":\n\n");
+        Some(())
+    }
+
+    /// All that is there, as far as there is room.
+    fn gather(&mut self, piece: &mut BytesMut) {
+        while piece.len() < PIECE_BYTES {
+            let written = match self.waiting.pop_front() {
+                Some(written) => written,
+                None => match self.live.try_recv() {
+                    Ok(written) => written,
+                    Err(TryRecvError::Lagged(_)) => self.app.events.resync(clock::wall()),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+                },
             };
             if self.wants(&written) {
-                return Some(
-                    Event::default()
-                        .id(written.seq.to_string())
-                        .data(&written.json),
-                );
+                piece.extend_from_slice(written.text.as_bytes());
             }
         }
     }

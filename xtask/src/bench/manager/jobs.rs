@@ -20,6 +20,9 @@ use super::scene::{MAIN_FILE, Scene, build};
 pub(super) const FRAMES_DONE: u32 = 1_000;
 pub(super) const FRAMES_TO_COME: u32 = 5_000;
 
+/// Changes that are recorded at once.
+const RECORDED_AT_ONCE: usize = 1_000;
+
 const SUBMITTED_AT_ONCE: usize = 16;
 
 fn steps(frames: u32) -> Vec<Step> {
@@ -54,6 +57,7 @@ pub(super) async fn record_done(
     let begun = Instant::now();
     let state = State::open(folder).await?;
     let term = state.begin_term().await?;
+    let mut changes = Vec::new();
     for number in 1..=jobs {
         let id = JobId(u64::from(number));
         let job = Job {
@@ -85,11 +89,14 @@ pub(super) async fn record_done(
             };
             Change::FrameDone(Box::new(scene.result(WorkerId(1), lease, frame)))
         });
-        let mut changes = vec![Change::JobAdded(job)];
+        changes.push(Change::JobAdded(job));
         changes.extend(done);
         // Never over for so long that the manager removes it.
         changes.push(Change::JobState(id, JobState::Done, Timestamp(i64::MAX)));
-        state.commit(term, &changes).await?;
+        if changes.len() >= RECORDED_AT_ONCE || number == jobs {
+            state.commit(term, &changes).await?;
+            changes.clear();
+        }
     }
     state.close().await;
     Ok(begun.elapsed())

@@ -65,6 +65,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Puts so many jobs of one frame each, all done, into the record of a manager that has not started yet, in the folder of its data.
+///
+/// # Errors
+/// If they cannot be recorded.
+pub async fn record_jobs(folder: &std::path::Path, jobs: u32) -> Result<()> {
+    jobs::record_done(folder, jobs, 1, &Scene::make()?).await?;
+    Ok(())
+}
+
 fn figure(name: &str, value: f64, unit: &'static str, aim: Aim, note: String) -> Figure {
     Figure {
         name: name.into(),
