@@ -90,8 +90,9 @@ fn the_page_in_a_browser() {
     let (_viewers, viewer_url) = opened(&vera);
 
     let (idle, crowd) = (world.home("idle"), world.home("crowd"));
-    let recorded = record_jobs(&crowd.folder().join("data/manager"), 10_000);
-    Runtime::new().unwrap().block_on(recorded).unwrap();
+    let data = crowd.folder().join("data/manager");
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(record_jobs(&data, 10_000)).unwrap();
     let _others = [&idle, &crowd].map(|home| home.manager(&[]).unwrap());
     let ((_idle, empty), (_crowd, crowded)) = (opened(&idle), opened(&crowd));
 
