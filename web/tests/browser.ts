@@ -13,6 +13,9 @@ const PHONE = { width: 390, height: 844 };
 /** Where pictures of all that is looked at go, if they are wanted. */
 const PICTURES = process.env.TESSERA_PICTURES;
 
+/** Of the screen, times how far in parts of its height: browsers call a page good below five times as much. */
+const JUMPS_MAX = 0.02;
+
 /** Longest that anything on the page may take to come true. */
 const COMES_TRUE_MS = 30_000;
 
@@ -39,10 +42,19 @@ export class View {
     await page.exposeFunction("complain", (text: string) => view.complaints.push(text));
     await page.addInitScript(() => {
       // How far things jumped by themselves, as browsers measure it (Layout Instability: part of the screen by part of its height).
-      const told = window as unknown as { jumped: number };
+      const told = window as unknown as { jumped: number; moved: string[] };
       told.jumped = 0;
+      told.moved = [];
+      type Shift = PerformanceEntry & { value: number; hadRecentInput: boolean; sources: { node?: Element; previousRect: DOMRect; currentRect: DOMRect }[] };
       new PerformanceObserver((list) => {
-        for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean })[]) if (!entry.hadRecentInput) told.jumped += entry.value;
+        for (const { value, hadRecentInput, sources } of list.getEntries() as Shift[]) {
+          // A row of the newest pictures moves on with each of them: it says so itself, and holds still for who points at it.
+          const flows = sources.every(({ node }) => (node instanceof Element ? node : null)?.closest("[data-flows]"));
+          if (hadRecentInput || (sources.length && flows)) continue;
+          told.jumped += value;
+          const place = ({ x, y }: DOMRect) => `${Math.round(x)},${Math.round(y)}`;
+          told.moved.push(...sources.map(({ node, previousRect, currentRect }) => `${node?.nodeName} '${node?.textContent?.trim().slice(0, 30)}' from ${place(previousRect)} to ${place(currentRect)}`));
+        }
       }).observe({ type: "layout-shift" });
       addEventListener("securitypolicyviolation", (event) => {
         (window as unknown as { complain: (text: string) => void }).complain(`policy: ${event.violatedDirective} ${event.blockedURI}`);
@@ -86,7 +98,12 @@ export class View {
 
   /** The keys reach everything in the order in which it stands, and what is reached shows. */
   async isInOrder(what: string): Promise<void> {
-    await this.page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+    // From the top: what was focused or clicked last is where keys would go on.
+    await this.page.evaluate(() => {
+      document.body.tabIndex = -1;
+      document.body.focus();
+      document.body.removeAttribute("tabindex");
+    });
     const reached = await this.page.evaluateHandle(() => [] as Element[]);
     for (let steps = 0; steps < 300; steps += 1) {
       await this.page.keyboard.press("Tab");
@@ -112,12 +129,13 @@ export class View {
     assert.fail(`${what}: keys reach more than 300 things`);
   }
 
-  /** How far what shows jumps by itself while this goes on. */
-  async jumps(during: () => Promise<void>): Promise<number> {
-    const jumped = () => this.page.evaluate(() => (window as unknown as { jumped: number }).jumped);
-    const before = await jumped();
+  /** What shows hardly jumps by itself while this goes on. */
+  async isSteady(what: string, during: () => Promise<void>): Promise<void> {
+    const read = () => this.page.evaluate(() => (({ jumped, moved }) => ({ jumped, moved }))(window as unknown as { jumped: number; moved: string[] }));
+    const before = await read();
     await during();
-    return (await jumped()) - before;
+    const { jumped, moved } = await read();
+    assert.ok(jumped - before.jumped < JUMPS_MAX, `${what} jumps by ${jumped - before.jumped}: ${moved.slice(before.moved.length).join("; ")}`);
   }
 
   private async picture(colorScheme: "light" | "dark"): Promise<Buffer> {

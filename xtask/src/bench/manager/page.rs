@@ -1,10 +1,11 @@
 //! What a browser makes of the page of a job with ten thousand frames.
 //!
 //! The shipped manager and `tessera web`, and Chromium without a window (`TESSERA_CHROMIUM`, or `/usr/bin/chromium`), which draws by processor, all on the same
-//! cores. A hundred workers that take a second for each frame render the job: each frame is an event when it is begun and one when it is done, and its thumbnail is fetched (the
-//! same JPEG of 256×144 pixels each time). After a thousand frames the page is opened five times, each in a context that has nothing of it: the clock runs from the navigation until
-//! the wall shows all frames and a click on one of them shows that frame beside it. Then for ten seconds the times between its animation frames are
-//! taken (`web/tests/pace.ts`), and it is counted what events it was sent. Last, how large all is that the manager holds of the page, each file compressed by gzip.
+//! cores. A hundred workers that take a second for each frame render the job: each frame is events when it is begun and when it is done, and has a thumbnail
+//! (the same JPEG of 256×144 pixels each time). After a thousand frames the page is opened five times, each in a context that has nothing of it: the clock runs
+//! from the navigation until the wall shows all frames and a click on one of them shows that frame beside it. Then its tiles are made large enough for pictures, what is being rendered is kept in sight,
+//! and for ten seconds the times between its animation frames are taken, and events and requests (pictures and the chosen frame's log) are counted (`web/tests/pace.ts`). Last, how large all is that
+//! the manager holds of the page, each file compressed by gzip.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ struct Paced {
     frame_p99_ms: f64,
     frame_longest_ms: f64,
     events_per_s: f64,
-    pictures_per_s: f64,
+    requests_per_s: f64,
     gzip_bytes: f64,
 }
 
@@ -87,11 +88,11 @@ pub(in crate::bench) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             "ms",
             Aim::AtMost(17.0),
             format!(
-                "99 of 100 {:.1} ms, the longest {:.0} ms; {:.0} events and {:.0} thumbnails a second",
+                "99 of 100 {:.1} ms, the longest {:.0} ms; {:.0} events and {:.0} requests a second",
                 paced.frame_p99_ms,
                 paced.frame_longest_ms,
                 paced.events_per_s,
-                paced.pictures_per_s
+                paced.requests_per_s
             ),
         ),
         figure(
