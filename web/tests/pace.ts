@@ -2,6 +2,7 @@
 // `tessera web` and the job's address; prints one JSON document.
 
 import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
 import { launch } from "./browser";
 
 const [url = "", hash = ""] = process.argv.slice(2);
@@ -17,9 +18,10 @@ try {
   await (await entry.newPage()).goto(url);
   const cookies = await entry.cookies();
   const address = new URL(url).origin + "/";
+  await entry.close();
 
   const usable: number[] = [];
-  let last = await entry.newPage();
+  let last: Page | undefined;
   for (let time = 0; time < OPENED; time += 1) {
     const context = await browser.newContext({ viewport: size });
     await context.addCookies(cookies);
@@ -49,6 +51,7 @@ try {
     if (time + 1 < OPENED) await context.close();
   }
 
+  if (!last) throw new Error("it was not opened");
   // Tiles that are large enough for pictures.
   await last.getByRole("slider", { name: "Size" }).fill("3");
   // Events are counted on a stream of the browser's own, beside the page's.

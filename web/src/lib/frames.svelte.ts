@@ -1,7 +1,7 @@
 // The frames of one job: their states in order, and what came back of them. Held in flat arrays, so that ten thousand of them cost
 // nothing to draw; `version` counts changes for those who draw.
 
-import { api, cursor, errorText } from "./api/client";
+import { api, cursor, errorText, PAGE_MAX } from "./api/client";
 import type { FrameError, FramePhase, FrameResult, FrameStatus, JobDetail, JobId, Page, WorkerId } from "./api/types";
 import { live } from "./live.svelte";
 
@@ -10,6 +10,9 @@ export const FRAMES_MAX = 50_000;
 
 /** How often the frames that are seen are looked at again while the job runs: no event tells of those that went back to waiting. */
 const LOOK_MS = 3_000;
+
+/** Requests at once: the browser has six connections to one address, and the events use one. */
+const AT_ONCE = 4;
 
 export const PHASES: FramePhase[] = ["waiting", "queued", "rendering", "done", "failed"];
 
@@ -146,15 +149,9 @@ export class Frames {
     try {
       const detail = await api.job(this.job);
       this.#layOut(detail);
-      let from: number | null | undefined = 0;
-      let at = 0;
-      while (typeof from === "number" && at < FRAMES_MAX && !this.#ended) {
-        const page: Page<FrameStatus> = await api.frames(this.job, from);
-        at = this.#take(page.items, at);
-        from = page.next;
-        this.#changed();
-      }
-      this.cut = typeof from === "number";
+      this.cut = detail.frames > FRAMES_MAX;
+      const [step = 0, ...others] = makers(detail);
+      await (others.length ? this.#readOn(0, 0, this.length) : this.#readAtOnce(step));
       this.loading = false;
       this.error = "";
       this.errors = (await api.errors(this.job)).items;
@@ -170,6 +167,27 @@ export class Frames {
     } catch (error) {
       this.error = errorText(error);
       this.loading = false;
+    }
+  }
+
+  /** Frames of one step: where each part of them begins is known, so some are asked for at once. */
+  async #readAtOnce(step: number): Promise<void> {
+    this.#starts.set(step, 0);
+    const parts = Array.from({ length: Math.ceil(this.length / PAGE_MAX) }, (_, part) => part * PAGE_MAX).values();
+    const hand = async () => {
+      for (const at of parts) await this.#readOn(cursor(step, at), at, Math.min(at + PAGE_MAX, this.length));
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, hand));
+  }
+
+  /** Reads frames from an index up to another, if there are so many. */
+  async #readOn(first: number, at: number, to: number): Promise<void> {
+    let from: number | null | undefined = first;
+    while (typeof from === "number" && at < to && !this.#ended) {
+      const page: Page<FrameStatus> = await api.frames(this.job, from);
+      at = this.#take(page.items, at);
+      from = page.next;
+      this.#changed();
     }
   }
 
