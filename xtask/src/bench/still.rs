@@ -5,16 +5,20 @@
 //! runs from the job at the farm to the file in the output folder. Command: `tessera render tesserae.blend -f 12 --samples 192 -o OUT`.
 //!
 //! - Two workers against the same with one.
-//! - One of two has a third of a processor, by the kernel's quota (cgroup, version 1 or 2, which takes root). The ideal is that both work at
-//!   their speed until the end: four thirds of one worker's.
+//! - One of two has a third of a processor, by the kernel's quota (cgroup, version 1 or 2, which takes root). The ideal is that both render
+//!   what they rendered, without a pause, until the same moment: with `f` and `s` the times that the fast and the slow one took for their parts, at speeds of 3 and 1,
+//!   that is `(3 f + s) / 4`. Against the runs before it would say as much of what else the machine does: the fast one's own parts are
+//!   up to 40 % slower in one minute than in the next.
 //! - The first preview: `tessera submit`, and `tessera fetch --previews` again and again, until a picture of the frame is there; the clock runs
 //!   from the start of `submit`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tessera_model::JobId;
 use tessera_wire::line::LineKind;
 
 use super::Bench;
@@ -31,15 +35,16 @@ const BEFORE: &str = "1..4";
 const QUOTA_US: u64 = 33_333;
 const PERIOD_US: u64 = 100_000;
 
+/// More than it is ever divided into.
+const PARTS_MAX: u32 = 1_000;
+
 /// Nothing is seen of a still for so long: something is wrong.
 const NOTHING: Duration = Duration::from_secs(120);
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let alone = Farm::start(bench, "still-1", &[None])?
-        .still()?
-        .as_secs_f64();
+    let (alone, _) = Farm::start(bench, "still-1", &[None])?.still()?;
     let farm = Farm::start(bench, "still-2", &[None, None])?;
-    let together = farm.still()?.as_secs_f64();
+    let (together, _) = farm.still()?;
     println!("  one worker {alone:.2} s, two {together:.2} s");
     let first = farm.first_preview()?.as_secs_f64();
     drop(farm);
@@ -62,15 +67,22 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     match Quota::new() {
         Ok(quota) => {
             let farm = Farm::start(bench, "still-slow", &[None, Some(&quota)])?;
-            let slowed = farm.still()?.as_secs_f64();
-            let ideal = alone / (1.0 + QUOTA_US as f64 / PERIOD_US as f64);
+            let (slowed, job) = farm.still()?;
+            let speed = QUOTA_US as f64 / PERIOD_US as f64;
+            let [fast, slow] = farm.rendered(job)?[..] else {
+                bail!("not both workers rendered parts of the still");
+            };
+            let ideal = (fast + speed * slow) / (1.0 + speed);
             figures.push(Figure {
                 name: "one still, one of two workers with a third of a processor, of the ideal"
                     .into(),
                 value: 100.0 * ideal / slowed,
                 unit: "%",
                 aim: Aim::AtLeast(95.0),
-                note: format!("{slowed:.2} s against {ideal:.2} s"),
+                note: format!(
+                    "{slowed:.2} s against {ideal:.2} s, both busy; {:.2} s at the speed of two that were not slowed",
+                    2.0 * together / (1.0 + speed)
+                ),
             });
         }
         Err(error) => println!("still: not measured with a slow worker: {error:#}"),
@@ -117,16 +129,41 @@ impl<'a> Farm<'a> {
         self.bench.out.join(format!("{}-{what}", self.name))
     }
 
-    fn still(&self) -> Result<Duration> {
+    /// Seconds that it took, and its job.
+    fn still(&self) -> Result<(f64, JobId)> {
         let text = |path: &Path| path.to_str().map(str::to_owned).context("not Unicode");
         let blend = text(&self.bench.scenes()?.example)?;
         let render = ["render", &blend, "-f", FRAME, "--samples", SAMPLES];
         let out = text(&self.out("frames"))?;
         let mut process = self.home.start(&[&render[..], &["-o", &out]].concat())?;
-        process.wait(|line| matches!(line, LineKind::Submitted { .. }).then_some(()))?;
+        let job = process.wait(|line| match line {
+            LineKind::Submitted { job, .. } => Some(*job),
+            _ => None,
+        })?;
         let begun = Instant::now();
         process.finish()?;
-        Ok(begun.elapsed())
+        Ok((begun.elapsed().as_secs_f64(), job))
+    }
+
+    /// Seconds that each worker took for its parts of the still and for putting it together, in the order in which they joined.
+    fn rendered(&self, job: JobId) -> Result<Vec<f64>> {
+        let api = self.home.api()?;
+        let frame = FRAME.parse()?;
+        let parts = tokio::runtime::Runtime::new()?
+            .block_on(async { api.parts(job, frame, 0, PARTS_MAX).await })?;
+        let whole = self.home.results(job)?;
+        // Parts that were rendered as one have one lease, and the same times.
+        let units: BTreeMap<_, _> = parts
+            .items
+            .iter()
+            .chain(&whole)
+            .map(|result| ((result.worker, result.lease), result.timings.total_us()))
+            .collect();
+        let mut sums = BTreeMap::new();
+        for ((worker, _), took_us) in units {
+            *sums.entry(worker).or_insert(0.0) += took_us as f64 / 1e6;
+        }
+        Ok(sums.into_values().collect())
     }
 
     fn first_preview(&self) -> Result<Duration> {

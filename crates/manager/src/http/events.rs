@@ -109,7 +109,13 @@ impl Watching {
                 }
             }
         }
-        self.not_before = Instant::now() + PACE;
+        // Of a full piece there is more to tell.
+        let pace = if piece.len() < PIECE_BYTES {
+            PACE
+        } else {
+            Duration::ZERO
+        };
+        self.not_before = Instant::now() + pace;
         Some(piece.freeze())
     }
 
